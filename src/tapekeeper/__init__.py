@@ -1,0 +1,1 @@
+"""Tapekeeper holds a realtime futures feed and turns every print into bars that are true."""

@@ -1,0 +1,1 @@
+"""Pure and synchronous: bytes and values in, values out. Time is always an argument."""

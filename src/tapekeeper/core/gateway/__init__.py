@@ -1,0 +1,1 @@
+"""ProjectX gateway payloads to and from the model."""

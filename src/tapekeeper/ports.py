@@ -1,0 +1,135 @@
+"""What the inside needs from the outside, as Protocols. Adapters and the simulator fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.secret import Secret
+
+TokenSource = Callable[[], Awaitable[Secret]]
+"""Gives a token that is valid now; called for every negotiation and every upgrade.
+
+Raises `AuthError` if the credentials are refused, another `OutsideError` if it cannot say.
+"""
+
+
+class Clock(Protocol):
+    """Time, and waiting for it."""
+
+    def now_ns(self) -> int:
+        """Wall clock, ns since 1970-01-01T00:00Z; may step."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """A clock that never steps back; for durations and deadlines only."""
+        ...
+
+    async def sleep_s(self, delay_s: float) -> None:
+        """Wait `delay_s` seconds of the monotonic clock."""
+        ...
+
+
+class Random(Protocol):
+    """Randomness, so that a run can be repeated under a seed."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+        ...
+
+
+class Connection(Protocol):
+    """One established WebSocket."""
+
+    async def receive(self) -> bytes:
+        """The next whole message, text as UTF-8.
+
+        Raises:
+            ConnectionLostError: the connection ended; the text says how (code and reason).
+        """
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send one text message.
+
+        Raises:
+            ConnectionLostError: the connection ended.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close politely and release the socket; bounded in time, and safe to call twice."""
+        ...
+
+
+class Transport(Protocol):
+    """Opens connections to a hub. The token travels in the `Authorization` header.
+
+    Both methods raise `ConnectFailedError` (with the status where there was one), and
+    `DeadlineError` when `timeout_s` passes.
+    """
+
+    async def post(self, url: str, *, token: Secret | None, timeout_s: float) -> bytes:
+        """POST with an empty body (negotiation); the body of a 200 answer."""
+        ...
+
+    async def connect(self, url: str, *, token: Secret | None, timeout_s: float) -> Connection:
+        """Upgrade `url` (http, https, ws or wss) to a WebSocket."""
+        ...
+
+
+class SegmentFile(Protocol):
+    """An append-only file."""
+
+    def append(self, data: bytes) -> None:
+        """Hand all of `data` to the operating system in one write.
+
+        Raises:
+            JournalError: it did not take all of it.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Force what was appended to the disk."""
+        ...
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        ...
+
+
+class Files(Protocol):
+    """A folder of segments, created on first use. Names have no separators."""
+
+    def names(self) -> list[str]:
+        """Names of all files in the folder, sorted."""
+        ...
+
+    def create(self, name: str) -> SegmentFile:
+        """Create a new file for appending; it must not exist."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The whole content."""
+        ...
+
+
+class ContractDirectory(Protocol):
+    """Looks contracts up at the gateway."""
+
+    async def search(self, text: str) -> list[Instrument]:
+        """Contracts that match `text`; fuzzy, so the caller filters."""
+        ...
+
+    async def by_id(self, contract_id: str) -> Instrument | None:
+        """The contract of this id, or None."""
+        ...
+
+
+class Log(Protocol):
+    """Structured events for people; fields never hold a secret."""
+
+    def __call__(self, event: str, /, **fields: object) -> None:
+        """Record one event."""
+        ...
