@@ -1,0 +1,1 @@
+"""The application: configuration, composition and the services that the commands run."""

@@ -1,0 +1,541 @@
+"""The one configuration object, read from a TOML file and the environment, validated once.
+
+Precedence: an environment variable (`TAPEKEEPER_<SECTION>__<KEY>`) wins over the file, the file
+over the default. What comes out is frozen; nothing reads a file or a variable afterwards.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from tapekeeper.app.config_errors import (
+    HIDDEN_VALUE,
+    SENTENCE,
+    Variables,
+    sentences,
+    unknown_variable,
+)
+from tapekeeper.errors import ConfigError, UsageError
+from tapekeeper.model.secret import Secret
+from tapekeeper.model.timeframe import Timeframe
+
+ENV_PREFIX = "TAPEKEEPER_"
+ENV_DELIMITER = "__"
+
+DEFAULT_PORT = 8790
+"""Where `tapekeeper gateway` listens unless told otherwise; the default addresses point at it,
+so that an incomplete configuration never contacts somebody's real gateway."""
+
+DEFAULT_TIMEFRAMES = tuple(
+    Timeframe.parse(text) for text in ("1s", "5s", "15s", "1m", "5m", "15m", "1h", "4h", "1d")
+)
+TIMEFRAMES_MAX = 32
+
+
+# --- the types of single settings ------------------------------------------------------------
+
+
+def _number(value: object) -> object:
+    # Python counts True as 1; a switch in the place of a number is a slip, not a setting.
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "must be a number")
+    return value
+
+
+def _timeframe(value: object) -> Timeframe:
+    if isinstance(value, Timeframe):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("timeframe", "must be a text such as 1m")
+    try:
+        return Timeframe.parse(value)
+    except UsageError as error:
+        raise PydanticCustomError(SENTENCE, "{text}", {"text": str(error)}) from None
+
+
+def _comma_list(value: object) -> object:
+    # An environment variable has no lists: 1s,1m is how a person writes one there.
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _once_each(value: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
+    return tuple(dict.fromkeys(value))
+
+
+def _secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise PydanticCustomError(HIDDEN_VALUE, "must be a text that is not empty")
+    return Secret(value.strip())
+
+
+def _url(value: str) -> str:
+    # The value is hidden in these errors, because a URL is where people leave passwords.
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise PydanticCustomError(
+            HIDDEN_VALUE, "must be a URL with a valid host and port"
+        ) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise PydanticCustomError(HIDDEN_VALUE, "must start with http:// or https:// and a host")
+    if parts.username is not None or parts.password is not None:
+        raise PydanticCustomError(
+            HIDDEN_VALUE, "must not hold a user name or password: use user_name and api_key"
+        )
+    if parts.fragment or any(key.lower() == "access_token" for key, _ in parse_qsl(parts.query)):
+        raise PydanticCustomError(
+            HIDDEN_VALUE, "must not hold a fragment or an access_token: set auth instead"
+        )
+    return value.rstrip("/")
+
+
+def _folder(value: Path) -> Path:
+    return value.expanduser()
+
+
+Url = Annotated[str, AfterValidator(_url)]
+SecretText = Annotated[Secret, PlainValidator(_secret)]
+Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=86_400)]
+Milliseconds = Annotated[int, BeforeValidator(_number), Field(ge=0, le=3_600_000)]
+Count = Annotated[int, BeforeValidator(_number)]
+UserPath = Annotated[Path, AfterValidator(_folder)]
+Timeframes = Annotated[
+    tuple[Annotated[Timeframe, PlainValidator(_timeframe)], ...],
+    NoDecode,
+    BeforeValidator(_comma_list),
+    AfterValidator(_once_each),
+    Field(min_length=1, max_length=TIMEFRAMES_MAX),
+]
+
+
+# --- the sections ----------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and refusing keys it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class GatewayConfig(Section):
+    """Where the gateway is, and who you are there."""
+
+    rest_url: Url = Field(
+        default=f"http://127.0.0.1:{DEFAULT_PORT}",
+        description="Base URL of the REST interface, without /api.",
+    )
+    market_hub_url: Url = Field(
+        default=f"http://127.0.0.1:{DEFAULT_PORT}/hubs/market", description="URL of the market hub."
+    )
+    user_hub_url: Url = Field(
+        default=f"http://127.0.0.1:{DEFAULT_PORT}/hubs/user", description="URL of the user hub."
+    )
+    user_name: str = Field(default="", description="The user name that the API key belongs to.")
+    api_key: SecretText | None = Field(
+        default=None,
+        description="The API key. Best given as TAPEKEEPER_GATEWAY__API_KEY or in api_key_file; "
+        "here only if nobody but you can read this file (chmod 600).",
+        examples=["test-key-not-a-secret"],
+    )
+    api_key_file: UserPath | None = Field(
+        default=None,
+        description="A file that holds nothing but the API key and that nobody but you can read "
+        "(chmod 600).",
+        examples=["gateway.key"],
+    )
+    auth: Literal["header", "query"] = Field(
+        default="header",
+        description="How hubs get the token: in the Authorization header, or in the query string "
+        "for a gateway that reads it nowhere else. A query string ends up in the logs of others.",
+    )
+    negotiate: bool = Field(
+        default=True, description="Negotiate before a hub connection is opened."
+    )
+    live: bool = Field(
+        default=False, description="Search contracts in the live data tier (true) or the sim tier."
+    )
+    user_hub: bool = Field(
+        default=True, description="Connect to the user hub as well (accounts, orders, fills)."
+    )
+
+
+class LineConfig(Section):
+    """Timers of every hub connection."""
+
+    keep_alive_s: Seconds = Field(
+        default=15.0, description="Seconds without sending after which a ping is sent."
+    )
+    server_timeout_s: Seconds = Field(
+        default=30.0, description="Seconds of silence after which a connection is given up."
+    )
+    handshake_timeout_s: Seconds = Field(
+        default=15.0, description="Seconds the hub has to answer the handshake."
+    )
+    invocation_timeout_s: Seconds = Field(
+        default=15.0, description="Seconds the hub has to answer a call, such as a subscription."
+    )
+    connect_timeout_s: Seconds = Field(
+        default=15.0, description="Seconds each of negotiation and upgrade may take."
+    )
+    backoff_base_ms: Milliseconds = Field(
+        default=500,
+        ge=1,
+        description="Milliseconds: upper bound of the first wait before a reconnection.",
+    )
+    backoff_cap_ms: Milliseconds = Field(
+        default=30_000,
+        ge=1,
+        description="Milliseconds: upper bound of every wait; waits are random below.",
+    )
+    healthy_after_s: Seconds = Field(
+        default=30.0, description="Seconds a connection must live before waits start small again."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.server_timeout_s <= self.keep_alive_s:
+            raise PydanticCustomError(
+                HIDDEN_VALUE, "server_timeout_s must be greater than keep_alive_s"
+            )
+        if self.backoff_cap_ms < self.backoff_base_ms:
+            raise PydanticCustomError(
+                HIDDEN_VALUE, "backoff_cap_ms must be at least backoff_base_ms"
+            )
+        return self
+
+
+class BarsConfig(Section):
+    """How bars are made and kept."""
+
+    timeframes: Timeframes = Field(
+        default=DEFAULT_TIMEFRAMES,
+        description="Timeframes of subscriptions that name none: a whole number and "
+        "one of s, m, h, d, w, mo.",
+    )
+    grace_ms: Milliseconds = Field(
+        default=1_500,
+        description="Milliseconds after a bar's end during which a print still enters it, "
+        "when no later print has closed it.",
+    )
+    keep: Count = Field(
+        default=20_000,
+        ge=1,
+        le=10_000_000,
+        description="Closed bars kept in memory, per timeframe.",
+    )
+
+
+class Subscription(Section):
+    """One contract to follow, and its timeframes."""
+
+    contract: str = Field(
+        min_length=1,
+        description="A contract id, a name such as MESZ6, or a product such as MES for its "
+        "front contract.",
+        examples=["MES"],
+    )
+    timeframes: Timeframes | None = Field(
+        default=None,
+        description="Its timeframes; without them, those of [bars].",
+        examples=[["1s", "1m", "1h"]],
+    )
+
+
+class CalendarException(Section):
+    """One day that differs from the calendar's rules."""
+
+    calendar: str = Field(
+        default="cme", min_length=1, description="The calendar it amends.", examples=["cme"]
+    )
+    date: dt.date = Field(
+        description="The session's date: the local date on which it would close.",
+        examples=[dt.date(2026, 12, 24)],
+    )
+    closed: bool = Field(default=False, description="No session on this date.", examples=[False])
+    close: dt.time | None = Field(
+        default=None,
+        description="The session closes at this local time of the exchange.",
+        examples=[dt.time(12, 15)],
+    )
+    trade_date: dt.date | None = Field(
+        default=None,
+        description="The date its trades are booked on, where that is another one.",
+        examples=[dt.date(2026, 12, 24)],
+    )
+    note: str = Field(default="", description="Why; for people.", examples=["Christmas Eve"])
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.closed == (self.close is not None):
+            raise PydanticCustomError(
+                HIDDEN_VALUE, "must have either closed = true or a close time, and not both"
+            )
+        return self
+
+
+class CalendarConfig(Section):
+    """When markets are open."""
+
+    default: str = Field(
+        default="cme",
+        min_length=1,
+        description="Session calendar of every product not named below: cme or 24x7.",
+    )
+    by_product: dict[str, str] = Field(
+        default_factory=dict,
+        description="Calendars of single products, by the product segment of the contract id.",
+        examples=[{"BTCUSDT": "24x7"}],
+    )
+    exceptions: tuple[CalendarException, ...] = Field(
+        default=(), description="Days that differ from the calendar's rules."
+    )
+
+    def name_for(self, product: str) -> str:
+        """The name of the calendar of `product`, which is read without regard to case."""
+        for key, name in self.by_product.items():
+            if key.casefold() == product.casefold():
+                return name
+        return self.default
+
+
+class JournalConfig(Section):
+    """Where everything that arrives is kept."""
+
+    dir: UserPath = Field(
+        default=Path("journal"),
+        description="Folder of the journal, made on first use. A relative path is taken from "
+        "the folder of this file.",
+    )
+    segment_mb: Count = Field(
+        default=64, ge=1, le=4_096, description="Megabytes after which a new segment is begun."
+    )
+
+
+class FeedConfig(Section):
+    """The queue between the connections and the bars; when it is full, reading waits."""
+
+    max_frames: Count = Field(
+        default=8_192, ge=1, le=10_000_000, description="Frames that may wait in the queue."
+    )
+    max_mb: Count = Field(
+        default=64, ge=1, le=65_536, description="Megabytes that may wait in the queue."
+    )
+
+
+class LogConfig(Section):
+    """What is said while running."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important events that are shown."
+    )
+    format: Literal["console", "json"] = Field(
+        default="console", description="Lines for people, or one JSON object per line."
+    )
+
+
+class Config(BaseSettings):
+    """All settings. Build one with `load_config`; constructing it reads no environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        env_ignore_empty=True,
+    )
+
+    gateway: GatewayConfig = GatewayConfig()
+    line: LineConfig = LineConfig()
+    bars: BarsConfig = BarsConfig()
+    subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
+    calendar: CalendarConfig = CalendarConfig()
+    journal: JournalConfig = JournalConfig()
+    feed: FeedConfig = FeedConfig()
+    log: LogConfig = LogConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - read in load_config, once
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not a source of ours
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not a source of ours
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the arguments, so that a Config made in code is what the code says."""
+        return (init_settings,)
+
+    def credentials(self) -> tuple[str, Secret]:
+        """User name and API key.
+
+        Raises:
+            ConfigError: one of them is not set.
+        """
+        if not self.gateway.user_name:
+            raise ConfigError(
+                "gateway.user_name is not set: give it in the file or as "
+                f"{ENV_PREFIX}GATEWAY{ENV_DELIMITER}USER_NAME"
+            )
+        if self.gateway.api_key is None:
+            raise ConfigError(
+                f"there is no API key: set {ENV_PREFIX}GATEWAY{ENV_DELIMITER}API_KEY or "
+                "gateway.api_key_file"
+            )
+        return self.gateway.user_name, self.gateway.api_key
+
+
+# --- loading ---------------------------------------------------------------------------------
+
+
+def load_config(source: Config | Path | str | Mapping[str, Any] | None = None) -> Config:
+    """Read, merge and validate a configuration.
+
+    Args:
+        source: path of a TOML file, or a mapping in the shape of one, or None for the defaults;
+            the environment is laid over it. A `Config` is returned as it is.
+
+    Raises:
+        ConfigError: one line per fault, each naming the setting and what it may be.
+    """
+    if isinstance(source, Config):
+        return source
+    base = Path(source) if isinstance(source, Path | str) else None
+    given: Mapping[str, Any]
+    if base is not None:
+        given = _read_toml(base)
+    elif isinstance(source, Mapping):
+        given = source
+    else:
+        given = {}
+    environment = _read_environment()
+    try:
+        config = Config.model_validate(_overlaid(given, environment))
+    except ValidationError as error:
+        # `from None`: the original holds the input, and with it perhaps a key.
+        variables = Variables(ENV_PREFIX, ENV_DELIMITER, environment)
+        place = "" if base is None else f"{base}: "
+        raise ConfigError("\n".join(sentences(error, Config, variables, place))) from None
+    return _with_key_file(config)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    path = path.expanduser()
+    try:
+        # utf-8-sig: editors on Windows put a byte order mark in front.
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a TOML file: it is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    _check_key_in_file(path, tables.get("gateway"))
+    _anchor(tables, path.parent)
+    return tables
+
+
+def _check_key_in_file(path: Path, gateway: object) -> None:
+    if not isinstance(gateway, dict) or "api_key" not in gateway:
+        return
+    if "api_key_file" in gateway:
+        raise ConfigError(f"{path} has both gateway.api_key and gateway.api_key_file: keep one")
+    _require_private(path)
+
+
+def _anchor(tables: dict[str, Any], folder: Path) -> None:
+    # A service is started from anywhere; its files stay beside its configuration.
+    for section, key in (("journal", "dir"), ("gateway", "api_key_file")):
+        table = tables.get(section)
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            table[key] = str(folder / Path(table[key]).expanduser())
+
+
+def _read_environment() -> dict[str, Any]:
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX):
+            section = name.upper().removeprefix(ENV_PREFIX).split(ENV_DELIMITER)[0].lower()
+            if section not in Config.model_fields:
+                raise ConfigError(unknown_variable(name, section, Config, ENV_PREFIX))
+    try:
+        return EnvSettingsSource(Config)()
+    except SettingsError as error:
+        raise ConfigError(f"cannot read the environment: {error}; it must be JSON") from None
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            merged[key] = _overlaid(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _with_key_file(config: Config) -> Config:
+    path = config.gateway.api_key_file
+    if path is None or config.gateway.api_key is not None:
+        return config
+    try:
+        _require_private(path)
+        text = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise ConfigError(f"gateway.api_key_file: there is no file {path}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"gateway.api_key_file: {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigError(f"gateway.api_key_file: cannot read {path}: {error.strerror}") from None
+    if not text:
+        raise ConfigError(f"gateway.api_key_file: {path} is empty")
+    gateway = config.gateway.model_copy(update={"api_key": Secret(text)})
+    return config.model_copy(update={"gateway": gateway})
+
+
+def _require_private(path: Path) -> None:
+    # Windows has no such bits; there the folder's access list is what protects a profile.
+    if os.name != "posix":
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigError(
+            f"{path} holds an API key and others may read it (mode {mode:04o}): run chmod 600 on it"
+        )
