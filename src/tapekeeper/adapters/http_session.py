@@ -1,0 +1,114 @@
+"""What the WebSocket and the REST adapter share: one client session, and sentences for errors.
+
+The library's own error texts hold whole URLs, and a URL may hold a token where the query form
+is switched on. So no text of the library that names a URL is passed on: sentences are made here
+from the parts that are safe, and errors are raised outside the `except` block that caught the
+library's, so that no traceback carries it along as context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from tapekeeper.errors import DeadlineError, ProtocolError
+
+USER_AGENT = "tapekeeper"
+
+RETRY_AFTER_MAX_S = 3600.0
+"""A server that asks for more than an hour is taken to have meant an hour."""
+
+_CHUNK_BYTES = 65_536
+
+
+def open_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
+    """A client session for one gateway; close it with `async with` or `close()`.
+
+    No cookies are kept (a cookie would be a second, invisible credential), no timeout of the
+    library applies (each call brings its own deadline), and proxy variables of the environment
+    are ignored unless `trust_env`: data must not take a way that nobody chose.
+    """
+    return aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        headers={"User-Agent": USER_AGENT},
+        trust_env=trust_env,
+    )
+
+
+@asynccontextmanager
+async def deadline(timeout_s: float, what: str) -> AsyncIterator[None]:
+    """Bound what is awaited inside.
+
+    Raises:
+        DeadlineError: `timeout_s` passed; the sentence starts with `what`.
+    """
+    late = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        late = True
+    if late:
+        raise DeadlineError(f"{what} took longer than {timeout_s:g} s")
+
+
+def place(url: str) -> str:
+    """Scheme, host, port and path of `url`: what a sentence or a log may show of it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+def describe(error: Exception) -> str:
+    """One clause that says what went wrong, without any URL."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return f"TLS failed ({type(error.os_error).__name__})"
+        case aiohttp.ClientConnectorDNSError():
+            return "the host name was not found"
+        case aiohttp.ClientOSError():
+            return error.strerror or type(error).__name__
+        case aiohttp.ServerDisconnectedError():
+            return "the server hung up"
+        case aiohttp.InvalidURL():
+            return "the address is not a URL"
+        case _:
+            return type(error).__name__
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a `Retry-After` header, 0 to `RETRY_AFTER_MAX_S`; None where it says nothing.
+
+    Both forms of RFC 9110 section 10.2.3 are read; a date is measured against the `Date` header
+    of the same answer, so that a wrong clock of this host does not matter.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), RETRY_AFTER_MAX_S)
+    try:
+        until = parsedate_to_datetime(text)
+        sent = parsedate_to_datetime(headers.get("Date", ""))
+        wait_s = (until - sent).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(max(wait_s, 0.0), RETRY_AFTER_MAX_S)
+
+
+async def read_body(response: aiohttp.ClientResponse, *, bytes_max: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        ProtocolError: it is larger than `bytes_max`.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > bytes_max:
+            raise ProtocolError(f"an answer exceeds {bytes_max:,} bytes")
+    return bytes(body)

@@ -1,0 +1,188 @@
+"""WebSockets to a hub over aiohttp. Fills `ports.Transport` and `ports.Connection`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import aiohttp
+
+from tapekeeper.adapters.http_session import deadline, describe, place, read_body, retry_after_s
+from tapekeeper.errors import ConnectFailedError, ConnectionLostError
+from tapekeeper.model.secret import Secret
+
+Auth: TypeAlias = Literal["header", "query"]
+"""Where the token travels. Any standard server reads the header; the query form is for gateways
+that read nothing else, and puts the token into the logs of every proxy on the way."""
+
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+"""Servers set no limit on what they send (20 MB was measured), the library's 4 MiB is too small."""
+
+NEGOTIATE_BYTES_MAX = 256 * 1024
+CLOSE_TIMEOUT_S = 5.0
+"""How long a polite close may take; the reference server waits as long for our close frame."""
+
+_REASON_CHARS_MAX = 200
+
+_Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
+
+
+class AiohttpTransport:
+    """Opens connections over one client session, which it does not own.
+
+    Args:
+        session: from `http_session.open_session`.
+        auth: where the token travels.
+        message_bytes_max: a larger message ends the connection.
+        close_timeout_s: bound of a polite close.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        auth: Auth = "header",
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+        close_timeout_s: float = CLOSE_TIMEOUT_S,
+    ) -> None:
+        self._session = session
+        self._auth = auth
+        self._message_bytes_max = message_bytes_max
+        self._close_timeout_s = close_timeout_s
+
+    async def post(self, url: str, *, token: Secret | None, timeout_s: float) -> bytes:
+        """POST with an empty body; the body of a 200 answer. Redirects are not followed.
+
+        Raises:
+            ConnectFailedError: no connection, or another status than 200.
+            DeadlineError: `timeout_s` passed.
+            ProtocolError: the answer is larger than any negotiation.
+        """
+        what = f"negotiation with {place(url)}"
+        failure: ConnectFailedError
+        async with deadline(timeout_s, what):
+            try:
+                async with self._session.post(
+                    self._addressed(url, token),
+                    headers=self._headers(token),
+                    allow_redirects=False,
+                ) as response:
+                    if response.status == 200:  # noqa: PLR2004 - HTTP's OK
+                        return await read_body(response, bytes_max=NEGOTIATE_BYTES_MAX)
+                    failure = _refused(what, response.status, response.headers)
+            except (aiohttp.ClientError, OSError) as error:
+                failure = _failed(what, error)
+        raise failure
+
+    async def connect(self, url: str, *, token: Secret | None, timeout_s: float) -> HubSocket:
+        """Upgrade `url` (http, https, ws or wss) to a WebSocket.
+
+        Raises:
+            ConnectFailedError: no connection, or the upgrade was refused (with its status).
+            DeadlineError: `timeout_s` passed.
+        """
+        what = f"the connection to {place(url)}"
+        failure: ConnectFailedError
+        async with deadline(timeout_s, what):
+            try:
+                socket = await self._session.ws_connect(
+                    self._addressed(url, token),
+                    headers=self._headers(token),
+                    timeout=aiohttp.ClientWSTimeout(ws_close=self._close_timeout_s),
+                    autoping=True,
+                    compress=0,
+                    max_msg_size=self._message_bytes_max,
+                    decode_text=False,
+                )
+                return HubSocket(socket, close_timeout_s=self._close_timeout_s)
+            except aiohttp.WSServerHandshakeError as error:
+                failure = _refused(what, error.status, error.headers or {})
+            except (aiohttp.ClientError, OSError) as error:
+                failure = _failed(what, error)
+        raise failure
+
+    def _headers(self, token: Secret | None) -> dict[str, str]:
+        headers = {"X-Requested-With": "XMLHttpRequest"}
+        if token is not None and self._auth == "header":
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        return headers
+
+    def _addressed(self, url: str, token: Secret | None) -> str:
+        if token is None or self._auth == "header":
+            return url
+        parts = urlsplit(url)
+        query = [*parse_qsl(parts.query, keep_blank_values=True), ("access_token", token.reveal())]
+        return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+class HubSocket:
+    """One established WebSocket."""
+
+    __slots__ = ("_close_timeout_s", "_socket")
+
+    def __init__(self, socket: _Socket, *, close_timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        self._socket = socket
+        self._close_timeout_s = close_timeout_s
+
+    async def receive(self) -> bytes:
+        """The next whole message; text and binary alike, as servers may choose either.
+
+        Raises:
+            ConnectionLostError: the connection ended; the text says how.
+        """
+        try:
+            message = await self._socket.receive()
+        except (aiohttp.ClientError, OSError) as error:
+            ending = describe(error)
+        else:
+            if message.type is aiohttp.WSMsgType.TEXT or message.type is aiohttp.WSMsgType.BINARY:
+                data: bytes = message.data
+                return data
+            ending = self._ending(message.type, message.data, message.extra)
+        raise ConnectionLostError(f"the connection ended: {ending}")
+
+    async def send(self, data: bytes) -> None:
+        """Send one text message; waits while the peer does not read.
+
+        Raises:
+            ConnectionLostError: the connection ended.
+        """
+        try:
+            await self._socket.send_frame(data, aiohttp.WSMsgType.TEXT)
+        except (aiohttp.ClientError, OSError) as error:
+            ending = describe(error)
+        else:
+            return
+        raise ConnectionLostError(f"the connection ended while sending: {ending}")
+
+    async def close(self) -> None:
+        """Close with code 1000 and release the socket; bounded in time, safe to call twice."""
+        try:
+            # The library drops the TCP connection itself when it is cancelled here.
+            async with asyncio.timeout(self._close_timeout_s):
+                await self._socket.close()
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return
+
+    def _ending(self, kind: aiohttp.WSMsgType, data: object, extra: object) -> str:
+        code = self._socket.close_code
+        if kind is aiohttp.WSMsgType.CLOSE:
+            reason = str(extra or "")[:_REASON_CHARS_MAX]
+            return f"code {data}" + (f", {reason}" if reason else "")
+        if isinstance(data, aiohttp.WebSocketError):
+            return f"code {data.code}, {data}"
+        return f"code {code}, no close frame" if code else "it is closed"
+
+
+def _refused(what: str, status: int, headers: Mapping[str, str]) -> ConnectFailedError:
+    return ConnectFailedError(
+        f"{what} was refused with status {status}",
+        status=status,
+        retry_after_s=retry_after_s(headers),
+    )
+
+
+def _failed(what: str, error: Exception) -> ConnectFailedError:
+    return ConnectFailedError(f"{what} failed: {describe(error)}")
