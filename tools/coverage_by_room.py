@@ -5,9 +5,9 @@ Coverage is read, not gated: a number is no proof, but a module nobody runs shou
 
 from __future__ import annotations
 
-import io
 import json
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path, PurePath
 from typing import Any
@@ -21,16 +21,10 @@ def main() -> int:
     """Read `.coverage` and print the table."""
     data = coverage.Coverage()
     data.load()
-    out = Path(".coverage.json")
-    try:
-        sys.stdout, shown = io.StringIO(), sys.stdout
-        try:
-            data.json_report(outfile=str(out))
-        finally:
-            sys.stdout = shown
-        files: dict[str, Any] = json.loads(out.read_text())["files"]
-    finally:
-        out.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "coverage.json"
+        data.json_report(outfile=str(out))
+        files: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))["files"]
     rooms: dict[str, list[tuple[int, int]]] = defaultdict(list)
     low: list[tuple[float, str]] = []
     for path, report in sorted(files.items()):

@@ -1,0 +1,209 @@
+"""Tasks belong to a group, queues have a bound, broad catches say why, time is an argument."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+Hold = Callable[[str, Iterable[str]], None]
+Rule = Callable[["Module"], Iterator[int]]
+
+
+@dataclass(frozen=True)
+class Module:
+    """One parsed file."""
+
+    path: str
+    text: str
+
+    @property
+    def nodes(self) -> Iterator[ast.AST]:
+        """All nodes."""
+        return ast.walk(ast.parse(self.text))
+
+    @property
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        """All calls of something with a name, as dotted text."""
+        for node in self.nodes:
+            if isinstance(node, ast.Call) and (name := dotted(node.func)):
+                yield name, node
+
+    def says(self, mark: str, node: ast.AST) -> bool:
+        """Whether `# mark: reason` stands on the line of `node` or on the line above."""
+        line: int = getattr(node, "lineno", 1)
+        near = self.text.splitlines()[max(0, line - 2) : line]
+        return any(re.search(rf"# {mark}: \S", text) for text in near)
+
+
+def dotted(node: ast.expr) -> str:
+    """`a.b.c` of such an expression; a part that has no name is `?`."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value) or '?'}.{node.attr}"
+    return ""
+
+
+def places(files: Mapping[str, str], rule: Rule) -> list[str]:
+    """`path:line` of everything that `rule` finds."""
+    return [f"{path}:{line}" for path, text in files.items() for line in rule(Module(path, text))]
+
+
+GROUP = re.compile(r"_?(tg|group|tasks|\w+_(tg|group|tasks))")
+
+
+def loose_task(module: Module) -> Iterator[int]:
+    """A task that is made by anything whose name is not that of a TaskGroup."""
+    for name, call in module.calls:
+        receiver, _, method = name.rpartition(".")
+        made_here = method in {"create_task", "ensure_future", "run_coroutine_threadsafe"}
+        if made_here and not GROUP.fullmatch(receiver.rpartition(".")[2]):
+            yield call.lineno
+
+
+QUEUES = {"Queue", "LifoQueue", "PriorityQueue"}
+
+
+def unbounded_queue(module: Module) -> Iterator[int]:
+    """A queue or deque without a positive bound and without `# bound: what bounds it`."""
+    for name, call in module.calls:
+        kind = name.rpartition(".")[2]
+        if kind in QUEUES:
+            given = call.args[:1]
+        elif kind == "deque":
+            given = call.args[1:2]
+        elif kind == "SimpleQueue":
+            given = []
+        else:
+            continue
+        given += [k.value for k in call.keywords if k.arg in {"maxsize", "maxlen"}]
+        bounded = any(not (isinstance(g, ast.Constant) and not g.value) for g in given)
+        if not bounded and not module.says("bound", call):
+            yield call.lineno
+
+
+BROAD = {"Exception", "BaseException"}
+
+
+def broad_catch(module: Module) -> Iterator[int]:
+    """A catch of everything without `# boundary: whose failure is contained, and why here`."""
+    for node in module.nodes:
+        if isinstance(node, ast.ExceptHandler):
+            kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            broad = any(kind is None or dotted(kind) in BROAD for kind in kinds)
+        elif isinstance(node, ast.Call) and dotted(node.func).endswith("suppress"):
+            broad = any(dotted(kind) in BROAD for kind in node.args)
+        else:
+            continue
+        if broad and not module.says("boundary", node):
+            yield node.lineno
+
+
+HOST_TIME = re.compile(
+    r"(time\.(time|time_ns|monotonic|monotonic_ns|perf_counter|perf_counter_ns|sleep)"
+    r"|(\w+\.)*(datetime|date)\.(now|utcnow|today)"
+    r"|random\.(?!Random$)\w+|secrets\.\w+|uuid\.uuid[14]|os\.urandom)"
+)
+
+
+def host_clock(module: Module) -> Iterator[int]:
+    """A reading of the host's clock or randomness outside the adapter that owns them."""
+    if not module.path.endswith("adapters/clock.py"):
+        yield from (call.lineno for name, call in module.calls if HOST_TIME.fullmatch(name))
+
+
+def printing(module: Module) -> Iterator[int]:
+    """A `print` outside the command line."""
+    if "/cli/" not in module.path:
+        yield from (call.lineno for name, call in module.calls if name == "print")
+
+
+def real_sleep(module: Module) -> Iterator[int]:
+    """A sleep in a test that is not 0 and not said to be in virtual time."""
+    for name, call in module.calls:
+        if name in {"asyncio.sleep", "time.sleep", "sleep"}:
+            delay = call.args[0] if call.args else None
+            zero = isinstance(delay, ast.Constant) and not delay.value
+            if not zero and not module.says("virtual time", call):
+                yield call.lineno
+
+
+REASONS: dict[Rule, str] = {
+    loose_task: "a task belongs to a TaskGroup (named tg, group or *_tasks), so that none is lost",
+    unbounded_queue: "a queue has a bound, or `# bound: ...` says what bounds it",
+    broad_catch: "a broad catch is a named boundary: `# boundary: whose failure, and why here`",
+    host_clock: "time and randomness are arguments; only adapters/clock.py asks the host",
+    printing: "only the command line prints",
+}
+
+
+@pytest.mark.parametrize("rule", REASONS, ids=lambda rule: rule.__name__)
+def test_the_product_keeps_the_rule(rule: Rule, product: Mapping[str, str], hold: Hold) -> None:
+    """No module of the package breaks a rule of tasks, queues, catches, time or output."""
+    hold(REASONS[rule], places(product, rule))
+
+
+def test_no_test_waits_for_real_time(tests: Mapping[str, str], hold: Hold) -> None:
+    """Tests wait for what they need, or in virtual time; a positive sleep is a guess."""
+    reason = "tests do not sleep, unless `# virtual time: ...` says that the loop's clock is ours"
+    hold(reason, places(tests, real_sleep))
+
+
+PLANTED = [
+    (loose_task, "asyncio.create_task(work())"),
+    (loose_task, "self._loop.create_task(work())"),
+    (loose_task, "asyncio.get_running_loop().create_task(work())"),
+    (unbounded_queue, "q = asyncio.Queue()"),
+    (unbounded_queue, "q: asyncio.Queue[int] = asyncio.Queue(maxsize=0)"),
+    (unbounded_queue, "q = deque()"),
+    (unbounded_queue, "q = collections.deque(rows, maxlen=None)"),
+    (broad_catch, "try:\n    work()\nexcept Exception:\n    pass"),
+    (broad_catch, "try:\n    work()\nexcept (OSError, BaseException):\n    pass"),
+    (broad_catch, "try:\n    work()\nexcept:\n    pass"),
+    (broad_catch, "with contextlib.suppress(Exception):\n    work()"),
+    (host_clock, "now = time.time_ns()"),
+    (host_clock, "now = dt.datetime.now(dt.UTC)"),
+    (host_clock, "x = random.random()"),
+    (printing, "print('here')"),
+    (real_sleep, "await asyncio.sleep(0.1)"),
+    (real_sleep, "time.sleep(delay_s)"),
+]
+ALLOWED = [
+    (loose_task, "self._tasks.create_task(work())"),
+    (loose_task, "tg.create_task(work())"),
+    (unbounded_queue, "q = asyncio.Queue(100)"),
+    (unbounded_queue, "q = deque(maxlen=frames_max)"),
+    (unbounded_queue, "# bound: one entry per contract\nq = deque()"),
+    (broad_catch, "try:\n    work()\nexcept OSError:\n    pass"),
+    (
+        broad_catch,
+        "try:\n    work()\nexcept Exception:  # boundary: a subscriber's own code\n    x()",
+    ),
+    (host_clock, "now = clock.now_ns()"),
+    (host_clock, "rng = random.Random(seed)"),
+    (printing, "console.print('here')"),
+    (real_sleep, "await asyncio.sleep(0)"),
+    (real_sleep, "await asyncio.sleep(3600)  # virtual time: an hour passes at once"),
+]
+
+
+@pytest.mark.parametrize(("rule", "text"), PLANTED)
+def test_a_planted_violation_is_found(rule: Rule, text: str) -> None:
+    """Each rule finds what it forbids, so that a clean run means something."""
+    assert list(rule(Module("src/tapekeeper/runtime/planted.py", text)))
+
+
+@pytest.mark.parametrize(("rule", "text"), ALLOWED)
+def test_what_is_allowed_is_let_through(rule: Rule, text: str) -> None:
+    """Each rule leaves alone what the house does instead."""
+    assert not list(rule(Module("src/tapekeeper/runtime/planted.py", text)))
+
+
+def test_the_owner_of_the_clock_may_read_it() -> None:
+    """The adapter that fills the Clock port is the one place that asks the host."""
+    module = Module("src/tapekeeper/adapters/clock.py", "now = time.time_ns()")
+    assert not list(host_clock(module))
