@@ -91,7 +91,11 @@ class SegmentFile(Protocol):
         ...
 
     def sync(self) -> None:
-        """Force what was appended to the disk."""
+        """Force what was appended to the disk.
+
+        Raises:
+            JournalError: the disk did not confirm it.
+        """
         ...
 
     def close(self) -> None:
@@ -99,19 +103,58 @@ class SegmentFile(Protocol):
         ...
 
 
+class FolderLock(Protocol):
+    """The right to write into a folder, until it is released or the process dies."""
+
+    def release(self) -> None:
+        """Give it up; safe to call twice."""
+        ...
+
+
 class Files(Protocol):
-    """A folder of segments, created on first use. Names have no separators."""
+    """A folder of segments, created on first use. Names have no separators.
+
+    `str()` of it says for a person where it is.
+    """
 
     def names(self) -> list[str]:
-        """Names of all files in the folder, sorted."""
+        """Names of all files in the folder, sorted; empty where there is no folder yet.
+
+        Raises:
+            UnreadableSourceError: it is not a folder, or may not be read.
+        """
+        ...
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes.
+
+        Raises:
+            UnreadableSourceError: it is absent or may not be read.
+        """
         ...
 
     def create(self, name: str) -> SegmentFile:
-        """Create a new file for appending; it must not exist."""
+        """Create a new file for appending; it must not exist.
+
+        Raises:
+            JournalError: it exists, or cannot be made.
+        """
         ...
 
     def read(self, name: str) -> bytes:
-        """The whole content."""
+        """The whole content.
+
+        Raises:
+            UnreadableSourceError: it is absent or may not be read.
+        """
+        ...
+
+    def lock(self) -> FolderLock:
+        """Take the folder for writing, alone among all processes of this computer.
+
+        Raises:
+            JournalError: somebody else holds it, or it cannot be locked.
+        """
         ...
 
 

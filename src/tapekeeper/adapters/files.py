@@ -1,0 +1,242 @@
+"""A folder on a real disk, for the journal: `ports.Files` over the operating system.
+
+Appends go straight to the operating system, without a buffer in this process, so what was
+appended survives the death of the process (not of the machine; that takes `sync`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tapekeeper.errors import JournalError, UnreadableSourceError
+
+LOCK_NAME = "journal.lock"
+"""The file that is locked while somebody writes; it stays behind, empty of meaning."""
+
+_FILE_MODE = 0o600  # frames of the user hub tell of accounts and orders
+_FOLDER_MODE = 0o700
+_CREATE_FLAGS = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_EXCL
+    | os.O_APPEND
+    | getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+)
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+_PID_BYTES_MAX = 32
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Windows forbids others to read a locked byte, and the process id is to be read: so a byte
+    # far behind it is locked. It need not exist.
+    _LOCKED_BYTE = 1 << 20
+
+    def _try_lock(descriptor: int) -> None:
+        """Lock for this open file alone; OSError if somebody holds it."""
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(*error.args) from error
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> None:
+        """Lock for this open file alone; BlockingIOError if somebody holds it."""
+        # flock belongs to the open file: closing another descriptor of the same file does not
+        # drop it, as it would with fcntl's POSIX locks.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FolderSegmentFile:
+    """A file open for appending; fills `ports.SegmentFile`."""
+
+    __slots__ = ("_descriptor", "_path")
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor: int | None = descriptor
+        self._path = path
+
+    def append(self, data: bytes) -> None:
+        """Hand all of `data` to the operating system, in one write as long as it takes it whole.
+
+        Raises:
+            JournalError: it did not take all of it; a part of it may be in the file.
+        """
+        descriptor = self._open_descriptor()
+        try:
+            written = os.write(descriptor, data)
+            # A short write names no reason; asking for the rest brings it to light.
+            while written < len(data):
+                more = os.write(descriptor, memoryview(data)[written:])
+                if more == 0:
+                    raise JournalError(f"cannot write {self._path}: the system takes no more bytes")
+                written += more
+        except OSError as error:
+            raise JournalError(f"cannot write {self._path}: {_why(error)}") from error
+
+    def sync(self) -> None:
+        """Force what was appended to the disk.
+
+        Raises:
+            JournalError: the disk did not confirm it.
+        """
+        try:
+            os.fsync(self._open_descriptor())
+        except OSError as error:
+            raise JournalError(f"cannot sync {self._path}: {_why(error)}") from error
+
+    def close(self) -> None:
+        """Close the file; safe to call twice.
+
+        Raises:
+            JournalError: the system reports on closing that a write failed.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            raise JournalError(f"cannot close {self._path}: {_why(error)}") from error
+
+    def _open_descriptor(self) -> int:
+        if self._descriptor is None:
+            raise JournalError(f"cannot write {self._path}: it is closed")
+        return self._descriptor
+
+
+class LockedFolder:
+    """The held lock of a folder; fills `ports.FolderLock`. The system frees it on death."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Give it up; safe to call twice."""
+        # The file is not removed: somebody may have opened it already, and would then hold a
+        # lock on a file that the next one does not find.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class FolderFiles:
+    """The files of one folder; fills `ports.Files`. The folder is made on first writing.
+
+    Args:
+        path: the folder; need not exist to be read as empty or to be written.
+    """
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def names(self) -> list[str]:
+        """Names of all files in the folder, sorted; empty where there is no folder yet.
+
+        Raises:
+            UnreadableSourceError: it is not a folder, or may not be read.
+        """
+        try:
+            with os.scandir(self.path) as found:
+                return sorted(item.name for item in found if item.is_file())
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError as error:
+            raise UnreadableSourceError(f"{self.path} is not a folder") from error
+        except OSError as error:
+            raise UnreadableSourceError(f"cannot read {self.path}: {_why(error)}") from error
+
+    def size(self, name: str) -> int:
+        """Size of a file in bytes.
+
+        Raises:
+            UnreadableSourceError: it is absent or may not be read.
+        """
+        path = self.path / name
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise UnreadableSourceError(f"cannot read {path}: {_why(error)}") from error
+
+    def create(self, name: str) -> FolderSegmentFile:
+        """Create a new file for appending; only its owner may read it.
+
+        Raises:
+            JournalError: it exists, or cannot be made.
+        """
+        path = self.path / name
+        self._make_folder()
+        try:
+            return FolderSegmentFile(os.open(path, _CREATE_FLAGS, _FILE_MODE), path)
+        except OSError as error:
+            raise JournalError(f"cannot create {path}: {_why(error)}") from error
+
+    def read(self, name: str) -> bytes:
+        """The whole content.
+
+        Raises:
+            UnreadableSourceError: it is absent or may not be read.
+        """
+        # Not mapped: a mapped file that shrinks kills the reader with SIGBUS.
+        path = self.path / name
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UnreadableSourceError(f"cannot read {path}: {_why(error)}") from error
+
+    def lock(self) -> LockedFolder:
+        """Take the folder for writing, alone among all processes of this computer.
+
+        Raises:
+            JournalError: somebody else holds it, or it cannot be locked.
+        """
+        self._make_folder()
+        path = self.path / LOCK_NAME
+        try:
+            descriptor = os.open(path, _LOCK_FLAGS, _FILE_MODE)
+        except OSError as error:
+            raise JournalError(f"cannot open {path}: {_why(error)}") from error
+        try:
+            _try_lock(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+        except BlockingIOError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise JournalError(
+                f"{holder} is writing the journal in {self.path}; a journal has one writer"
+            ) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise JournalError(f"cannot lock {path}: {_why(error)}") from error
+        return LockedFolder(descriptor)
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise JournalError(f"{self.path} is not a folder") from error
+        except OSError as error:
+            raise JournalError(f"cannot make the folder {self.path}: {_why(error)}") from error
+
+
+def _holder(descriptor: int) -> str:
+    text = os.read(descriptor, _PID_BYTES_MAX).decode("ascii", "replace").strip()
+    return f"process {text}" if text.isdecimal() else "another process"
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or type(error).__name__

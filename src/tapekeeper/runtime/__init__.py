@@ -1,0 +1,1 @@
+"""Where things run: every task and every queue is owned here."""

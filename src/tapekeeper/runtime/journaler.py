@@ -1,0 +1,175 @@
+"""The one writer of a journal: what arrived, in segments, before anything comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import msgspec
+
+from tapekeeper.core.journal import (
+    SEAL_BYTES,
+    Entry,
+    SegmentEncoder,
+    SegmentHeader,
+    encoded_bytes,
+    segment_name,
+    segment_number,
+)
+from tapekeeper.errors import JournalError
+from tapekeeper.ports import Files, FolderLock, SegmentFile
+
+DURABILITY = "process"
+"""The promise of `append`: what it took survives the death of the process (kill -9 included),
+not the death of the machine. The last segment before a rotation or an orderly end is synced."""
+
+DEFAULT_SEGMENT_BYTES_MAX = 64 * 1024 * 1024
+"""About 400,000 frames of one trade; small enough to be read whole."""
+
+
+class JournalStatistics(msgspec.Struct, frozen=True):
+    """What this writer has written.
+
+    Attributes:
+        entries: entries accepted.
+        bytes: bytes written, headers and seals included.
+        segments: segments begun.
+        durability: see `DURABILITY`.
+    """
+
+    entries: int = 0
+    bytes: int = 0
+    segments: int = 0
+    durability: str = DURABILITY
+
+
+class Journaler:
+    """Appends entries to a journal; synchronous, for one caller at a time.
+
+    It takes the folder's lock and begins a new segment at once, so that a folder that cannot be
+    written shows before the first tick. Old segments are never touched: what a crash left is
+    evidence. The first failure is final, because a part of a burst may be in the file and
+    nothing may follow it; every later `append` repeats the refusal.
+
+    Args:
+        files: where the segments go.
+        segment_bytes_max: a segment is sealed before a burst would take it past this size; a
+            burst larger than that gets a segment of its own, whole.
+        created_ns: now, host clock, ns UTC.
+
+    Raises:
+        JournalError: another process writes here, or the folder cannot be written.
+        UnreadableSourceError: the folder cannot be listed.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_encoder",
+        "_entries",
+        "_failure",
+        "_file",
+        "_files",
+        "_last_ns",
+        "_lock",
+        "_run_first",
+        "_segment_bytes",
+        "_segment_bytes_max",
+        "_segments",
+    )
+
+    def __init__(
+        self,
+        files: Files,
+        *,
+        segment_bytes_max: int = DEFAULT_SEGMENT_BYTES_MAX,
+        created_ns: int,
+    ) -> None:
+        self._files = files
+        self._segment_bytes_max = segment_bytes_max
+        self._entries = self._bytes = self._segments = self._segment_bytes = 0
+        self._last_ns = created_ns
+        self._failure = ""
+        self._file: SegmentFile
+        self._encoder: SegmentEncoder
+        with ExitStack() as undo:
+            self._lock: FolderLock = files.lock()
+            undo.callback(self._lock.release)
+            last = max((n for n in map(segment_number, files.names()) if n), default=0)
+            self._run_first = last + 1
+            before_bytes = files.size(segment_name(last)) if last else 0
+            self._begin(last + 1, created_ns, before_bytes)
+            undo.pop_all()
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write the whole burst at once; when this returns, the operating system has it.
+
+        Raises:
+            JournalError: the journal did not take it, or is closed. The caller must stop.
+        """
+        if self._failure:
+            raise JournalError(self._failure)
+        if not entries:
+            return
+        # Refused unless this gets to its end, whatever interrupts it.
+        self._failure = "the journal was interrupted while writing"
+        try:
+            # Room for the seal is kept, so that no segment passes the limit by its own end.
+            whole_bytes = self._segment_bytes + encoded_bytes(entries) + SEAL_BYTES
+            if whole_bytes > self._segment_bytes_max and self._encoder.entries:
+                self._rotate(entries[0].ts_ns)
+            self._write(self._encoder.encode(entries))
+        except JournalError as error:
+            self._failure = str(error)
+            raise
+        self._failure = ""
+        self._entries += len(entries)
+        self._last_ns = entries[-1].ts_ns
+
+    def close(self) -> None:
+        """Seal and sync the last segment and let the folder go; safe to call twice.
+
+        After a failure nothing is sealed: the file ends where the failure left it.
+
+        Raises:
+            JournalError: the seal could not be written or synced.
+        """
+        failed, self._failure = self._failure, self._failure or "the journal is closed"
+        try:
+            if failed:
+                self._file.close()
+            else:
+                self._seal()
+        finally:
+            self._lock.release()
+
+    def statistics(self) -> JournalStatistics:
+        """What was written so far."""
+        return JournalStatistics(self._entries, self._bytes, self._segments)
+
+    def _begin(self, number: int, created_ns: int, before_bytes: int) -> None:
+        header = SegmentHeader(number, self._run_first, created_ns, before_bytes)
+        self._encoder = SegmentEncoder(header)
+        self._file = self._files.create(segment_name(number))
+        self._segment_bytes = 0
+        self._segments += 1
+        try:
+            self._write(self._encoder.header_bytes)
+        except JournalError:
+            self._file.close()
+            raise
+
+    def _rotate(self, created_ns: int) -> None:
+        self._seal()
+        self._begin(self._encoder.header.number + 1, created_ns, self._segment_bytes)
+
+    def _seal(self) -> None:
+        try:
+            self._write(self._encoder.seal(self._last_ns))
+            self._file.sync()
+        finally:
+            self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        self._file.append(data)
+        self._segment_bytes += len(data)
+        self._bytes += len(data)
