@@ -227,12 +227,10 @@ class LineConfig(Section):
     def _in_order(self) -> Self:
         if self.server_timeout_s <= self.keep_alive_s:
             raise PydanticCustomError(
-                HIDDEN_VALUE, "server_timeout_s must be greater than keep_alive_s"
+                SENTENCE, "server_timeout_s must be greater than keep_alive_s"
             )
         if self.backoff_cap_ms < self.backoff_base_ms:
-            raise PydanticCustomError(
-                HIDDEN_VALUE, "backoff_cap_ms must be at least backoff_base_ms"
-            )
+            raise PydanticCustomError(SENTENCE, "backoff_cap_ms must be at least backoff_base_ms")
         return self
 
 
@@ -300,7 +298,7 @@ class CalendarException(Section):
     def _one_of_two(self) -> Self:
         if self.closed == (self.close is not None):
             raise PydanticCustomError(
-                HIDDEN_VALUE, "must have either closed = true or a close time, and not both"
+                SENTENCE, "needs either closed = true or a close time, not both"
             )
         return self
 
