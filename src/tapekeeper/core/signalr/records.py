@@ -106,108 +106,139 @@ Record: TypeAlias = (
 )
 
 
-class _Wire(msgspec.Struct, gc=False, rename="camel"):
-    """The union of the members of all types; which of them must be there depends on `type`."""
+# One private struct per type, told apart by `type` wherever it stands in the object, so that a
+# member is only read (and only judged) where its type defines it. `msgspec.Raw` cannot be joined
+# with None, so an absent raw member is an empty one: JSON text is never empty.
+_ABSENT = msgspec.Raw(b"")
 
-    type: int
-    target: str | None = None
-    arguments: msgspec.Raw | None = None
+
+class _Wire(msgspec.Struct, gc=False, rename="camel", tag_field="type"):
+    """What all private structs share."""
+
+
+class _Invocation(_Wire, tag=1):
+    target: str
+    arguments: msgspec.Raw
     invocation_id: str | None = None
     stream_ids: tuple[str, ...] | None = None
-    item: msgspec.Raw | None = None
-    result: msgspec.Raw | None = None
+
+
+class _StreamItem(_Wire, tag=2):
+    invocation_id: str
+    item: msgspec.Raw
+
+
+class _Completion(_Wire, tag=3):
+    invocation_id: str
+    result: msgspec.Raw = _ABSENT
+    error: str | None = None
+
+
+class _StreamInvocation(_Wire, tag=4):
+    target: str
+    arguments: msgspec.Raw
+    invocation_id: str
+    stream_ids: tuple[str, ...] | None = None
+
+
+class _CancelInvocation(_Wire, tag=5):
+    invocation_id: str
+
+
+class _Ping(_Wire, tag=6):
+    pass
+
+
+class _Close(_Wire, tag=7):
     error: str | None = None
     allow_reconnect: bool | None = None
-    sequence_id: int | None = None
 
 
-_decode_wire = msgspec.json.Decoder(_Wire).decode
+class _Ack(_Wire, tag=8):
+    sequence_id: int
+
+
+class _Sequence(_Wire, tag=9):
+    sequence_id: int
+
+
+class _Typed(msgspec.Struct, gc=False):
+    """The one member that a record of a type we do not know still has."""
+
+    type: int
+
+
+_decode_wire = msgspec.json.Decoder(
+    _Invocation
+    | _StreamItem
+    | _Completion
+    | _StreamInvocation
+    | _CancelInvocation
+    | _Ping
+    | _Close
+    | _Ack
+    | _Sequence
+).decode
+_decode_typed = msgspec.json.Decoder(_Typed).decode
 _encode_json = msgspec.json.Encoder().encode
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TYPES = range(1, 10)
+_PING = Ping()
 
 
 def decode(raw: bytes) -> Record:
     """The record that `raw` (one record without its separator) holds."""
     try:
         wire = _decode_wire(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Malformed(raw, "an empty record" if not raw else str(error))
-    make = _MAKERS.get(wire.type)
-    if make is None:
-        return Unknown(wire.type, raw)
-    made = make(wire)
-    return Malformed(raw, made) if isinstance(made, str) else made
+    except _UNREADABLE as error:
+        return _unreadable(raw, error)
+    if type(wire) is _Invocation:  # first, because nearly every record is one
+        arguments = bytes(wire.arguments)
+        if arguments[:1] != b"[":
+            return Malformed(raw, "the arguments of an invocation are an array")
+        return Invocation(wire.target, arguments, wire.invocation_id, wire.stream_ids or ())
+    return _rarer(raw, wire)
 
 
-def _invocation(wire: _Wire) -> Record | str:
-    if wire.target is None or not _is_array(wire.arguments):
-        return "an invocation needs a target and an array of arguments"
-    return Invocation(
-        wire.target, bytes(wire.arguments or b""), wire.invocation_id, wire.stream_ids or ()
-    )
+def _rarer(raw: bytes, wire: _Wire) -> Record:  # noqa: PLR0911 - one return per type
+    match wire:
+        case _Ping():
+            return _PING
+        case _Completion():
+            result = bytes(wire.result) or None
+            if result is not None and wire.error is not None:
+                return Malformed(raw, "a completion has either a result or an error")
+            return Completion(wire.invocation_id, result, wire.error)
+        case _Close():
+            return Close(wire.error, wire.allow_reconnect or False)
+        case _StreamItem():
+            return StreamItem(wire.invocation_id, bytes(wire.item))
+        case _StreamInvocation():
+            arguments = bytes(wire.arguments)
+            if arguments[:1] != b"[":
+                return Malformed(raw, "the arguments of a stream invocation are an array")
+            return StreamInvocation(
+                wire.target, arguments, wire.invocation_id, wire.stream_ids or ()
+            )
+        case _CancelInvocation():
+            return CancelInvocation(wire.invocation_id)
+        case _Ack():
+            return Ack(wire.sequence_id)
+        case _Sequence():
+            return Sequence(wire.sequence_id)
+    raise AssertionError(f"a type without a case: {type(wire).__name__}")
 
 
-def _stream_item(wire: _Wire) -> Record | str:
-    if wire.invocation_id is None or wire.item is None:
-        return "a stream item needs an invocationId and an item"
-    return StreamItem(wire.invocation_id, bytes(wire.item))
-
-
-def _completion(wire: _Wire) -> Record | str:
-    if wire.invocation_id is None:
-        return "a completion needs an invocationId"
-    if wire.result is not None and wire.error is not None:
-        return "a completion has either a result or an error"
-    result = None if wire.result is None else bytes(wire.result)
-    return Completion(wire.invocation_id, result, wire.error)
-
-
-def _stream_invocation(wire: _Wire) -> Record | str:
-    if wire.target is None or wire.invocation_id is None or not _is_array(wire.arguments):
-        return "a stream invocation needs a target, an invocationId and an array of arguments"
-    return StreamInvocation(
-        wire.target, bytes(wire.arguments or b""), wire.invocation_id, wire.stream_ids or ()
-    )
-
-
-def _cancel(wire: _Wire) -> Record | str:
-    if wire.invocation_id is None:
-        return "a cancellation needs an invocationId"
-    return CancelInvocation(wire.invocation_id)
-
-
-def _ping(_: _Wire) -> Record:
-    return Ping()
-
-
-def _close(wire: _Wire) -> Record:
-    return Close(wire.error, wire.allow_reconnect or False)
-
-
-def _ack(wire: _Wire) -> Record | str:
-    return "an ack needs a sequenceId" if wire.sequence_id is None else Ack(wire.sequence_id)
-
-
-def _sequence(wire: _Wire) -> Record | str:
-    if wire.sequence_id is None:
-        return "a sequence needs a sequenceId"
-    return Sequence(wire.sequence_id)
-
-
-def _is_array(raw: msgspec.Raw | None) -> bool:
-    return raw is not None and bytes(raw).lstrip()[:1] == b"["
-
-
-_MAKERS = {
-    1: _invocation,
-    2: _stream_item,
-    3: _completion,
-    4: _stream_invocation,
-    5: _cancel,
-    6: _ping,
-    7: _close,
-    8: _ack,
-    9: _sequence,
-}
+def _unreadable(raw: bytes, error: Exception) -> Record:
+    """A record of a type that is not ours, or the reason why the bytes are no record."""
+    if not raw:
+        return Malformed(raw, "an empty record")
+    try:
+        number = _decode_typed(raw).type
+    except _UNREADABLE:
+        return Malformed(raw, str(error))
+    return Malformed(raw, str(error)) if number in _TYPES else Unknown(number, raw)
 
 
 def encode_invocation(

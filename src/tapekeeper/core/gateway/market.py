@@ -1,0 +1,354 @@
+"""Market events of the gateway, decoded into columns of trades and merged quotes.
+
+What comes is `(contract id, data)`. Documented as one object, live trades are a list of one or
+more prints; a list with nulls and a `{"data": ...}` envelope are seen by other clients, so all of
+them are read. The first argument alone names the contract: `symbolId` and `symbol` name the
+product, which all its expiries share.
+
+Only the shape is judged here: whether a member is there, readable, and of its type. Whether a
+price is positive or on the grid is for validation. One unreadable print costs itself alone.
+
+For every burst: trades_received + quotes_received = rows + quotes + the ticks of what was
+rejected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from tapekeeper.core.gateway.times import parse_ns
+from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.model.tick import Quote, Reason, Rejected, Side, TradeBatch
+
+TRADE_TARGET = "GatewayTrade"
+QUOTE_TARGET = "GatewayQuote"
+
+QUOTE_STATES_MAX = 4_096
+"""Contracts whose quote state is kept; the longest known goes first beyond it."""
+
+_INT64_MAX = 2**63 - 1
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-_INT64_MAX - 1, le=_INT64_MAX)]
+
+
+@dataclass(slots=True)
+class Burst:
+    """What a drained burst of frames held.
+
+    Attributes:
+        trades: one batch per contract with at least one readable print, in order of arrival.
+        quotes: the merged state after each update, in order of arrival.
+        rejected: what could not be read.
+        trades_received: prints, the rejected ones included; null padding is not counted.
+        quotes_received: quote updates, the rejected ones included.
+        ignored: records of other targets (depth, logout, unknown ones).
+    """
+
+    trades: dict[str, TradeBatch] = field(default_factory=dict)
+    quotes: list[Quote] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    trades_received: int = 0
+    quotes_received: int = 0
+    ignored: int = 0
+
+
+class _Print(msgspec.Struct, gc=False):
+    """A print as nearly all are; whatever does not fit is read member by member."""
+
+    price: float
+    volume: _Int64
+    timestamp: str
+    type: int | None = None
+
+
+class _RawPrint(msgspec.Struct, gc=False):
+    """A print whose members are judged one by one; absent members are empty."""
+
+    price: msgspec.Raw = msgspec.Raw(b"")
+    volume: msgspec.Raw = msgspec.Raw(b"")
+    timestamp: msgspec.Raw = msgspec.Raw(b"")
+    type: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _QuoteUpdate(msgspec.Struct, gc=False, rename="camel"):
+    """A sparse update: absent and null members leave what is known."""
+
+    last_price: float | None = None
+    best_bid: float | None = None
+    best_ask: float | None = None
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    volume: _Int64 | float | None = None
+    last_updated: str | None = None
+    timestamp: str | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    data: msgspec.Raw
+
+
+class _ShapeError(ValueError):
+    """Not what the market hub sends; the text says in what way."""
+
+
+class _FlawError(ValueError):
+    """One tick is unreadable."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+_decode_prints = msgspec.json.Decoder(tuple[str, list[_Print | None]]).decode
+_decode_arguments = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_float = msgspec.json.Decoder(float).decode
+_decode_number = msgspec.json.Decoder(int | float).decode
+_decode_int = msgspec.json.Decoder(int).decode
+_decode_raw_print = msgspec.json.Decoder(_RawPrint).decode
+_decode_update = msgspec.json.Decoder(_QuoteUpdate).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+class MarketDecoder:
+    """Decodes the events of one run's market hubs; numbers ticks and keeps quote states.
+
+    Args:
+        next_seq: the arrival number of the next tick.
+    """
+
+    def __init__(self, *, next_seq: int = 0) -> None:
+        self._next_seq = next_seq
+        self._quotes: dict[str, Quote] = {}
+
+    @property
+    def next_seq(self) -> int:
+        """The arrival number of the next tick; every received tick takes one."""
+        return self._next_seq
+
+    def decode(self, invocation: Invocation, recv_ns: int, burst: Burst) -> None:
+        """Add what `invocation` carries to `burst`; targets are compared without case.
+
+        Args:
+            invocation: any invocation of the market hub.
+            recv_ns: when its frame was received, host clock, ns UTC.
+            burst: filled in place.
+        """
+        target = invocation.target.lower()
+        if target == "gatewaytrade":
+            self._trades(invocation.arguments, recv_ns, burst)
+        elif target == "gatewayquote":
+            self._quote(invocation.arguments, recv_ns, burst)
+        else:
+            burst.ignored += 1
+
+    def forget(self, contract_id: str) -> None:
+        """Drop the quote state of a contract, because its subscription starts anew or ended."""
+        self._quotes.pop(contract_id, None)
+
+    # --- trades ---------------------------------------------------------------------------
+
+    def _trades(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
+        times: list[int] = []
+        prints: list[_Print | None] = []
+        try:
+            contract_id, prints = _decode_prints(arguments)
+            times = [parse_ns(item.timestamp) for item in prints if item is not None]
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
+            contract_id = ""
+        if not contract_id:
+            self._trades_one_by_one(arguments, recv_ns, burst)
+            return
+        if not times:
+            return
+        batch = burst.trades.get(contract_id)
+        if batch is None:
+            batch = burst.trades[contract_id] = TradeBatch(contract_id)
+        burst.trades_received += len(times)
+        seq = self._next_seq
+        self._next_seq += len(times)
+        batch.ts_event.extend(times)
+        batch.seq.extend(range(seq, self._next_seq))
+        for item in prints:
+            if item is not None:
+                batch.price.append(item.price)
+                batch.size.append(item.volume)
+                kind = item.type
+                batch.side.append(kind if kind in {0, 1} else -1)
+                batch.ts_recv.append(recv_ns)
+
+    def _trades_one_by_one(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
+        """The slow way: any accepted shape, each print judged by itself."""
+        contract_id = ""
+        try:
+            contract_id, data = _addressed(arguments)
+            items = _items(data)
+        except _ShapeError as error:
+            burst.trades_received += 1
+            self._next_seq += 1
+            burst.rejected.append(
+                Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
+            )
+            return
+        for raw in items:
+            burst.trades_received += 1
+            seq = self._next_seq
+            self._next_seq += 1
+            try:
+                ts_event, price, size, side = _print(raw)
+            except _FlawError as flaw:
+                burst.rejected.append(Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id))
+                continue
+            batch = burst.trades.setdefault(contract_id, TradeBatch(contract_id))
+            batch.append(ts_event, price, size, side, recv_ns, seq)
+
+    # --- quotes ---------------------------------------------------------------------------
+
+    def _quote(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
+        contract_id = ""
+        try:
+            contract_id, data = _addressed(arguments)
+            items = _items(data)
+        except _ShapeError as error:
+            burst.quotes_received += 1
+            self._next_seq += 1
+            burst.rejected.append(
+                Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
+            )
+            return
+        for raw in items:
+            burst.quotes_received += 1
+            seq = self._next_seq
+            self._next_seq += 1
+            try:
+                quote = self._merged(contract_id, raw, recv_ns, seq)
+            except _FlawError as flaw:
+                burst.rejected.append(Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id))
+            else:
+                burst.quotes.append(quote)
+
+    def _merged(self, contract_id: str, raw: bytes, recv_ns: int, seq: int) -> Quote:
+        """The new state; the old one stays where the update is unreadable."""
+        try:
+            update = _decode_update(raw)
+        except _UNREADABLE as error:
+            raise _FlawError(Reason.PAYLOAD, f"an unreadable quote: {error}") from error
+        known = self._quotes.get(contract_id)
+        state = known or Quote(contract_id, 0, recv_ns, seq)
+        quote = Quote(
+            contract_id,
+            _quote_time(update, known),
+            recv_ns,
+            seq,
+            state.last if update.last_price is None else update.last_price,
+            state.bid if update.best_bid is None else update.best_bid,
+            state.ask if update.best_ask is None else update.best_ask,
+            state.open if update.open is None else update.open,
+            state.high if update.high is None else update.high,
+            state.low if update.low is None else update.low,
+            state.volume if update.volume is None else _whole(update.volume),
+        )
+        if known is None and len(self._quotes) >= QUOTE_STATES_MAX:
+            del self._quotes[next(iter(self._quotes))]
+        self._quotes[contract_id] = quote
+        return quote
+
+
+def _addressed(arguments: bytes) -> tuple[str, bytes]:
+    """The contract id and the undecoded data of a market event."""
+    try:
+        parts = _decode_arguments(arguments)
+    except _UNREADABLE as error:
+        raise _ShapeError(f"unreadable arguments: {error}") from error
+    if len(parts) < 2:  # noqa: PLR2004 - (contract id, data)
+        raise _ShapeError("a market event has a contract id and data")
+    try:
+        contract_id = _decode_text(parts[0])
+    except _UNREADABLE as error:
+        raise _ShapeError("the first argument is not a contract id") from error
+    if not contract_id:
+        raise _ShapeError("the contract id is empty")
+    return contract_id, bytes(parts[1])
+
+
+def _items(data: bytes, *, in_envelope: bool = False) -> list[bytes]:
+    """The ticks in any of the accepted shapes, without null padding."""
+    if data[:1] == b"[":
+        try:
+            items = [bytes(item) for item in _decode_arguments(data)]
+        except _UNREADABLE as error:
+            raise _ShapeError(f"unreadable data: {error}") from error
+        return [item for item in items if item != b"null"]
+    if data[:1] != b"{":
+        raise _ShapeError("the data is neither an object nor a list")
+    try:
+        inner = bytes(_decode_envelope(data).data)
+    except _UNREADABLE:
+        return [data]  # no such member: the object is the tick itself
+    if in_envelope:
+        raise _ShapeError("an envelope within an envelope")
+    return _items(inner, in_envelope=True)
+
+
+def _print(raw: bytes) -> tuple[int, float, int, int]:
+    """Event time (ns UTC), price, size (contracts) and side of one print."""
+    try:
+        item = _decode_raw_print(raw)
+    except _UNREADABLE as error:
+        raise _FlawError(Reason.PAYLOAD, f"an unreadable print: {error}") from error
+    ts_event = _time(bytes(item.timestamp))
+    price_text, size_text = bytes(item.price), bytes(item.volume)
+    if price_text in {b"", b"null"}:
+        raise _FlawError(Reason.PRICE, "no price")
+    if size_text in {b"", b"null"}:
+        raise _FlawError(Reason.SIZE, "no volume")
+    try:
+        price = _decode_float(price_text)
+        number = _decode_number(size_text)
+    except _UNREADABLE as error:
+        raise _FlawError(Reason.PAYLOAD, f"price or volume is not a number: {error}") from error
+    return ts_event, price, _whole(number), _side(bytes(item.type))
+
+
+def _time(raw: bytes) -> int:
+    try:
+        return parse_ns(_decode_text(raw))
+    except ValueError as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors too
+        raise _FlawError(Reason.TIME, "no readable time") from error
+
+
+def _whole(number: float) -> int:
+    """A volume as contracts; `2.000` is 2."""
+    if number != number // 1 or abs(number) > _INT64_MAX:
+        raise _FlawError(Reason.SIZE, "the volume is not a whole number")
+    return int(number)
+
+
+def _side(raw: bytes) -> int:
+    """The aggressor; unknown is better than a guess, and no reason to lose the print."""
+    try:
+        kind = _decode_int(raw)
+    except _UNREADABLE:
+        return Side.UNKNOWN.value
+    return kind if kind in {0, 1} else Side.UNKNOWN.value
+
+
+def _quote_time(update: _QuoteUpdate, known: Quote | None) -> int:
+    """When the state changed: `lastUpdated` before `timestamp`, which may be the last trade's.
+
+    An update with neither happened, but does not say when: it keeps the time of the state.
+    """
+    text = update.last_updated or update.timestamp
+    if text is None:
+        if known is None:
+            raise _FlawError(Reason.TIME, "no time, and none known")
+        return known.ts_event
+    try:
+        return parse_ns(text)
+    except ValueError as error:
+        raise _FlawError(Reason.TIME, "no readable time") from error

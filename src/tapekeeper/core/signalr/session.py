@@ -1,0 +1,456 @@
+"""One client connection to a hub, from the handshake to its end, without I/O.
+
+Theory of operation. The owner of a connected WebSocket makes one `Session` per connection and
+turns the crank: it hands in whatever was received (`receive`), calls `on_time` when `due_ns` has
+come, and after every call sends what `outgoing` gives. The session answers with events. It never
+reads a clock: `now_ns` is a monotonic time in ns that may stand still but not step back.
+
+    state        what happens                          next         events
+    -----------  ------------------------------------  -----------  --------------------------
+    NEW          start                                 HANDSHAKING  (sends the handshake)
+    HANDSHAKING  answer {}                             OPEN         Opened (sends a ping)
+                 answer with error or type, not JSON   CLOSED       Ended(handshake_error)
+                 handshake_timeout passes              CLOSED       Ended(handshake_timeout)
+                 stop                                  CLOSED       Ended(local_stop)
+    OPEN         invocation                            OPEN         Called
+                 completion of a pending call          OPEN         Completed
+                 invocation_timeout of a call          OPEN         TimedOut
+                 malformed record                      OPEN         Garbled
+                 malformed_max of them in a row        CLOSED       Ended(protocol_error)
+                 keep_alive without sending            OPEN         (sends a ping)
+                 server_timeout without receiving      CLOSED       Ended(server_timeout)
+                 Close record                          CLOSED       Ended(server_close)
+                 stop                                  CLOSING      (sends a Close record)
+    CLOSING      invocation                            CLOSING      Called
+                 Close record, or close_timeout        CLOSED       Ended(local_stop)
+    any but      record without end beyond the limit   CLOSED       Ended(protocol_error)
+    CLOSED       lost                                  CLOSED       Ended(transport_lost), or
+                                                                    Ended(local_stop) if CLOSING
+    CLOSED       anything but invoke                   CLOSED       (nothing)
+
+Leaving OPEN completes every pending call with an error before the end is told, so no caller is
+left waiting; `Ended` is the last event, once. A malformed record is quarantined by the caller and
+costs itself alone, because the separators still tell where the next one starts; official clients
+drop the connection at the first, which loses live data that could be read.
+Rules and defaults: reference of the SignalR hub protocol (HubProtocol.md) and the official
+clients, measured against a 9.0.7 server.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from tapekeeper.core.signalr.framing import DEFAULT_RECORD_BYTES_MAX, RecordSplitter
+from tapekeeper.core.signalr.records import (
+    PING,
+    Close,
+    Completion,
+    Invocation,
+    Malformed,
+    Record,
+    decode,
+    encode_close,
+    encode_completion,
+    encode_invocation,
+)
+from tapekeeper.errors import ConnectionLostError, ProtocolError
+
+HANDSHAKE = b'{"protocol":"json","version":1}\x1e'
+"""The first record of a client. Version 2 is for stateful reconnect only."""
+
+NO_RESULT = "Client didn't provide a result."
+"""What official clients answer to a server that wants a result nobody provides."""
+
+STOPPED = "the connection was stopped"
+"""The error of calls that were pending when the session was stopped."""
+
+_SECOND_NS = 1_000_000_000
+
+
+class SessionState(StrEnum):
+    """See the table at the top of the module."""
+
+    NEW = "new"
+    HANDSHAKING = "handshaking"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class EndCause(StrEnum):
+    """Why a session ended. The set is closed, so it may label a metric."""
+
+    LOCAL_STOP = "local_stop"  # we stopped it
+    SERVER_CLOSE = "server_close"  # the server sent a Close record
+    HANDSHAKE_ERROR = "handshake_error"  # the server refused, or did not answer a handshake
+    HANDSHAKE_TIMEOUT = "handshake_timeout"  # no answer in time
+    SERVER_TIMEOUT = "server_timeout"  # nothing received for too long
+    PROTOCOL_ERROR = "protocol_error"  # what came was not the protocol
+    TRANSPORT_LOST = "transport_lost"  # the transport ended without a Close record
+
+
+class SessionTimers(msgspec.Struct, frozen=True):
+    """Times of a session, ns. Defaults are those of the official clients.
+
+    Attributes:
+        handshake_timeout_ns: from the handshake to its answer.
+        keep_alive_ns: a ping is sent when nothing was sent for this long. The server gives up
+            after 30 s by default, so it must be well below that.
+        server_timeout_ns: the server is taken for dead when nothing came for this long; at least
+            twice its keep-alive interval (15 s by default).
+        invocation_timeout_ns: from a call to its completion.
+        close_timeout_ns: from our Close record to the server's; servers wait 5 s themselves.
+    """
+
+    handshake_timeout_ns: int = 15 * _SECOND_NS
+    keep_alive_ns: int = 15 * _SECOND_NS
+    server_timeout_ns: int = 30 * _SECOND_NS
+    invocation_timeout_ns: int = 15 * _SECOND_NS
+    close_timeout_ns: int = 5 * _SECOND_NS
+
+
+class Opened(msgspec.Struct, frozen=True, gc=False):
+    """The handshake succeeded; calls may be made."""
+
+
+class Called(msgspec.Struct, frozen=True, gc=False):
+    """The server invoked a method of the client."""
+
+    invocation: Invocation
+
+
+class Completed(msgspec.Struct, frozen=True, gc=False):
+    """A call of ours was answered, or failed with the connection.
+
+    Attributes:
+        invocation_id: what `Session.invoke` returned.
+        result: undecoded JSON, None where absent.
+        error: the hub's text or our own, None where it succeeded.
+    """
+
+    invocation_id: str
+    result: bytes | None
+    error: str | None
+
+
+class TimedOut(msgspec.Struct, frozen=True, gc=False):
+    """A call of ours was not answered in time; a later answer is ignored."""
+
+    invocation_id: str
+
+
+class Garbled(msgspec.Struct, frozen=True, gc=False):
+    """A malformed record, whole, with the reason; for the quarantine."""
+
+    raw: bytes
+    detail: str
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """The session is over; always the last event, and once.
+
+    Attributes:
+        cause: why.
+        detail: one clause for a person.
+        allow_reconnect: of a server's Close record what it says; otherwise whether official
+            clients would reconnect: False for our own stop and a refused handshake.
+    """
+
+    cause: EndCause
+    detail: str
+    allow_reconnect: bool
+
+
+Event: TypeAlias = Opened | Called | Completed | TimedOut | Garbled | Ended
+
+
+class _HandshakeAnswer(msgspec.Struct):
+    error: str | None = None
+    type: msgspec.Raw = msgspec.Raw(b"")
+
+
+_decode_handshake = msgspec.json.Decoder(_HandshakeAnswer).decode
+
+
+class Session:
+    """See the module's theory of operation.
+
+    Args:
+        timers: times of the session.
+        malformed_max: malformed records without a good one between them that end the session.
+        record_bytes_max: bound of one unfinished record.
+    """
+
+    def __init__(
+        self,
+        timers: SessionTimers | None = None,
+        *,
+        malformed_max: int = 3,
+        record_bytes_max: int = DEFAULT_RECORD_BYTES_MAX,
+    ) -> None:
+        self._timers = timers or SessionTimers()
+        self._malformed_max = malformed_max
+        self._splitter = RecordSplitter(record_bytes_max=record_bytes_max)
+        self._state = SessionState.NEW
+        self._now_ns: int | None = None
+        self._phase_ns = 0  # when the present state was entered
+        self._received_ns = 0
+        self._sent_ns = 0
+        self._outgoing: list[bytes] = []
+        self._next_id = 1
+        # Deadlines by invocation id. All calls have the same timeout and time does not step
+        # back, so the order of insertion is the order of the deadlines.
+        self._pending: dict[str, int] = {}
+        self._malformed_run = 0
+        self._ignored = 0
+
+    @property
+    def state(self) -> SessionState:
+        """Where the session stands."""
+        return self._state
+
+    @property
+    def last_received_ns(self) -> int:
+        """When bytes were last received, or when the session started."""
+        return self._received_ns
+
+    @property
+    def pending_invocations(self) -> tuple[str, ...]:
+        """Ids of the calls without an answer, oldest first."""
+        return tuple(self._pending)
+
+    @property
+    def ignored_records(self) -> int:
+        """Well-formed records that meant nothing to us, such as unknown types and late answers."""
+        return self._ignored
+
+    def start(self, now_ns: int) -> None:
+        """Begin with the handshake; the WebSocket is connected."""
+        if self._state is not SessionState.NEW:
+            raise RuntimeError("a session is started once")
+        self._advance(now_ns)
+        self._received_ns = now_ns
+        self._enter(SessionState.HANDSHAKING, now_ns)
+        self._send(HANDSHAKE, now_ns)
+
+    def receive(self, data: bytes, now_ns: int) -> list[Event]:
+        """What `data` (the content of one WebSocket message, text or binary) brings about."""
+        if self._state is SessionState.NEW:
+            raise RuntimeError("a session receives nothing before it is started")
+        self._advance(now_ns)
+        if self._state is SessionState.CLOSED:
+            return []
+        self._received_ns = now_ns
+        events: list[Event] = []
+        try:
+            pieces = self._splitter.feed(data)
+        except ProtocolError as error:
+            self._end(EndCause.PROTOCOL_ERROR, str(error), events)
+            return events
+        for raw in pieces:
+            if self._state is SessionState.HANDSHAKING:
+                self._answered(raw, now_ns, events)
+            else:
+                self._record(decode(raw), now_ns, events)
+            # mypy narrows the state over the calls above, which change it.
+            if self.state is SessionState.CLOSED:
+                break
+        return events
+
+    def invoke(self, target: str, arguments: list[Any], now_ns: int) -> str:
+        """Call a hub method that must be answered; the id under which the answer will come.
+
+        Args:
+            target: the method.
+            arguments: JSON-encodable values.
+            now_ns: monotonic, ns.
+
+        Raises:
+            ConnectionLostError: the session is not open.
+        """
+        if self._state is not SessionState.OPEN:
+            raise ConnectionLostError(f"{target} cannot be called: the session is {self._state}")
+        self._advance(now_ns)
+        invocation_id = str(self._next_id)
+        self._next_id += 1
+        self._send(encode_invocation(target, arguments, invocation_id=invocation_id), now_ns)
+        self._pending[invocation_id] = now_ns + self._timers.invocation_timeout_ns
+        return invocation_id
+
+    def on_time(self, now_ns: int) -> list[Event]:
+        """Do what is due at `now_ns`; harmless when nothing is."""
+        self._advance(now_ns)
+        events: list[Event] = []
+        timers = self._timers
+        if self._state is SessionState.HANDSHAKING:
+            if now_ns >= self._phase_ns + timers.handshake_timeout_ns:
+                text = f"no handshake answer within {_seconds(timers.handshake_timeout_ns)}"
+                self._end(EndCause.HANDSHAKE_TIMEOUT, text, events)
+        elif self._state is SessionState.OPEN:
+            self._on_time_open(now_ns, events)
+        elif (
+            self._state is SessionState.CLOSING
+            and now_ns >= self._phase_ns + timers.close_timeout_ns
+        ):
+            self._end(EndCause.LOCAL_STOP, STOPPED, events)
+        return events
+
+    def due_ns(self) -> int | None:
+        """When `on_time` is wanted next (monotonic, ns), or None for never."""
+        timers = self._timers
+        if self._state is SessionState.HANDSHAKING:
+            return self._phase_ns + timers.handshake_timeout_ns
+        if self._state is SessionState.CLOSING:
+            return self._phase_ns + timers.close_timeout_ns
+        if self._state is not SessionState.OPEN:
+            return None
+        due = min(
+            self._sent_ns + timers.keep_alive_ns, self._received_ns + timers.server_timeout_ns
+        )
+        for deadline_ns in self._pending.values():
+            return min(due, deadline_ns)
+        return due
+
+    def stop(self, now_ns: int) -> list[Event]:
+        """End politely: fail pending calls and say goodbye.
+
+        From OPEN the end is told when the server's Close record, the loss of the transport or the
+        close timeout comes; before that it is told at once. Safe to call twice.
+        """
+        self._advance(now_ns)
+        events: list[Event] = []
+        if self._state is SessionState.OPEN:
+            self._fail_pending(STOPPED, events)
+            self._send(encode_close(), now_ns)
+            self._enter(SessionState.CLOSING, now_ns)
+        elif self._state in {SessionState.NEW, SessionState.HANDSHAKING}:
+            self._end(EndCause.LOCAL_STOP, STOPPED, events)
+        return events
+
+    def lost(self, detail: str, now_ns: int) -> list[Event]:
+        """The transport ended; `detail` says how."""
+        self._advance(now_ns)
+        events: list[Event] = []
+        if self._state is SessionState.CLOSING:
+            self._end(EndCause.LOCAL_STOP, STOPPED, events)
+        elif self._state is not SessionState.CLOSED:
+            self._end(EndCause.TRANSPORT_LOST, detail, events)
+        return events
+
+    def outgoing(self) -> list[bytes]:
+        """Drain the records to send, in order; each is one WebSocket text message."""
+        drained = self._outgoing
+        self._outgoing = []
+        return drained
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _answered(self, raw: bytes, now_ns: int, events: list[Event]) -> None:
+        """Judge the handshake answer."""
+        try:
+            answer = _decode_handshake(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            text = f"the handshake answer cannot be read: {error}"
+            self._end(EndCause.HANDSHAKE_ERROR, text, events)
+            return
+        if bytes(answer.type):
+            text = "Expected a handshake response from the server."
+            self._end(EndCause.HANDSHAKE_ERROR, text, events)
+        elif answer.error is not None:
+            text = f"the server refused the handshake: {answer.error}"
+            self._end(EndCause.HANDSHAKE_ERROR, text, events)
+        else:
+            self._enter(SessionState.OPEN, now_ns)
+            events.append(Opened())
+            # At once, because a server watches for our silence from our first ping on.
+            self._send(PING, now_ns)
+
+    def _record(self, record: Record, now_ns: int, events: list[Event]) -> None:
+        """Act on one record of an open or closing session."""
+        if type(record) is Malformed:
+            self._malformed(record, events)
+            return
+        self._malformed_run = 0
+        if type(record) is Invocation:
+            events.append(Called(record))
+            if record.invocation_id is not None and self._state is SessionState.OPEN:
+                self._send(encode_completion(record.invocation_id, error=NO_RESULT), now_ns)
+        elif type(record) is Completion:
+            if self._pending.pop(record.invocation_id, None) is None:
+                self._ignored += 1
+            else:
+                events.append(Completed(record.invocation_id, record.result, record.error))
+        elif type(record) is Close:
+            self._closed_by_server(record, events)
+        else:
+            # Pings have done their work by arriving. Streams are never asked for, acks and
+            # sequences belong to stateful reconnect, unknown types to newer protocols.
+            self._ignored += 1
+
+    def _malformed(self, record: Malformed, events: list[Event]) -> None:
+        events.append(Garbled(record.raw, record.detail))
+        self._malformed_run += 1
+        if self._malformed_run >= self._malformed_max:
+            text = f"{self._malformed_run} malformed records in a row; the last: {record.detail}"
+            self._end(EndCause.PROTOCOL_ERROR, text, events)
+
+    def _closed_by_server(self, record: Close, events: list[Event]) -> None:
+        if self._state is SessionState.CLOSING:
+            self._end(EndCause.LOCAL_STOP, STOPPED, events)
+            return
+        text = "the server closed the connection"
+        if record.error is not None:
+            text += f": {record.error}"
+        self._end(EndCause.SERVER_CLOSE, text, events, allow_reconnect=record.allow_reconnect)
+
+    def _on_time_open(self, now_ns: int, events: list[Event]) -> None:
+        timers = self._timers
+        if now_ns >= self._received_ns + timers.server_timeout_ns:
+            text = f"nothing received from the server for {_seconds(timers.server_timeout_ns)}"
+            self._end(EndCause.SERVER_TIMEOUT, text, events)
+            return
+        for invocation_id, deadline_ns in list(self._pending.items()):
+            if deadline_ns > now_ns:
+                break
+            del self._pending[invocation_id]
+            events.append(TimedOut(invocation_id))
+        if now_ns >= self._sent_ns + timers.keep_alive_ns:
+            self._send(PING, now_ns)
+
+    def _end(
+        self,
+        cause: EndCause,
+        detail: str,
+        events: list[Event],
+        *,
+        allow_reconnect: bool | None = None,
+    ) -> None:
+        self._fail_pending(detail, events)
+        self._state = SessionState.CLOSED
+        if allow_reconnect is None:
+            allow_reconnect = cause not in {EndCause.LOCAL_STOP, EndCause.HANDSHAKE_ERROR}
+        events.append(Ended(cause, detail, allow_reconnect))
+
+    def _fail_pending(self, error: str, events: list[Event]) -> None:
+        events.extend(Completed(invocation_id, None, error) for invocation_id in self._pending)
+        self._pending.clear()
+
+    def _enter(self, state: SessionState, now_ns: int) -> None:
+        self._state = state
+        self._phase_ns = now_ns
+
+    def _send(self, record: bytes, now_ns: int) -> None:
+        self._outgoing.append(record)
+        self._sent_ns = now_ns
+
+    def _advance(self, now_ns: int) -> None:
+        if self._now_ns is not None and now_ns < self._now_ns:
+            raise ValueError(f"time stepped back from {self._now_ns} to {now_ns} ns")
+        self._now_ns = now_ns
+
+
+def _seconds(span_ns: int) -> str:
+    return f"{span_ns / _SECOND_NS:g} s"
