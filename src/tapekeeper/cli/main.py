@@ -1,0 +1,88 @@
+"""The program: finds the command, and turns what ends it into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from tapekeeper.cli.config import config
+from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
+from tapekeeper.errors import TapekeeperError
+
+HELP = """Holds a realtime futures feed and turns every print into journalled bars.
+
+Try `tapekeeper demo` first: it needs no account and no network. Exit codes: 0 all is well,
+1 what was shown is not whole, 2 wrong usage or configuration, 3 something outside failed,
+4 the journal failed, 130 interrupted.
+"""
+
+# Without markup, help is plain text: it reads the same in a pipe and on any terminal. Pretty
+# exceptions are off because the traceback of a bug must be the one Python gives.
+app = typer.Typer(
+    name="tapekeeper",
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag
+    if value:
+        typer.echo(f"tapekeeper {version('tapekeeper')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options that come before a command."""
+
+
+app.command()(config)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (by default those of the process) name.
+
+    Returns:
+        The exit code. Errors of Tapekeeper become one line each on stderr; a bug escapes.
+    """
+    try:
+        app(None if arguments is None else list(arguments), prog_name="tapekeeper")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except TapekeeperError as error:
+        return _report([error])
+    except BaseExceptionGroup as group:
+        errors = expected_errors(group)
+        if errors is None:
+            raise
+        return _report(errors)
+    return OK
+
+
+def _report(errors: list[TapekeeperError]) -> int:
+    lines = dict.fromkeys(line for error in errors for line in str(error).splitlines())
+    for line in lines:
+        typer.echo(f"error: {line}", err=True)
+    return exit_code(errors[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
