@@ -29,6 +29,8 @@ QUOTE_TARGET = "GatewayQuote"
 QUOTE_STATES_MAX = 4_096
 """Contracts whose quote state is kept; the longest known goes first beyond it."""
 
+_UNKNOWN = Side.UNKNOWN.value
+_AGGRESSORS = {Side.BUY.value, Side.SELL.value}
 _INT64_MAX = 2**63 - 1
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -154,33 +156,31 @@ class MarketDecoder:
     # --- trades ---------------------------------------------------------------------------
 
     def _trades(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
-        times: list[int] = []
-        prints: list[_Print | None] = []
+        rows: list[tuple[int, _Print]] = []
+        contract_id, text, ts_event = "", "", 0
         try:
             contract_id, prints = _decode_prints(arguments)
-            times = [parse_ns(item.timestamp) for item in prints if item is not None]
+            for item in prints:
+                if item is not None:
+                    if item.timestamp != text:  # prints of one record mostly share it
+                        ts_event, text = parse_ns(item.timestamp), item.timestamp
+                    rows.append((ts_event, item))
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
             contract_id = ""
         if not contract_id:
             self._trades_one_by_one(arguments, recv_ns, burst)
             return
-        if not times:
+        if not rows:
             return
         batch = burst.trades.get(contract_id)
         if batch is None:
             batch = burst.trades[contract_id] = TradeBatch(contract_id)
-        burst.trades_received += len(times)
         seq = self._next_seq
-        self._next_seq += len(times)
-        batch.ts_event.extend(times)
-        batch.seq.extend(range(seq, self._next_seq))
-        for item in prints:
-            if item is not None:
-                batch.price.append(item.price)
-                batch.size.append(item.volume)
-                kind = item.type
-                batch.side.append(kind if kind in {0, 1} else -1)
-                batch.ts_recv.append(recv_ns)
+        for ts_event, item in rows:
+            batch.append(ts_event, item.price, item.volume, _side(item.type), recv_ns, seq)
+            seq += 1
+        self._next_seq = seq
+        burst.trades_received += len(rows)
 
     def _trades_one_by_one(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
         """The slow way: any accepted shape, each print judged by itself."""
@@ -312,7 +312,7 @@ def _print(raw: bytes) -> tuple[int, float, int, int]:
         number = _decode_number(size_text)
     except _UNREADABLE as error:
         raise _FlawError(Reason.PAYLOAD, f"price or volume is not a number: {error}") from error
-    return ts_event, price, _whole(number), _side(bytes(item.type))
+    return ts_event, price, _whole(number), _side_of(bytes(item.type))
 
 
 def _time(raw: bytes) -> int:
@@ -329,13 +329,17 @@ def _whole(number: float) -> int:
     return int(number)
 
 
-def _side(raw: bytes) -> int:
-    """The aggressor; unknown is better than a guess, and no reason to lose the print."""
+def _side(kind: int | None) -> int:
+    """The aggressor; a code we do not know is unknown, never a guess."""
+    return kind if kind in _AGGRESSORS else _UNKNOWN
+
+
+def _side_of(raw: bytes) -> int:
+    """The same of undecoded JSON: an unreadable side is no reason to lose a print."""
     try:
-        kind = _decode_int(raw)
+        return _side(_decode_int(raw))
     except _UNREADABLE:
-        return Side.UNKNOWN.value
-    return kind if kind in {0, 1} else Side.UNKNOWN.value
+        return _UNKNOWN
 
 
 def _quote_time(update: _QuoteUpdate, known: Quote | None) -> int:

@@ -13,7 +13,6 @@ from functools import lru_cache
 SECOND_NS = 1_000_000_000
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_PREFIX_CHARS = 19  # YYYY-MM-DDTHH:MM:SS
 _PREFIX = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _REST = re.compile(r"(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _SCALE = tuple(int("1" + "0" * (9 - digits)) for digits in range(10))  # by number of digits
@@ -29,25 +28,13 @@ def parse_ns(text: str) -> int:
     Raises:
         ValueError: `text` is anything else, such as a time without a zone.
     """
-    # Prints of a busy second share their first 19 characters, so that part is remembered; the
-    # two common endings are cut off by length, the rest goes through the pattern.
-    rest = text[_PREFIX_CHARS:]
-    if rest.endswith("+00:00"):
-        digits = rest[1:-6]
-    elif rest.endswith("Z"):
-        digits = rest[1:-1]
-    else:
-        digits = ""
-    if digits and rest[0] == "." and len(digits) < len(_SCALE) and _is_digits(digits):
-        return _second_ns(text[:_PREFIX_CHARS]) + int(digits) * _SCALE[len(digits)]
-    match = _REST.fullmatch(rest)
-    if match is None:
-        raise ValueError(f"not a time with a zone: {text[:40]!r}")
-    fraction, sign, hours, minutes = match.groups()
-    ns = _second_ns(text[:_PREFIX_CHARS])
-    if fraction is not None:
-        ns += int(fraction) * _SCALE[len(fraction)]
-    return ns if sign is None else ns - _offset_ns(sign, int(hours), int(minutes))
+    # The usual text is cut by position; its first 19 characters are shared by all prints of a
+    # second, so they are remembered. Everything else goes through the pattern.
+    if text[-6:] == "+00:00" and text[19:20] == ".":
+        digits = text[20:-6]
+        if digits.isdigit() and len(digits) < len(_SCALE) and text.isascii():
+            return _second_ns(text[:19]) + int(digits) * _SCALE[len(digits)]
+    return _parse_any(text)
 
 
 def format_ns(ns: int, *, digits_drop_zeros: bool = True) -> str:
@@ -71,8 +58,15 @@ def format_ns(ns: int, *, digits_drop_zeros: bool = True) -> str:
     return f"{_second_text(seconds)}{dot}{digits}+00:00"
 
 
-def _is_digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+def _parse_any(text: str) -> int:
+    match = _REST.fullmatch(text[19:])
+    if match is None:
+        raise ValueError(f"not a time with a zone: {text[:40]!r}")
+    fraction, sign, hours, minutes = match.groups()
+    ns = _second_ns(text[:19])
+    if fraction is not None:
+        ns += int(fraction) * _SCALE[len(fraction)]
+    return ns if sign is None else ns - _offset_ns(sign, int(hours), int(minutes))
 
 
 def _offset_ns(sign: str, hours: int, minutes: int) -> int:
