@@ -6,6 +6,7 @@
     │   ├── UnknownContractError   no contract, or more than one, matches what was asked
     │   └── UnreadableSourceError  a file is absent, cut short, or not what it claims to be
     ├── JournalError               the journal cannot accept or give back what it should
+    ├── FellBehindError            a subscriber did not keep up; says how many events it missed
     └── OutsideError               something outside failed; `retryable` says whether to try again
         ├── ConnectFailedError     no connection: refused, DNS, TLS, negotiate, upgrade, handshake
         ├── ConnectionLostError    an established connection ended
@@ -51,6 +52,18 @@ class UnreadableSourceError(UsageError):
 
 class JournalError(TapekeeperError):
     """The journal cannot accept a record, or cannot give back what it holds."""
+
+
+class FellBehindError(TapekeeperError):
+    """A subscriber's mailbox was full, so events were not delivered to it.
+
+    Attributes:
+        missed: how many events it did not get; the tape itself has lost nothing.
+    """
+
+    def __init__(self, message: str, *, missed: int) -> None:
+        super().__init__(message)
+        self.missed = missed
 
 
 class OutsideError(TapekeeperError):

@@ -1,0 +1,294 @@
+"""Replaying what was recorded: a journal folder, a Parquet file of trades, or wire frames."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.core.calendar import Calendar
+from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
+from tapekeeper.core.runlog import Rerun
+from tapekeeper.errors import UnreadableSourceError
+from tapekeeper.model.bar import Bar
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.snapshot import TickCounts, VolumeCheck
+from tapekeeper.model.tick import TradeBatch
+from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.journal_reader import JournalReader
+
+DEFAULT_TIMEFRAMES = tuple(
+    Timeframe.parse(text) for text in ("1s", "5s", "15s", "1m", "5m", "15m", "1h", "4h", "1d")
+)
+TRADE_COLUMNS = ("ts_event", "price", "size", "side", "symbol")
+"""Columns a trades Parquet must have; `seq` and `ts_recv` are used where they are there."""
+ROWS_PER_STEP = 65_536
+ENTRIES_PER_REPORT = 4_096
+
+Progress = Callable[[int, int], None]
+"""Called now and then with (done, total); the unit depends on the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """How to replay.
+
+    Attributes:
+        timeframes: None means those a journal was recorded with, else `DEFAULT_TIMEFRAMES`.
+        calendar: of sources that do not name one: Parquet and wire files.
+        tick_size: of contracts whose tick size the source does not know; None checks no grid.
+    """
+
+    calendar: Calendar
+    timeframes: tuple[Timeframe, ...] | None = None
+    tick_size: float | None = None
+
+
+@dataclass(slots=True)
+class ReplayResult:
+    """What a replay made.
+
+    Attributes:
+        bars: by timeframe, shortest first; sorted by contract, then open. The last bars of a
+            contract may still be forming.
+        symbols: short name of each contract id.
+        trades, quotes: what became of the ticks.
+        checks: the volume identity of every contract and timeframe.
+        rejected: quarantined ticks by reason.
+        problems: what could not be read, one sentence each; the rest was.
+        harmless: what is normal after a crash, one sentence each.
+    """
+
+    bars: dict[str, list[Bar]]
+    symbols: dict[str, str]
+    trades: TickCounts
+    quotes: TickCounts
+    checks: list[VolumeCheck]
+    rejected: dict[str, int]
+    problems: list[str] = field(default_factory=list)
+    harmless: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether both identities of the design hold."""
+        return self.trades.holds and self.quotes.holds and all(check.holds for check in self.checks)
+
+
+def replay(
+    source: Path, options: ReplayOptions, progress: Progress = lambda _done, _total: None
+) -> ReplayResult:
+    """Replay `source` through the same stages as live.
+
+    Raises:
+        UnreadableSourceError: it is absent, or is not one of the three kinds, or is damaged in
+            a way that leaves nothing to keep.
+    """
+    if not source.exists():
+        raise UnreadableSourceError(f"there is no {source}")
+    if source.is_dir():
+        return _replay_journal(source, options, progress)
+    if source.name.endswith((".jsonl.gz", ".jsonl")):
+        return _replay_wire(source, options, progress)
+    if source.suffix == ".parquet":
+        return _replay_parquet(source, options, progress)
+    raise UnreadableSourceError(
+        f"cannot tell what {source} is: give a journal folder, a .parquet file of trades, "
+        "or a .jsonl.gz file of frames"
+    )
+
+
+class _Collector:
+    """Gathers closed bars by timeframe."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._bars: list[Bar] = []
+
+    def take(self, outputs: Iterable[Outputs]) -> None:
+        for each in outputs:
+            self._bars.extend(each.closed)
+
+    def result(self) -> ReplayResult:
+        return result_of(self._pipeline, [*self._bars, *self._pipeline.finish()])
+
+
+def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:
+    """The counts of `pipeline` with `bars` in the order in which results have them."""
+    by_timeframe: dict[str, list[Bar]] = {}
+    for bar in bars:
+        by_timeframe.setdefault(bar.timeframe, []).append(bar)
+    ordered = sorted(by_timeframe, key=Timeframe.parse)
+    return ReplayResult(
+        bars={
+            name: sorted(by_timeframe[name], key=lambda bar: (bar.contract_id, bar.ts_open))
+            for name in ordered
+        },
+        symbols={each.contract_id: each.name for each in pipeline.instruments()},
+        trades=pipeline.trade_counts(),
+        quotes=pipeline.quote_counts(),
+        checks=pipeline.checks(),
+        rejected=pipeline.reasons(),
+    )
+
+
+def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) -> ReplayResult:
+    reader = JournalReader(FolderFiles(folder))
+    # The grace is in the recorded timer entries; nothing here closes a bar by a clock of its own.
+    pipeline = Pipeline(grace_ns=0)
+    rerun = Rerun(pipeline, timeframes=options.timeframes)
+    collector = _Collector(pipeline)
+    for number, entry in enumerate(reader):
+        collector.take(rerun.take(entry))
+        if number % ENTRIES_PER_REPORT == 0:
+            progress(reader.progress.bytes_read, reader.progress.bytes_total)
+    progress(reader.progress.bytes_total, reader.progress.bytes_total)
+    result = collector.result()
+    for problem in reader.problems:
+        (result.harmless if problem.expected else result.problems).append(str(problem))
+    return result
+
+
+# -- wire frames --------------------------------------------------------------------------------
+
+
+class _WireLine(msgspec.Struct):
+    """One line of a wire file: host receive time in ns UTC, and the frame's text."""
+
+    t: int
+    ws: str
+
+
+def _replay_wire(path: Path, options: ReplayOptions, progress: Progress) -> ReplayResult:
+    pipeline = Pipeline(grace_ns=0, discover=_discover(options))
+    rerun = Rerun(pipeline)
+    collector = _Collector(pipeline)
+    problems: list[str] = []
+    total = path.stat().st_size
+    for number, (done, line) in enumerate(_wire_lines(path, problems)):
+        entry = Entry(EntryKind.FRAME, 0, line.t, line.ws.encode())
+        collector.take(rerun.take(entry))
+        if number % ENTRIES_PER_REPORT == 0:
+            progress(done, total)
+    progress(total, total)
+    result = collector.result()
+    result.problems.extend(problems)
+    return result
+
+
+def _wire_lines(path: Path, problems: list[str]) -> Iterator[tuple[int, _WireLine]]:
+    decode = msgspec.json.Decoder(_WireLine).decode
+    read = 0
+    try:
+        with path.open("rb") as raw:
+            lines: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+            for number, text in enumerate(lines, start=1):
+                yield raw.tell(), decode(text)
+                read = number
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        _or_nothing(path, read, f"its compressed data ends or breaks: {error}", problems)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _or_nothing(path, read, f"it is not a line of a wire file: {error}", problems)
+    except OSError as error:
+        raise UnreadableSourceError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _or_nothing(path: Path, read: int, why: str, problems: list[str]) -> None:
+    if read < 1:
+        raise UnreadableSourceError(f"{path} cannot be read: {why}")
+    problems.append(f"{path}: {read} lines were read, then line {read + 1} could not be: {why}")
+
+
+def _discover(options: ReplayOptions) -> Callable[[str], Subscription]:
+    timeframes = options.timeframes or DEFAULT_TIMEFRAMES
+
+    def subscription(contract_id: str) -> Subscription:
+        instrument = Instrument(contract_id, contract_id, tick_size=options.tick_size or 0.0)
+        return Subscription(instrument, timeframes, options.calendar)
+
+    return subscription
+
+
+# -- Parquet ------------------------------------------------------------------------------------
+
+
+def _replay_parquet(path: Path, options: ReplayOptions, progress: Progress) -> ReplayResult:
+    pipeline = Pipeline(grace_ns=0, discover=_discover(options))
+    collector = _Collector(pipeline)
+    try:
+        rows = _trade_rows(path)
+        for start in range(0, rows.height, ROWS_PER_STEP):
+            part = rows.slice(start, ROWS_PER_STEP)
+            for batch in _batches(part):
+                pipeline.take_trades(batch)
+            collector.take([pipeline.step()])
+            progress(start + part.height, rows.height)
+    except pl.exceptions.PolarsError as error:
+        raise UnreadableSourceError(
+            f"{path} is not a Parquet file that can be read: {_first_line(error)}"
+        ) from error
+    except OSError as error:
+        raise UnreadableSourceError(f"cannot read {path}: {error.strerror or error}") from error
+    return collector.result()
+
+
+def _trade_rows(path: Path) -> pl.DataFrame:
+    """The trades in order of arrival, with every column the batches need."""
+    schema = pl.read_parquet_schema(path)
+    missing = [name for name in TRADE_COLUMNS if name not in schema]
+    if missing:
+        raise UnreadableSourceError(
+            f"{path} has no column {', '.join(missing)}: a file of trades has "
+            f"{', '.join(TRADE_COLUMNS)} (and may have seq and ts_recv)"
+        )
+    _check_types(path, schema)
+    rows = pl.read_parquet(path, columns=[*TRADE_COLUMNS, *_present(schema, "seq", "ts_recv")])
+    if "seq" not in rows.columns:
+        rows = rows.with_columns(seq=pl.int_range(pl.len(), dtype=pl.Int64))
+    if "ts_recv" not in rows.columns:
+        rows = rows.with_columns(ts_recv=pl.col("ts_event"))
+    empty = [name for name in rows.columns if rows[name].null_count()]
+    if empty:
+        raise UnreadableSourceError(f"{path} has empty values in column {', '.join(empty)}")
+    return rows if rows["seq"].is_sorted() else rows.sort("seq", maintain_order=True)
+
+
+def _check_types(path: Path, schema: Mapping[str, pl.DataType]) -> None:
+    whole = ("ts_event", "size", "side", *_present(schema, "seq", "ts_recv"))
+    wrong = [name for name in whole if not schema[name].is_integer()]
+    wrong += [] if schema["price"].is_numeric() else ["price"]
+    wrong += [] if schema["symbol"] in {pl.String, pl.Categorical} else ["symbol"]
+    if wrong:
+        raise UnreadableSourceError(
+            f"{path} has the wrong type in column "
+            + ", ".join(f"{name} ({schema[name]})" for name in wrong)
+            + ": times (ns), size, side and seq are whole numbers, price a number, symbol a text"
+        )
+
+
+def _present(schema: Mapping[str, pl.DataType], *names: str) -> list[str]:
+    return [name for name in names if name in schema]
+
+
+def _batches(rows: pl.DataFrame) -> Iterator[TradeBatch]:
+    groups = rows.partition_by("symbol", maintain_order=True) if rows.height else []
+    for group in groups:
+        yield TradeBatch(
+            str(group["symbol"][0]),
+            group["ts_event"].cast(pl.Int64).to_list(),
+            group["price"].cast(pl.Float64).to_list(),
+            group["size"].cast(pl.Int64).to_list(),
+            group["side"].cast(pl.Int64).to_list(),
+            group["ts_recv"].cast(pl.Int64).to_list(),
+            group["seq"].cast(pl.Int64).to_list(),
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

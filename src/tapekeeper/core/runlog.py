@@ -1,0 +1,160 @@
+"""What a run writes into its journal, and how a journal becomes a run again.
+
+Everything that can change a bar is an entry: frames, new connections, subscriptions, and the
+moments at which a timer closed bars. `Rerun` feeds entries to a pipeline in their order through
+the same session and stages as live, which is why its bars are equal byte for byte.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from tapekeeper.core.calendar import Calendar, CalendarSpec
+from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
+from tapekeeper.core.signalr.session import Called, Garbled, Session
+from tapekeeper.errors import UnreadableSourceError, UsageError
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.timeframe import Timeframe
+
+USER_HUB = "user"
+MARKET_HUB = "market"
+
+HANDSHAKE_ANSWER = b"{}\x1e"
+
+_LIMIT = struct.Struct("<q")
+
+
+class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribe"):
+    """A subscription, with all it takes to make the same bars again."""
+
+    instrument: Instrument
+    timeframes: tuple[str, ...]
+    calendar: CalendarSpec
+
+
+class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
+    """The end of a subscription."""
+
+    contract_id: str
+
+
+Meta = SubscribeMeta | UnsubscribeMeta
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Meta).decode
+
+
+def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
+    """The entry of a subscription made at host time `now_ns`."""
+    meta = SubscribeMeta(
+        subscription.instrument,
+        tuple(str(timeframe) for timeframe in subscription.timeframes),
+        subscription.calendar.spec,
+    )
+    return Entry(EntryKind.META, 0, now_ns, _encode(meta))
+
+
+def unsubscribe_entry(contract_id: str, now_ns: int) -> Entry:
+    """The entry of the end of a subscription at host time `now_ns`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(UnsubscribeMeta(contract_id)))
+
+
+def connect_entry(line: int, hub: str, now_ns: int) -> Entry:
+    """The entry of a new connection, numbered `line`, to `hub`."""
+    return Entry(EntryKind.CONNECT, line, now_ns, hub.encode())
+
+
+def clock_entry(limit_ns: int, now_ns: int) -> Entry:
+    """The entry of bars closed up to exchange time `limit_ns` at host time `now_ns`."""
+    return Entry(EntryKind.CLOCK, 0, now_ns, _LIMIT.pack(limit_ns))
+
+
+class _Wire:
+    """One connection of the past: its hub, and the session that reads its frames."""
+
+    __slots__ = ("hub", "session")
+
+    def __init__(self, hub: str, *, answered: bool) -> None:
+        self.hub = hub
+        self.session = Session()
+        self.session.start(0)
+        if answered:
+            self.session.receive(HANDSHAKE_ANSWER, 0)
+
+
+class Rerun:
+    """Repeats a run from its entries.
+
+    Args:
+        pipeline: fresh; fed by nobody else.
+        timeframes: used instead of those the run was subscribed with; None keeps those.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, *, timeframes: tuple[Timeframe, ...] | None = None
+    ) -> None:
+        self._pipeline = pipeline
+        self._timeframes = timeframes
+        self._wires: dict[int, _Wire] = {}
+
+    def take(self, entry: Entry) -> Iterator[Outputs]:
+        """Carry one entry through the pipeline; yields what came of it, in order.
+
+        Raises:
+            UnreadableSourceError: the entry's content is not what its kind says.
+        """
+        if entry.kind is EntryKind.FRAME:
+            yield from self._frame(entry)
+        elif entry.kind is EntryKind.CLOCK:
+            yield self._pipeline.close_due(_limit_of(entry))
+        elif entry.kind is EntryKind.CONNECT:
+            # A line has one connection at a time and numbers are not used twice, so what an
+            # earlier connection of the same hub left unfinished is of no use any more.
+            hub = entry.payload.decode("utf-8", "replace")
+            self._wires = {n: wire for n, wire in self._wires.items() if wire.hub != hub}
+            # A connection is recorded when its handshake has been answered.
+            self._wires[entry.line] = _Wire(hub, answered=True)
+        else:
+            self._meta(entry)
+
+    def _frame(self, entry: Entry) -> Iterator[Outputs]:
+        wire = self._wires.get(entry.line)
+        if wire is None:
+            # A bare capture of frames: its first record is the answer to the handshake.
+            wire = self._wires[entry.line] = _Wire(MARKET_HUB, answered=False)
+        calls = []
+        for event in wire.session.receive(entry.payload, 0):
+            if isinstance(event, Called):
+                calls.append(event.invocation)
+            elif isinstance(event, Garbled):
+                self._pipeline.take_garbled(event.raw, event.detail, entry.ts_ns)
+        wire.session.outgoing()
+        if wire.hub == USER_HUB:
+            yield self._pipeline.take_user(calls, entry.ts_ns)
+        else:
+            self._pipeline.take(calls, entry.ts_ns)
+        yield self._pipeline.step()
+
+    def _meta(self, entry: Entry) -> None:
+        try:
+            meta = _decode(entry.payload)
+            if isinstance(meta, UnsubscribeMeta):
+                self._pipeline.unsubscribe(meta.contract_id)
+                return
+            timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
+            calendar = Calendar(meta.calendar)
+        except (msgspec.DecodeError, UsageError) as error:
+            raise UnreadableSourceError(
+                f"the journal holds a subscription that cannot be read: {error}"
+            ) from error
+        self._pipeline.subscribe(Subscription(meta.instrument, timeframes, calendar))
+
+
+def _limit_of(entry: Entry) -> int:
+    if len(entry.payload) != _LIMIT.size:
+        raise UnreadableSourceError("the journal holds a timer entry that cannot be read")
+    limit_ns: int = _LIMIT.unpack(entry.payload)[0]
+    return limit_ns

@@ -1,0 +1,53 @@
+"""How far the host clock is from the exchange's, learned from what arrives.
+
+A host clock is never trusted to make bars, only to notice that none will come. One real capture
+ran 1.27 s *behind* the exchange for its whole length, so a fixed allowance is wrong in both
+directions. The smallest (receive time - event time) of a recent window is the clock difference
+plus the fastest delivery, and delivery is never negative.
+"""
+
+from __future__ import annotations
+
+WINDOW_NS = 60_000_000_000
+"""Long enough to hold a fast delivery in any market, short enough to follow a drifting clock."""
+
+
+class Skew:
+    """The smallest delay seen in the last one to two windows; constant memory.
+
+    Two buckets instead of a sorted window: the answer covers the current bucket and the one
+    before it, which bounds both the memory and the age of what it is based on.
+    """
+
+    __slots__ = ("_bucket_start_ns", "_current_ns", "_previous_ns")
+
+    def __init__(self) -> None:
+        self._bucket_start_ns: int | None = None
+        self._current_ns: int | None = None
+        self._previous_ns: int | None = None
+
+    def observe(self, ts_event: int, ts_recv: int) -> None:
+        """Learn from one tick; both in ns UTC."""
+        delay_ns = ts_recv - ts_event
+        start_ns = self._bucket_start_ns
+        if start_ns is None or self._current_ns is None:
+            self._bucket_start_ns, self._current_ns = ts_recv, delay_ns
+        elif ts_recv - start_ns >= WINDOW_NS:
+            # After a silence longer than a window the older bucket says nothing any more.
+            fresh = ts_recv - start_ns < 2 * WINDOW_NS
+            self._previous_ns = self._current_ns if fresh else None
+            self._bucket_start_ns, self._current_ns = ts_recv, delay_ns
+        elif delay_ns < self._current_ns:
+            self._current_ns = delay_ns
+
+    def exchange_now_ns(self, now_ns: int) -> int | None:
+        """The exchange time at host time `now_ns`, or None before the first tick.
+
+        It is late by the fastest delivery, never early: a timer that waits for it waits enough.
+        """
+        if self._current_ns is None:
+            return None
+        smallest = self._current_ns
+        if self._previous_ns is not None and self._previous_ns < smallest:
+            smallest = self._previous_ns
+        return now_ns - smallest

@@ -1,0 +1,227 @@
+"""From whole frames to published outputs: the single consumer between lines and subscribers.
+
+Lines hand frames over synchronously. One task drains whatever has arrived as one burst: first
+the journal takes it in one write, then the pipeline takes it in one step, then subscribers get
+what came of it. The busier it is, the larger the bursts and the cheaper each tick. Nothing
+derived from a frame leaves before the journal has the frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
+from tapekeeper.core.recent import RecentBars
+from tapekeeper.core.runlog import (
+    USER_HUB,
+    clock_entry,
+    connect_entry,
+    subscribe_entry,
+    unsubscribe_entry,
+)
+from tapekeeper.model.tick import Rejected
+from tapekeeper.ports import Clock, Log
+from tapekeeper.runtime.dispatch import Dispatch
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.line_values import Arrival, Connected, Inbound
+
+BURST_FRAMES_MAX = 512
+"""Frames per step; bounds how long the event loop is held, and suffices for cheap ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLimits:
+    """How much may wait between the lines and the pipeline; beyond it lines stop reading."""
+
+    frames: int
+    bytes: int
+
+
+class FeedStatistics(msgspec.Struct, frozen=True):
+    """Counters of the hand-over.
+
+    Attributes:
+        frames, bytes: taken from lines so far.
+        waiting_frames, waiting_bytes: not yet processed.
+        waiting_frames_max: the most that ever waited.
+        bursts: steps made.
+    """
+
+    frames: int
+    bytes: int
+    waiting_frames: int
+    waiting_bytes: int
+    waiting_frames_max: int
+    bursts: int
+
+
+class Feed:
+    """Owns the pipeline, the recent bars and the order of journal, step and publication.
+
+    Args:
+        pipeline: the stages; nobody else calls its mutating methods.
+        journaler: takes every input first.
+        recent: closed bars kept for reading.
+        dispatch: the subscribers.
+        clock: stamps what is not a frame.
+        limits: see `FeedLimits`.
+        log: for quarantined input, once per reason and burst.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        journaler: Journaler,
+        recent: RecentBars,
+        dispatch: Dispatch,
+        clock: Clock,
+        limits: FeedLimits,
+        log: Log,
+    ) -> None:
+        self.pipeline = pipeline
+        self.recent = recent
+        self.dispatch = dispatch
+        self._journaler = journaler
+        self._clock = clock
+        self._limits = limits
+        self._log = log
+        self._waiting: deque[Arrival] = deque()  # bound: a line that is told False reads no more
+        self._waiting_bytes = 0
+        self._waiting_frames_max = 0
+        self._frames = 0
+        self._bytes = 0
+        self._bursts = 0
+        self._arrived = asyncio.Event()
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+
+    # -- the lines' side ---------------------------------------------------------------------
+
+    def __call__(self, item: Arrival, /) -> bool:
+        """Take one item from a line; False asks it to `wait_room` before the next."""
+        self._waiting.append(item)
+        if isinstance(item, Inbound):
+            self._frames += 1
+            self._bytes += len(item.data)
+            self._waiting_bytes += len(item.data)
+        self._waiting_frames_max = max(self._waiting_frames_max, len(self._waiting))
+        self._arrived.set()
+        full = (
+            len(self._waiting) >= self._limits.frames or self._waiting_bytes >= self._limits.bytes
+        )
+        if full:
+            self._roomy.clear()
+        return not full
+
+    async def wait_room(self) -> None:
+        """Wait until less than half of the limits is waiting."""
+        await self._roomy.wait()
+
+    # -- the consumer ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Process what arrives, until cancelled.
+
+        Raises:
+            JournalError: the journal cannot accept; nothing is processed beyond it.
+        """
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                self._step(self._take_burst())
+                # Lines and subscribers run between two bursts, however long the backlog is.
+                await asyncio.sleep(0)
+
+    def drain(self) -> None:
+        """Process everything that waits, now."""
+        while self._waiting:
+            self._step(self._take_burst())
+
+    def _take_burst(self) -> list[Arrival]:
+        burst = [self._waiting.popleft() for _ in range(min(len(self._waiting), BURST_FRAMES_MAX))]
+        self._waiting_bytes -= sum(len(item.data) for item in burst if isinstance(item, Inbound))
+        if (
+            len(self._waiting) <= self._limits.frames // 2
+            and self._waiting_bytes <= self._limits.bytes // 2
+        ):
+            self._roomy.set()
+        return burst
+
+    def _step(self, burst: list[Arrival]) -> None:
+        self._journaler.append([_entry(item) for item in burst])
+        self._bursts += 1
+        for item in burst:
+            if isinstance(item, Connected):
+                continue
+            if item.hub == USER_HUB:
+                self._publish(self.pipeline.take_user(item.calls, item.recv_ns))
+            else:
+                self.pipeline.take(item.calls, item.recv_ns)
+            for garbled in item.garbled:
+                self.pipeline.take_garbled(garbled.raw, garbled.detail, item.recv_ns)
+        self._publish(self.pipeline.step())
+
+    def _publish(self, outputs: Outputs) -> None:
+        self.recent.add(outputs.closed)
+        self.dispatch.publish_bars(outputs.closed)
+        self.dispatch.publish_user(outputs.user)
+        self._report(outputs.rejected)
+
+    def _report(self, rejected: Iterable[Rejected]) -> None:
+        first: dict[tuple[str, str], Rejected] = {}
+        for item in rejected:
+            first.setdefault((item.reason, item.contract_id), item)
+        for item in first.values():
+            self._log(
+                "quarantined", reason=str(item.reason), contract=item.contract_id, why=item.detail
+            )
+
+    # -- what changes the pipeline besides frames ----------------------------------------------
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Record and apply a subscription, in order with the frames around it."""
+        self.drain()
+        self._journaler.append([subscribe_entry(subscription, self._clock.now_ns())])
+        self.pipeline.subscribe(subscription)
+
+    def unsubscribe(self, contract_id: str) -> None:
+        """Record and apply the end of a subscription."""
+        self.drain()
+        self._journaler.append([unsubscribe_entry(contract_id, self._clock.now_ns())])
+        self.pipeline.unsubscribe(contract_id)
+
+    def on_time(self) -> None:
+        """Close the bars that are due although no print came."""
+        now_ns = self._clock.now_ns()
+        limit_ns = self.pipeline.due_limit_ns(now_ns)
+        if limit_ns is None:
+            return
+        # What has arrived counts before the timer does.
+        self.drain()
+        self._journaler.append([clock_entry(limit_ns, now_ns)])
+        self._publish(self.pipeline.close_due(limit_ns))
+
+    def statistics(self) -> FeedStatistics:
+        """A frozen view of the counters."""
+        return FeedStatistics(
+            frames=self._frames,
+            bytes=self._bytes,
+            waiting_frames=len(self._waiting),
+            waiting_bytes=self._waiting_bytes,
+            waiting_frames_max=self._waiting_frames_max,
+            bursts=self._bursts,
+        )
+
+
+def _entry(item: Arrival) -> Entry:
+    if isinstance(item, Connected):
+        return connect_entry(item.line, item.hub, item.recv_ns)
+    return Entry(EntryKind.FRAME, item.line, item.recv_ns, item.data)
