@@ -57,7 +57,7 @@ types: $(VENV)
 	$(PY) -m mypy
 
 imports: $(VENV)
-	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
+	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache --no-logo
 
 wheel: $(VENV) ## build the wheel and try it in a clean venv
 	$(PY) tools/wheel_smoke.py

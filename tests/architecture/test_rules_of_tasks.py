@@ -23,7 +23,7 @@ class Module:
     @property
     def nodes(self) -> Iterator[ast.AST]:
         """All nodes."""
-        return ast.walk(ast.parse(self.text))
+        return ast.walk(ast.parse(self.text, self.path))
 
     @property
     def calls(self) -> Iterator[tuple[str, ast.Call]]:
