@@ -24,7 +24,8 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
         contract_id: the gateway's contract id.
         timeframe: its name, such as `1m`.
         ts_open: start of the interval, ns UTC; the interval is half-open.
-        ts_end: end of the interval, ns UTC (exclusive); at most the next session's open.
+        ts_end: end of the interval, ns UTC (exclusive). Longer than 1h it is at most the next
+            session's open; up to 1h the grid is that of the epoch, whatever the session.
         open, high, low, close: float64, as received.
         volume: contracts.
         n: number of prints, those of size 0 included.

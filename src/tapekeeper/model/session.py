@@ -20,7 +20,8 @@ class Session(msgspec.Struct, frozen=True):
     """One trading session.
 
     Attributes:
-        date: the session's label, the local date on which it closes.
+        date: the session's label, the local date on which it closes (a close at midnight, as in
+            the calendar `24x7`, counts to the day that ends).
         open_ns, close_ns: ns UTC; trading is open in [open_ns, close_ns).
         kind: see `SessionKind`.
         trade_date: the date the exchange books its trades on; differs from `date` on holiday
@@ -42,7 +43,8 @@ class Interval(msgspec.Struct, frozen=True, gc=False):
         end_ns: exclusive, ns UTC. A print at or after it belongs to a later bar.
         due_ns: from this exchange time on a timer may close the bar although no later print has
             come: `end_ns`, or the session's close where that is earlier (a daily bar is over at
-            16:00 although the next one starts at 17:00).
+            16:00 although the next one starts at 17:00). A bar that has a print at or after
+            `due_ns` shows that trading went on, and is due at `end_ns` instead.
     """
 
     start_ns: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import total_ordering
 
@@ -53,10 +53,27 @@ class Timeframe:
 
     Timeframes sort by length. Two texts of the same length in fixed units (`60s`, `1m`) are
     different timeframes with equal bars; each keeps the name it was asked for by.
+
+    Attributes:
+        count: how many of the unit, at least 1.
+        unit: the unit.
+        length_ns: the length in ns; nominal for days (24 h), weeks (7 d) and months (30 d).
+        anchor: what the start of a bar is measured from.
     """
 
     count: int
     unit: Unit
+    # Derived once, because a bar engine asks for them at every new bar.
+    length_ns: int = field(init=False, compare=False, repr=False)
+    anchor: Anchor = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        length_ns = self.count * _NOMINAL_NS[self.unit]
+        anchor = Anchor.DATE
+        if self.is_fixed:
+            anchor = Anchor.EPOCH if length_ns <= HOUR_NS else Anchor.SESSION
+        object.__setattr__(self, "length_ns", length_ns)
+        object.__setattr__(self, "anchor", anchor)
 
     @classmethod
     def parse(cls, text: str) -> Timeframe:
@@ -85,17 +102,27 @@ class Timeframe:
         """Whether the unit is a fixed length (seconds, minutes, hours)."""
         return self.unit in {Unit.SECOND, Unit.MINUTE, Unit.HOUR}
 
-    @property
-    def length_ns(self) -> int:
-        """The length in ns; nominal for days (24 h), weeks (7 d) and months (30 d)."""
-        return self.count * _NOMINAL_NS[self.unit]
+    def nests_in(self, other: Timeframe, alignment_ns: int) -> bool:
+        """Whether every bar of `other` is a whole number of bars of this timeframe.
 
-    @property
-    def anchor(self) -> Anchor:
-        """What the start of a bar is measured from."""
-        if not self.is_fixed:
-            return Anchor.DATE
-        return Anchor.EPOCH if self.length_ns <= HOUR_NS else Anchor.SESSION
+        Args:
+            other: the larger one.
+            alignment_ns: a length that divides every session open of the calendar, counted from
+                1970-01-01T00:00:00Z. It decides whether a bar of the epoch grid can lie over an
+                open, at which bars of the other anchors begin.
+        """
+        if self.anchor is Anchor.EPOCH and other.anchor is not Anchor.EPOCH:
+            if alignment_ns % self.length_ns:
+                return False
+            return other.anchor is Anchor.DATE or other.length_ns % self.length_ns == 0
+        if self.is_fixed and other.is_fixed:
+            return self.anchor is other.anchor and other.length_ns % self.length_ns == 0
+        if self.is_fixed:
+            return True  # bars anchored to the session end with it
+        if self.unit is other.unit:
+            return other.count % self.count == 0
+        # Groups of several days or weeks are counted from points of their own: 7d is no week.
+        return self.unit is Unit.DAY and self.count == 1 and not other.is_fixed
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit.value}"

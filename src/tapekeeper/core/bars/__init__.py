@@ -1,1 +1,5 @@
-"""Bars of all timeframes of a contract, folded from one pass over its trades."""
+"""Bars from prints: every timeframe of a contract in one pass."""
+
+from tapekeeper.core.bars.cascade import ContractBars, Folded, Grid
+
+__all__ = ["ContractBars", "Folded", "Grid"]

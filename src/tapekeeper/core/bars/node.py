@@ -1,0 +1,222 @@
+"""One timeframe of the cascade: its open bar as plain numbers, and where it hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tapekeeper.model.bar import Bar, BarState
+from tapekeeper.model.session import Interval
+from tapekeeper.model.snapshot import VolumeCheck
+from tapekeeper.model.tick import Side
+from tapekeeper.model.timeframe import Timeframe
+
+Row = tuple[int, int, float, int, int]
+"""Index in its batch, event time (ns UTC), price, size, side."""
+
+# Plain numbers: comparing with an enumeration's member costs three times as much per print.
+_BUY, _SELL = int(Side.BUY), int(Side.SELL)
+
+
+class Node:
+    """The open bar of one timeframe; `n == 0` means that there is none.
+
+    Attributes:
+        timeframe, name: which one.
+        feeder: the node whose closed bars are folded into this one; None for a root, which takes
+            the prints themselves.
+        fed: the nodes that hang from this one.
+        start, end: the interval of the open bar, ns UTC.
+        n: prints of the open bar, as far as they were folded into this node.
+        last_ns: the largest event time among them.
+    """
+
+    __slots__ = (
+        "_baseline",
+        "_buy",
+        "_close",
+        "_closed_bars",
+        "_closed_volume",
+        "_contract_id",
+        "_due",
+        "_first_ns",
+        "_high",
+        "_low",
+        "_open",
+        "_sell",
+        "_volume",
+        "end",
+        "fed",
+        "feeder",
+        "last_ns",
+        "n",
+        "name",
+        "start",
+        "timeframe",
+    )
+
+    def __init__(self, contract_id: str, timeframe: Timeframe) -> None:
+        self._contract_id = contract_id
+        self.timeframe = timeframe
+        self.name = str(timeframe)
+        self.feeder: Node | None = None
+        self.fed: list[Node] = []
+        self._closed_bars = self._closed_volume = self._baseline = 0
+        self.start = self.end = self._due = self._first_ns = self.last_ns = 0
+        self._open = self._high = self._low = self._close = 0.0
+        self.n = self._volume = self._buy = self._sell = 0
+
+    def begin(self, interval: Interval, row: Row) -> None:
+        """Open a bar with its first print."""
+        _, ts_ns, price, size, side = row
+        self.start, self.end, self._due = interval.start_ns, interval.end_ns, interval.due_ns
+        self._first_ns = self.last_ns = ts_ns
+        self._open = self._high = self._low = self._close = price
+        self.n = 1
+        self._volume = size
+        self._buy = size if side == _BUY else 0
+        self._sell = size if side == _SELL else 0
+
+    def take(self, rows: Iterator[Row], first: int, stop: int, low_ns: int, limit_ns: int) -> int:
+        """Fold the rows that come next into the open bar, while low_ns <= time < limit_ns.
+
+        This is where a print spends its time: comparisons on local variables, no call and no
+        object of its own.
+
+        Args:
+            rows: the rest of a batch; the row that ends the run is taken from it, too.
+            first: index of the first of them.
+            stop: the length of the batch.
+            low_ns: the first time of the run, ns UTC, within the open bar.
+            limit_ns: the end of the run (exclusive), ns UTC, at most that of the open bar.
+
+        Returns:
+            The index of the row that ended the run, which was not folded, or `stop`.
+        """
+        first_ns, last_ns, opened, close = self._first_ns, self.last_ns, self._open, self._close
+        high, low = self._high, self._low
+        volume, buy, sell = self._volume, self._buy, self._sell
+        ended = stop
+        for index, ts_ns, price, size, side in rows:
+            if ts_ns >= limit_ns or ts_ns < low_ns:
+                ended = index
+                break
+            if price > high:
+                high = price
+            elif price < low:
+                low = price
+            if ts_ns >= last_ns:  # the order is (time, arrival), so of equal times the later
+                last_ns = ts_ns
+                close = price
+            elif ts_ns < first_ns:
+                first_ns = ts_ns
+                opened = price
+            volume += size
+            if side == _BUY:
+                buy += size
+            elif side == _SELL:
+                sell += size
+        self._first_ns, self.last_ns, self._open, self._close = first_ns, last_ns, opened, close
+        self._high, self._low = high, low
+        self._volume, self._buy, self._sell = volume, buy, sell
+        self.n += ended - first
+        return ended
+
+    def take_one(self, row: Row) -> None:
+        """Fold one print that lies within the open bar."""
+        index, ts_ns = row[0], row[1]
+        self.take(iter((row,)), index, index + 1, ts_ns, ts_ns + 1)
+
+    def absorb(self, bar: Bar) -> None:
+        """Fold a bar that lies within the open bar's interval into it."""
+        self._high = max(self._high, bar.high)
+        self._low = min(self._low, bar.low)
+        # A node that took prints itself before a smaller one was added below it may hold prints
+        # later than this bar's, so the times decide, not the order of folding.
+        if bar.ts_last >= self.last_ns:
+            self.last_ns = bar.ts_last
+            self._close = bar.close
+        if bar.ts_first < self._first_ns:
+            self._first_ns = bar.ts_first
+            self._open = bar.open
+        self._volume += bar.volume
+        self._buy += bar.buy_vol
+        self._sell += bar.sell_vol
+        self.n += bar.n
+
+    def begin_from(self, interval: Interval, bar: Bar) -> None:
+        """Open a bar with the bar that is first folded into it."""
+        self.start, self.end, self._due = interval.start_ns, interval.end_ns, interval.due_ns
+        self._first_ns, self.last_ns = bar.ts_first, bar.ts_last
+        self._open, self._high, self._low, self._close = bar.open, bar.high, bar.low, bar.close
+        self.n, self._volume = bar.n, bar.volume
+        self._buy, self._sell = bar.buy_vol, bar.sell_vol
+
+    def due_ns(self) -> int:
+        """From which exchange time on a timer may close the open bar.
+
+        A print at or after the session's close shows that trading went on, so the bar that has
+        one waits for its end.
+        """
+        return self._due if self.last_ns < self._due else self.end
+
+    def bar(self, state: BarState) -> Bar:
+        """The open bar as a value."""
+        return Bar(
+            self._contract_id,
+            self.name,
+            self.start,
+            self.end,
+            self._open,
+            self._high,
+            self._low,
+            self._close,
+            self._volume,
+            self.n,
+            self._buy,
+            self._sell,
+            self._first_ns,
+            self.last_ns,
+            state,
+        )
+
+    def count(self, bar: Bar) -> None:
+        """Note that a bar was handed out."""
+        self._closed_bars += 1
+        self._closed_volume += bar.volume
+
+    def count_from(self, accepted_volume: int) -> None:
+        """Compare volumes from here on: what was accepted before is in none of its bars."""
+        self._baseline = accepted_volume
+
+    def check(self, accepted_volume: int, forming: Bar | None) -> VolumeCheck:
+        """The volume identity of this timeframe.
+
+        Args:
+            accepted_volume: of the contract, in contracts, counted elsewhere.
+            forming: the open bar with everything below it folded in.
+        """
+        return VolumeCheck(
+            contract_id=self._contract_id,
+            timeframe=self.name,
+            bars=self._closed_bars + (forming is not None),
+            bar_volume=self._closed_volume + (forming.volume if forming else 0),
+            accepted_volume=accepted_volume - self._baseline,
+        )
+
+
+def with_bar(node: Node, interval: Interval, bar: Bar, state: BarState) -> Bar:
+    """A bar of `node` with `bar` folded into it; `node` is left as it is.
+
+    Args:
+        node: its open bar is what `bar` is folded into, if that is the one of `interval`.
+        interval: the interval of `node` that `bar` lies in.
+        bar: a smaller bar.
+        state: of the bar that is returned.
+    """
+    copy = Node(bar.contract_id, node.timeframe)
+    if node.n and node.start == interval.start_ns:
+        copy.begin_from(interval, node.bar(state))
+        copy.absorb(bar)
+    else:
+        copy.begin_from(interval, bar)
+    return copy.bar(state)
