@@ -1,0 +1,164 @@
+"""One established WebSocket of a hub."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import WSMsgType, web
+
+from tapekeeper.ports import Clock
+from tapekeeper.sim.config import HubLimits
+from tapekeeper.sim.outbox import Outbox
+from tapekeeper.sim.session import SECOND_NS, Call, ServerSession
+
+WEBSOCKET_BYTES_MAX = 4 * 1024 * 1024
+"""Largest WebSocket message that is read at all; the protocol's own limit is far below."""
+
+CLOSE_TIMEOUT_S = 5.0
+"""How long a server waits for the peer's close frame."""
+
+
+class HubConnection:
+    """Reads, answers and writes one connection until it ends.
+
+    A reader and a writer run in one task group. Calls are answered one at a time, in order, as
+    the server's default of one parallel invocation per client wants it.
+
+    Args:
+        request: the upgrade request.
+        limits: timers and limits.
+        clock: for the timers; only its monotonic side is used.
+        answer: handles one call, sending what it has to through `send`.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        limits: HubLimits,
+        clock: Clock,
+        answer: Callable[[HubConnection, Call], None],
+    ) -> None:
+        self._request = request
+        self._limits = limits
+        self._clock = clock
+        self._answer = answer
+        self._outbox = Outbox(limits.send_buffer_bytes)
+        self._session = ServerSession(limits, self.send_raw, clock.monotonic_ns())
+        self._blocked_since_ns: int | None = None
+        self.socket = web.WebSocketResponse(
+            timeout=CLOSE_TIMEOUT_S, max_msg_size=WEBSOCKET_BYTES_MAX, compress=False
+        )
+        self.records_sent = 0
+        """Records handed to the outbox."""
+        self._muted = False
+        self.muted_records = 0
+        """Records lost because the connection was muted."""
+        self.aborted_because: str | None = None
+        """Why this side cut the connection without a word, if it did."""
+
+    async def serve(self) -> None:
+        """Run until either side ends the connection."""
+        await self.socket.prepare(self._request)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write())
+            try:
+                await self._read()
+            finally:
+                self._outbox.drop()
+                self._outbox.end()
+
+    async def _read(self) -> None:
+        async for message in self.socket:
+            if message.type is WSMsgType.TEXT:
+                data = message.data.encode()
+            elif message.type is WSMsgType.BINARY:
+                data = message.data
+            else:
+                return
+            for call in self._session.receive(data, self._clock.monotonic_ns()):
+                self._answer(self, call)
+            self._end_if_over()
+
+    async def _write(self) -> None:
+        try:
+            while burst := await self._outbox.take():
+                self._blocked_since_ns = self._clock.monotonic_ns()
+                await self.socket.send_frame(burst, WSMsgType.TEXT)
+                self._blocked_since_ns = None
+            await self.socket.close(code=1000)
+        except ConnectionError:
+            # The peer is gone; the reader learns of it by itself.
+            self._outbox.drop()
+            self._outbox.end()
+
+    def _offer(self, record: bytes) -> bool:
+        if self._muted:
+            self.muted_records += 1
+            return False
+        taken = self._outbox.put(record)
+        if taken:
+            self.records_sent += 1
+        elif not self._outbox.ended:
+            self.abort("its send buffer is full")
+        return taken
+
+    def _end_if_over(self) -> None:
+        if self._session.ended:
+            self._outbox.end()
+
+    def send(self, record: bytes) -> bool:
+        """Queue a record; a connection whose buffer is full is aborted. Whether it was taken."""
+        return not self._session.ended and self._offer(record)
+
+    def send_raw(self, data: bytes) -> None:
+        """Queue bytes that need not be a record."""
+        self._offer(data)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake succeeded and nothing has ended the connection."""
+        return self._session.open and not self._session.ended
+
+    @property
+    def protocol_error(self) -> str | None:
+        """What the client did wrong, if that ended the connection."""
+        return self._session.protocol_error
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a sender that can wait should."""
+        return self._outbox.is_crowded
+
+    async def room(self) -> None:
+        """Wait until the outbox has room or the connection has ended."""
+        await self._outbox.room()
+
+    def on_tick(self) -> None:
+        """What time asks for; called about once a second."""
+        now_ns = self._clock.monotonic_ns()
+        since_ns = self._blocked_since_ns
+        if since_ns is not None and now_ns - since_ns > self._limits.send_timeout_s * SECOND_NS:
+            self.abort("a write was blocked for too long")
+            return
+        self._session.on_tick(now_ns)
+        self._end_if_over()
+
+    def close(self, *, error: str | None = None, allow_reconnect: bool = False) -> None:
+        """Send Close after what waits, then end with code 1000."""
+        self._session.close(error=error, allow_reconnect=allow_reconnect)
+        self._end_if_over()
+
+    def mute(self) -> None:
+        """Stay connected and never say anything again."""
+        self._muted = True
+        self._outbox.drop()
+
+    def abort(self, reason: str) -> None:
+        """Cut the TCP connection: no Close record, no close frame."""
+        if self.aborted_because is None:
+            self.aborted_because = reason
+        self._outbox.drop()
+        self._outbox.end()
+        if self._request.transport is not None:
+            self._request.transport.abort()

@@ -1,0 +1,116 @@
+"""From market events to the connections that subscribed them, with exact counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from tapekeeper.sim.connection import HubConnection
+from tapekeeper.sim.history import History
+from tapekeeper.sim.pace import Pacer
+from tapekeeper.sim.subscriptions import Stream, Subscriptions
+from tapekeeper.sim.wire import MarketEvent, QuoteDelta, Trades, quote_record, trades_record
+
+YIELD_EVERY = 64
+"""Events published before the sockets get their turn, when none has to be waited for."""
+
+
+class Feed:
+    """Publishes the events of all contracts.
+
+    Args:
+        subscriptions: of the market hub.
+    """
+
+    def __init__(self, subscriptions: Subscriptions) -> None:
+        self._subscriptions = subscriptions
+        # bound: one entry per contract of the configuration, here and below
+        self._histories: dict[str, History] = {}
+        self._pacers: dict[str, Pacer] = {}
+        self._quotes: dict[str, QuoteDelta] = {}
+        self.trades_made: Counter[str] = Counter()
+        """Prints that the market made, by contract."""
+        self.trades_sent: Counter[str] = Counter()
+        """Prints handed to connections, by contract; two subscribers count twice."""
+        self.quotes_sent: Counter[str] = Counter()
+        """Quote records handed to connections, by contract."""
+        self.taps: list[Callable[[MarketEvent], None]] = []
+        """Called with every event that at least one connection was sent."""
+
+    def open(self, contract_id: str, history: History, pacer: Pacer) -> None:
+        """Get ready to publish a contract."""
+        self._histories[contract_id] = history
+        self._pacers[contract_id] = pacer
+
+    def history(self, contract_id: str) -> History | None:
+        """The past of a contract; None if it never traded."""
+        return self._histories.get(contract_id)
+
+    def now_ns(self, contract_id: str) -> int:
+        """Exchange time of a contract that was opened, ns UTC."""
+        return self._pacers[contract_id].now_ns()
+
+    async def run(self, contract_id: str, events: Iterable[MarketEvent]) -> None:
+        """Publish `events` at the pace of the contract.
+
+        At "max" nothing is published while nobody has subscribed the contract's trades.
+        """
+        pacer = self._pacers[contract_id]
+        since_yield = 0
+        for event in events:
+            if pacer.is_max:
+                await self._subscriptions.present(Stream.TRADES, contract_id)
+            await pacer.until(event.ts_ns)
+            listeners = self._publish(event)
+            if not pacer.is_real_time:
+                for one in listeners:
+                    if one.is_crowded:
+                        await one.room()
+            since_yield += 1
+            if since_yield >= YIELD_EVERY:
+                since_yield = 0
+                await asyncio.sleep(0)
+
+    def greet(self, stream: Stream, contract_id: str, connection: HubConnection) -> None:
+        """A new subscriber of quotes gets the whole state first, if there is one."""
+        state = self._quotes.get(contract_id)
+        if stream is Stream.QUOTES and state is not None and connection.send(quote_record(state)):
+            self.quotes_sent[contract_id] += 1
+
+    def _publish(self, event: MarketEvent) -> list[HubConnection]:
+        if isinstance(event, Trades):
+            return self._publish_trades(event)
+        return self._publish_quote(event)
+
+    def _publish_trades(self, event: Trades) -> list[HubConnection]:
+        contract_id = event.contract_id
+        self.trades_made[contract_id] += len(event.prints)
+        self._histories[contract_id].add(event)
+        listeners = self._subscriptions.of(Stream.TRADES, contract_id)
+        if listeners:
+            taken = self._send(listeners, trades_record(event))
+            self.trades_sent[contract_id] += taken * len(event.prints)
+            self._tap(event, taken)
+        return listeners
+
+    def _publish_quote(self, event: QuoteDelta) -> list[HubConnection]:
+        contract_id = event.contract_id
+        known = self._quotes.get(contract_id)
+        members = event.members if known is None else known.members | event.members
+        self._quotes[contract_id] = QuoteDelta(contract_id, event.ts_ns, members)
+        listeners = self._subscriptions.of(Stream.QUOTES, contract_id)
+        if listeners:
+            taken = self._send(listeners, quote_record(event))
+            self.quotes_sent[contract_id] += taken
+            self._tap(event, taken)
+        return listeners
+
+    @staticmethod
+    def _send(listeners: list[HubConnection], record: bytes) -> int:
+        return sum(one.send(record) for one in listeners)
+
+    def _tap(self, event: MarketEvent, taken: int) -> None:
+        if taken:
+            for tap in self.taps:
+                tap(event)

@@ -1,0 +1,174 @@
+"""One hub connection as the server sees it, without I/O.
+
+Handshake, then records; pings on a tick; what breaks the protocol ends the connection with a
+Close record and WebSocket code 1000. The texts and rules were measured on ASP.NET Core 9.0.7:
+
+- a record that is not JSON, is empty, or lacks its type: Close "Connection closed with an
+  error." with `allowReconnect`;
+- a record of an unknown type wedges the connection: it stays at the head of the server's
+  buffer, nothing behind it is ever read, and pings still flow;
+- the client timeout is armed by the client's first ping and reset by any record;
+- a ping is due when `keep_alive_s` have passed since the last ping, whatever else was sent;
+- Close from the client is answered with Close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from tapekeeper.core.signalr.framing import RecordSplitter
+from tapekeeper.core.signalr.records import (
+    PING,
+    Close,
+    Invocation,
+    Malformed,
+    Ping,
+    StreamInvocation,
+    Unknown,
+    decode,
+    encode_close,
+)
+from tapekeeper.errors import ProtocolError
+from tapekeeper.sim.config import HubLimits
+
+SECOND_NS = 1_000_000_000
+VERSION_MAX = 2
+"""Hub protocol versions 0, 1 and 2 are accepted."""
+
+CLOSED_WITH_ERROR = "Connection closed with an error."
+TIMEOUT_DETAIL = (
+    "OperationCanceledException: Client hasn't sent a message/ping within the configured "
+    "ClientTimeoutInterval."
+)
+
+Call: TypeAlias = Invocation | StreamInvocation
+
+
+class _Handshake(msgspec.Struct, gc=False):
+    protocol: str
+    version: int
+
+
+_decode_handshake = msgspec.json.Decoder(_Handshake).decode
+_encode_json = msgspec.json.Encoder().encode
+
+
+def handshake_error(raw: bytes) -> str | None:
+    """Why the server refuses this handshake record, or None if it does not."""
+    try:
+        asked = _decode_handshake(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "An unexpected error occurred during connection handshake."
+    if asked.protocol != "json":
+        return f"The protocol '{asked.protocol}' is not supported."
+    if not 0 <= asked.version <= VERSION_MAX:
+        return f"The server does not support version {asked.version} of the 'json' protocol."
+    return None
+
+
+class ServerSession:
+    """The protocol state of one connection.
+
+    Args:
+        limits: timers and limits.
+        send: takes bytes to be written, in order.
+        now_ns: monotonic ns at which the connection was established.
+    """
+
+    def __init__(self, limits: HubLimits, send: Callable[[bytes], None], now_ns: int) -> None:
+        self._limits = limits
+        self._send = send
+        self._splitter = RecordSplitter(record_bytes_max=limits.inbound_bytes_max)
+        self._opened_ns = now_ns
+        self._pinged_ns = now_ns
+        self._received_ns = now_ns
+        self._timeout_armed = False
+        self._wedged = False
+        self.open = False
+        """Whether the handshake succeeded."""
+        self.ended = False
+        """Whether nothing more is sent or read: flush, then close with 1000."""
+        self.protocol_error: str | None = None
+        """What the client did wrong, if that ended the connection."""
+
+    def receive(self, data: bytes, now_ns: int) -> Iterator[Call]:
+        """The calls in `data`, one by one: each is answered before the next is looked at."""
+        try:
+            records = self._splitter.feed(data)
+        except ProtocolError:
+            records = None
+        if records is None or any(len(one) > self._limits.inbound_bytes_max for one in records):
+            self._violation(
+                "InvalidDataException: The maximum message size of "
+                f"{self._limits.inbound_bytes_max}B was exceeded."
+            )
+            return
+        for raw in records:
+            if self.ended or self._wedged:
+                return
+            self._received_ns = now_ns
+            if self.open:
+                yield from self._record(raw)
+            else:
+                self._handshake(raw, now_ns)
+
+    def _handshake(self, raw: bytes, now_ns: int) -> None:
+        error = handshake_error(raw)
+        if error is None:
+            self.open = True
+            self._pinged_ns = now_ns
+            self._send(b"{}\x1e")
+        else:
+            self._refuse_handshake(error)
+
+    def _refuse_handshake(self, error: str) -> None:
+        self.protocol_error = error
+        self._send(b'{"error":' + _encode_json(error) + b"}\x1e")
+        self.ended = True
+
+    def _record(self, raw: bytes) -> Iterator[Call]:
+        record = decode(raw)
+        if isinstance(record, Invocation | StreamInvocation):
+            yield record
+        elif isinstance(record, Ping):
+            self._timeout_armed = True
+        elif isinstance(record, Close):
+            self.close()
+        elif isinstance(record, Malformed):
+            self._violation(f"InvalidDataException: {record.detail}")
+        elif isinstance(record, Unknown):
+            self._wedged = True
+
+    def _violation(self, detail: str) -> None:
+        """End because of what the client sent; the detail stays here, as by default there."""
+        if self.open:
+            self.protocol_error = detail
+            self.close(error=CLOSED_WITH_ERROR, allow_reconnect=True)
+        else:
+            self._refuse_handshake("An unexpected error occurred during connection handshake.")
+
+    def on_tick(self, now_ns: int) -> None:
+        """What time asks for; called about once a second."""
+        if self.ended:
+            return
+        if not self.open:
+            if now_ns - self._opened_ns >= self._limits.handshake_timeout_s * SECOND_NS:
+                self._refuse_handshake("Handshake was canceled.")
+            return
+        silent_ns = now_ns - self._received_ns
+        if self._timeout_armed and silent_ns > self._limits.client_timeout_s * SECOND_NS:
+            self.protocol_error = TIMEOUT_DETAIL
+            self.close(error=f"{CLOSED_WITH_ERROR} {TIMEOUT_DETAIL}", allow_reconnect=True)
+            return
+        if now_ns - self._pinged_ns >= self._limits.keep_alive_s * SECOND_NS:
+            self._pinged_ns = now_ns
+            self._send(PING)
+
+    def close(self, *, error: str | None = None, allow_reconnect: bool = False) -> None:
+        """Send Close as the last record."""
+        if not self.ended:
+            self._send(encode_close(error=error, allow_reconnect=allow_reconnect))
+            self.ended = True

@@ -1,0 +1,82 @@
+"""Tokens of the simulated gateway: real HS256 JWTs that only this process can sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jwt
+
+from tapekeeper.model.secret import Secret
+from tapekeeper.ports import Clock, Random
+from tapekeeper.sim.ids import new_id, random_bytes
+from tapekeeper.sim.session import SECOND_NS
+
+REVOKED_MAX = 10_000
+"""Sessions remembered as logged out; the oldest is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a valid token belongs to."""
+
+    user_name: str
+    session_id: str
+
+
+class TokenOffice:
+    """Issues, renews, checks and revokes tokens.
+
+    Expiry is judged by the injected clock, so that a test can let a day pass.
+
+    Args:
+        life_s: life of a token.
+        clock: wall clock.
+        random: for the signing key and the session ids.
+    """
+
+    def __init__(self, life_s: float, clock: Clock, random: Random) -> None:
+        self._life_s = life_s
+        self._clock = clock
+        self._random = random
+        self._key = random_bytes(random, 32)
+        self._revoked: dict[str, None] = {}  # bound: REVOKED_MAX
+
+    def issue(self, user_name: str) -> str:
+        """A token of a new session."""
+        return self._sign(user_name, new_id(self._random))
+
+    def renew(self, caller: Caller) -> str:
+        """A fresh token of the same session; the old one lives on until it expires."""
+        return self._sign(caller.user_name, caller.session_id)
+
+    def revoke(self, caller: Caller) -> None:
+        """End a session: none of its tokens is valid any more."""
+        if len(self._revoked) >= REVOKED_MAX:
+            del self._revoked[next(iter(self._revoked))]
+        self._revoked[caller.session_id] = None
+
+    def check(self, token: Secret) -> Caller | str:
+        """Whose token it is, or why it is refused (in the words of a bearer challenge)."""
+        try:
+            claims = jwt.decode(
+                token.reveal(), self._key, algorithms=["HS256"], options={"verify_exp": False}
+            )
+        except jwt.InvalidTokenError:
+            return "The signature is invalid"
+        if claims["exp"] * SECOND_NS <= self._clock.now_ns():
+            return "The token is expired"
+        if claims["sid"] in self._revoked:
+            return "The session has ended"
+        return Caller(claims["unique_name"], claims["sid"])
+
+    def _sign(self, user_name: str, session_id: str) -> str:
+        now_s = self._clock.now_ns() / SECOND_NS
+        claims = {
+            "unique_name": user_name,
+            "sid": session_id,
+            "jti": new_id(self._random),
+            "role": "user",
+            "iat": int(now_s),
+            "exp": int(now_s + self._life_s),
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256")
