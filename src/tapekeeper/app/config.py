@@ -42,8 +42,10 @@ from tapekeeper.app.config_errors import (
     sentences,
     unknown_variable,
 )
+from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
 from tapekeeper.errors import ConfigError, UsageError
 from tapekeeper.model.secret import Secret
+from tapekeeper.model.session import SessionKind
 from tapekeeper.model.timeframe import Timeframe
 
 ENV_PREFIX = "TAPEKEEPER_"
@@ -287,9 +289,15 @@ class CalendarException(Section):
         description="The session closes at this local time of the exchange.",
         examples=[dt.time(12, 15)],
     )
+    kind: Literal["early_close", "holiday_halt"] = Field(
+        default="early_close",
+        description="Whether the session settles at that time, or halts and is booked on the next "
+        "business day.",
+        examples=["early_close"],
+    )
     trade_date: dt.date | None = Field(
         default=None,
-        description="The date its trades are booked on, where that is another one.",
+        description="The date its trades are booked on, where that is not the usual one.",
         examples=[dt.date(2026, 12, 24)],
     )
     note: str = Field(default="", description="Why; for people.", examples=["Christmas Eve"])
@@ -300,7 +308,19 @@ class CalendarException(Section):
             raise PydanticCustomError(
                 SENTENCE, "needs either closed = true or a close time, not both"
             )
+        if self.close is not None and (self.close.second or self.close.microsecond):
+            raise PydanticCustomError(SENTENCE, "close must be a whole minute")
         return self
+
+    def exception(self) -> SessionException:
+        """The same as the calendars have it."""
+        return SessionException(
+            self.date,
+            kind=None if self.closed else SessionKind(self.kind),
+            close="" if self.close is None else self.close.strftime("%H:%M"),
+            trade_date=self.trade_date,
+            reason=self.note,
+        )
 
 
 class CalendarConfig(Section):
@@ -326,6 +346,25 @@ class CalendarConfig(Section):
             if key.casefold() == product.casefold():
                 return name
         return self.default
+
+    def calendar(self, name: str) -> Calendar:
+        """The calendar of this name, the exceptions of this section included.
+
+        Raises:
+            ConfigError: there is none of this name.
+        """
+        own = [item.exception() for item in self.exceptions if item.calendar == name]
+        return calendar_by_name(name, own)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        named = (item.calendar for item in self.exceptions)
+        for name in dict.fromkeys((self.default, *self.by_product.values(), *named)):
+            try:
+                self.calendar(name)
+            except ConfigError as error:
+                raise PydanticCustomError(SENTENCE, "{text}", {"text": str(error)}) from None
+        return self
 
 
 class JournalConfig(Section):

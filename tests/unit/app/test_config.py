@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import tomllib
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
@@ -177,6 +179,38 @@ class TestValues:
     ) -> None:
         """A wrong value is answered with one sentence."""
         assert _complaint(table) == sentence
+
+    @pytest.mark.parametrize(
+        "calendar",
+        [
+            {"default": "cmee"},
+            {"by_product": {"MES": "cmee"}},
+            {"exceptions": [{"calendar": "cmee", "date": "2026-12-24", "closed": True}]},
+        ],
+    )
+    def test_an_unknown_calendar_is_named(self, calendar: dict[str, object]) -> None:
+        """A calendar that does not exist is refused wherever it is named."""
+        text = _complaint({"calendar": calendar})
+        assert text == "calendar: unknown calendar 'cmee'; did you mean 'cme'?"
+
+    def test_exceptions_amend_their_calendar(self) -> None:
+        """A closed day has no session, an early close ends it, and other calendars do not care."""
+        exceptions = [
+            {"date": "2026-03-03", "closed": True},
+            {"date": "2026-03-04", "close": "12:15"},
+        ]
+        calendar = load_config({"calendar": {"exceptions": exceptions}}).calendar
+        assert calendar.calendar("cme").session_on(dt.date(2026, 3, 3)) is None
+        early = calendar.calendar("cme").session_on(dt.date(2026, 3, 4))
+        assert early is not None
+        close = dt.datetime(2026, 3, 4, 12, 15, tzinfo=ZoneInfo("America/Chicago"))
+        assert early.close_ns == int(close.timestamp()) * 10**9
+        assert calendar.calendar("24x7").session_on(dt.date(2026, 3, 3)) is not None
+
+    def test_an_exception_given_twice_is_refused(self) -> None:
+        """Two exceptions for one date leave open which one counts."""
+        twice = [{"date": "2026-03-03", "closed": True}] * 2
+        assert "given twice" in _complaint({"calendar": {"exceptions": twice}})
 
     def test_an_unknown_timeframe_is_named(self) -> None:
         """The timeframe's own rule is what the sentence gives."""
