@@ -119,6 +119,10 @@ class ScriptedConnection:
             self._lost = how
             self._inbound.put_nowait(None)
 
+    def forgive(self) -> None:
+        """Answer every later call well."""
+        self._manners = Manners()
+
     def _react(self, raw: bytes) -> None:
         manners = self._manners
         if not self._shaken:

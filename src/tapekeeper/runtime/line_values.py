@@ -1,0 +1,200 @@
+"""What a line is made from, takes, gives and says of itself: frozen values and two Protocols."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.signalr.session import Garbled, SessionTimers
+from tapekeeper.model.secret import Secret
+
+
+class HubCall(msgspec.Struct, frozen=True):
+    """One call of a hub method, such as a subscription. Equal calls are the same subscription.
+
+    Attributes:
+        target: the method, such as `SubscribeContractTrades`.
+        arguments: JSON-encodable scalars; an account id is an int, never text.
+    """
+
+    target: str
+    arguments: tuple[str | int | float | bool | None, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.target}({', '.join(map(str, self.arguments))})"
+
+
+class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a line connects and how patient it is. Times say their unit.
+
+    Attributes:
+        name: for people and labels, such as `market-a`.
+        hub_url: http(s) or ws(s) URL of the hub, without a token.
+        negotiate: whether to negotiate first; otherwise the hub is upgraded directly.
+        timers: handshake, keep-alive, silence and call timeouts of the session.
+        token_timeout_s: for the token source to answer.
+        connect_timeout_s: for negotiation, all its redirects and the upgrade together.
+        send_timeout_s: for one message to be taken by the socket. Servers abort a connection
+            whose writes block for 10 s, and so do we.
+        subscribe_timeout_s: how long `Line.subscribe` waits for an outcome, connecting included.
+        backoff_base_ms, backoff_cap_ms: bounds of the delay between attempts.
+        healthy_after_s: a connection that was live this long resets the delay. Shorter lives do
+            not, or a server that accepts and drops would be hammered.
+        refused_delay_s: least delay after credentials were refused, when haste cannot help.
+        renew_token_after_s: a token refused with 401 is renewed at once, but only once in this
+            time, so that a server that refuses fresh tokens too is not flooded with logins.
+        mend_every_s: how often refused or unanswered subscriptions are tried again while live.
+    """
+
+    name: str
+    hub_url: str
+    negotiate: bool = False
+    timers: SessionTimers = SessionTimers()
+    token_timeout_s: float = 45.0
+    connect_timeout_s: float = 15.0
+    send_timeout_s: float = 10.0
+    subscribe_timeout_s: float = 20.0
+    backoff_base_ms: int = 1_000
+    backoff_cap_ms: int = 30_000
+    healthy_after_s: float = 30.0
+    refused_delay_s: float = 60.0
+    renew_token_after_s: float = 900.0
+    mend_every_s: float = 60.0
+
+
+class Connected(msgspec.Struct, frozen=True, gc=False):
+    """A new connection passed its handshake; what was carried over from an old one is void.
+
+    Attributes:
+        line: number of the connection, unique in this process.
+        hub: name of the line.
+        recv_ns: wall clock, ns UTC.
+    """
+
+    line: int
+    hub: str
+    recv_ns: int
+
+
+class Inbound(msgspec.Struct, frozen=True, gc=False):
+    """One whole WebSocket message, with what the session read in it.
+
+    Attributes:
+        line: number of the connection.
+        hub: name of the line.
+        recv_ns: wall clock when it was read, ns UTC.
+        data: its bytes. The handshake answer is left out, so the data of one connection is
+            records and nothing else, and a fresh splitter reads the same from it.
+        calls: the server's invocations that this message completed, in order.
+        garbled: the malformed records that it completed, in order.
+    """
+
+    line: int
+    hub: str
+    recv_ns: int
+    data: bytes
+    calls: tuple[Invocation, ...]
+    garbled: tuple[Garbled, ...]
+
+
+Arrival: TypeAlias = Connected | Inbound
+
+
+class Inbox(Protocol):
+    """Where a line puts what arrives."""
+
+    def __call__(self, arrival: Arrival, /) -> bool:
+        """Take `arrival`, always; False if there is no room for another one.
+
+        Synchronous, so that the reader awaits nothing but its socket. What it raises is not the
+        line's to handle and ends `Line.run`.
+        """
+        ...
+
+    async def wait_room(self) -> None:
+        """Return when there is room again; called only after a False."""
+        ...
+
+
+class HubTokens(Protocol):
+    """A `ports.TokenSource` that can be told that its token does not work."""
+
+    async def __call__(self) -> Secret:
+        """A token that is valid now; see `ports.TokenSource` for errors."""
+        ...
+
+    def invalidate(self, refused: Secret) -> None:
+        """The hub refused this token; forget it unless another one is held by now."""
+        ...
+
+
+class LineState(StrEnum):
+    """Where a line stands; the transitions are the table in `tapekeeper.runtime.line`."""
+
+    STOPPED = "stopped"  # not running: not yet, or no more
+    AUTHENTICATING = "authenticating"  # asking the token source
+    CONNECTING = "connecting"  # negotiation, upgrade, handshake
+    SUBSCRIBING = "subscribing"  # open; subscriptions are asked for, data may flow already
+    LIVE = "live"  # every subscription was answered
+    BACKING_OFF = "backing_off"  # waiting before the next attempt
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """One step of a line's life.
+
+    Attributes:
+        name: of the line.
+        before, after: the states.
+        at_ns: wall clock, ns UTC.
+        reason: one clause for a person.
+        cause: a word of a closed set, for labels: the value of a session's `EndCause`, or the
+            class name of the error that ended an attempt; empty for steps forward.
+        connection: number of the connection, None before the first.
+        last_received_ns: wall clock of the last bytes of any connection, None before the first;
+            on leaving `live` it is where a gap may start.
+        retry_in_s: delay before the next attempt, where `after` is `backing_off`.
+    """
+
+    name: str
+    before: LineState
+    after: LineState
+    at_ns: int
+    reason: str
+    cause: str = ""
+    connection: int | None = None
+    last_received_ns: int | None = None
+    retry_in_s: float | None = None
+
+
+class LineStatus(msgspec.Struct, frozen=True):
+    """What a line says of itself; counters are of its whole life.
+
+    Attributes:
+        name: of the line.
+        state: where it stands.
+        since_ns: wall clock of the last transition, ns UTC; 0 before the first.
+        reason: of the last transition.
+        connection: number of the present or last connection.
+        attempts: connections tried.
+        connections: connections that passed their handshake.
+        frames, bytes: messages and their sizes received after handshakes.
+        last_received_ns: wall clock of the last bytes, pings included; no measure of freshness.
+        subscriptions: calls that are wanted.
+        unconfirmed: those of them that no answer of the present connection confirms.
+    """
+
+    name: str
+    state: LineState
+    since_ns: int
+    reason: str
+    connection: int | None
+    attempts: int
+    connections: int
+    frames: int
+    bytes: int
+    last_received_ns: int | None
+    subscriptions: int
+    unconfirmed: tuple[HubCall, ...]
