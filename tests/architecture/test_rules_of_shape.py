@@ -48,7 +48,7 @@ def heirs_of_two(text: str) -> Iterator[tuple[int, str]]:
 EXEMPTION = re.compile(r"(noqa|type: ignore|pragma: no cover|mypy:|ruff: noqa)")
 REASONED = re.compile(
     r"(noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)*|type: ignore\[[\w, -]+\]|pragma: no cover)"
-    r"[\s#:-]+(?!noqa|type:)\w.{5,}"
+    r"[\s#:-]+(?!noqa|type:)[^\s#].{5,}"
 )
 
 

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
@@ -23,7 +24,7 @@ class Module:
     @property
     def nodes(self) -> Iterator[ast.AST]:
         """All nodes."""
-        return ast.walk(ast.parse(self.text, self.path))
+        return ast.walk(parsed(self.text, self.path))
 
     @property
     def calls(self) -> Iterator[tuple[str, ast.Call]]:
@@ -32,11 +33,45 @@ class Module:
             if isinstance(node, ast.Call) and (name := dotted(node.func)):
                 yield name, node
 
+    @property
+    def imported(self) -> dict[str, str]:
+        """Full dotted names by the names that imports bind in this file."""
+        bound: dict[str, str] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                bound |= {a.asname or a.name.split(".")[0]: a.name for a in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                bound |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+        return bound
+
+    @property
+    def groups(self) -> set[str]:
+        """Names that are bound to a TaskGroup: by `async with`, or by an annotation."""
+        found: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node, ast.withitem) and isinstance(node.optional_vars, ast.Name):
+                if "TaskGroup(" in ast.unparse(node.context_expr):
+                    found.add(node.optional_vars.id)
+            elif (
+                isinstance(node, ast.arg | ast.AnnAssign)
+                and node.annotation is not None
+                and re.search(r"\bTaskGroup\b", ast.unparse(node.annotation))
+            ):
+                name = node.arg if isinstance(node, ast.arg) else dotted(node.target)
+                found.add(name.rpartition(".")[2])
+        return found
+
     def says(self, mark: str, node: ast.AST) -> bool:
         """Whether `# mark: reason` stands on the line of `node` or on the line above."""
         line: int = getattr(node, "lineno", 1)
         near = self.text.splitlines()[max(0, line - 2) : line]
         return any(re.search(rf"# {mark}: \S", text) for text in near)
+
+
+@cache
+def parsed(text: str, path: str) -> ast.Module:
+    """The tree of a file; each is read by many rules."""
+    return ast.parse(text, path)
 
 
 def dotted(node: ast.expr) -> str:
@@ -53,15 +88,15 @@ def places(files: Mapping[str, str], rule: Rule) -> list[str]:
     return [f"{path}:{line}" for path, text in files.items() for line in rule(Module(path, text))]
 
 
-GROUP = re.compile(r"_?(tg|group|tasks|\w+_(tg|group|tasks))")
+TASK_MAKERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 
 
 def loose_task(module: Module) -> Iterator[int]:
-    """A task that is made by anything whose name is not that of a TaskGroup."""
+    """A task that is made by anything that is not bound to a TaskGroup in the same file."""
+    groups = module.groups
     for name, call in module.calls:
         receiver, _, method = name.rpartition(".")
-        made_here = method in {"create_task", "ensure_future", "run_coroutine_threadsafe"}
-        if made_here and not GROUP.fullmatch(receiver.rpartition(".")[2]):
+        if method in TASK_MAKERS and receiver.rpartition(".")[2] not in groups:
             yield call.lineno
 
 
@@ -90,9 +125,15 @@ BROAD = {"Exception", "BaseException"}
 
 
 def broad_catch(module: Module) -> Iterator[int]:
-    """A catch of everything without `# boundary: whose failure is contained, and why here`."""
+    """A catch of everything without `# boundary: whose failure is contained, and why here`.
+
+    A handler that ends in a bare `raise` undoes something and contains nothing.
+    """
     for node in module.nodes:
         if isinstance(node, ast.ExceptHandler):
+            last = node.body[-1]
+            if isinstance(last, ast.Raise) and last.exc is None:
+                continue
             kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
             broad = any(kind is None or dotted(kind) in BROAD for kind in kinds)
         elif isinstance(node, ast.Call) and dotted(node.func).endswith("suppress"):
@@ -103,17 +144,22 @@ def broad_catch(module: Module) -> Iterator[int]:
             yield node.lineno
 
 
-HOST_TIME = re.compile(
-    r"(time\.(time|time_ns|monotonic|monotonic_ns|perf_counter|perf_counter_ns|sleep)"
-    r"|(\w+\.)*(datetime|date)\.(now|utcnow|today)"
-    r"|random\.(?!Random$)\w+|secrets\.\w+|uuid\.uuid[14]|os\.urandom)"
+HOST = re.compile(
+    r"time\.(time|monotonic|perf_counter|process_time)(_ns)?|time\.sleep"
+    r"|datetime\.(datetime|date)\.(now|utcnow|today)"
+    r"|random\.(?!Random$)\w+|secrets\.\w+|uuid\.uuid[14]|os\.urandom"
 )
 
 
 def host_clock(module: Module) -> Iterator[int]:
     """A reading of the host's clock or randomness outside the adapter that owns them."""
-    if not module.path.endswith("adapters/clock.py"):
-        yield from (call.lineno for name, call in module.calls if HOST_TIME.fullmatch(name))
+    if module.path.endswith("adapters/clock.py"):
+        return
+    imported = module.imported
+    for name, call in module.calls:
+        first, dot, rest = name.partition(".")
+        if HOST.fullmatch(imported.get(first, "") + dot + rest):
+            yield call.lineno
 
 
 def printing(module: Module) -> Iterator[int]:
@@ -133,7 +179,7 @@ def real_sleep(module: Module) -> Iterator[int]:
 
 
 REASONS: dict[Rule, str] = {
-    loose_task: "a task belongs to a TaskGroup (named tg, group or *_tasks), so that none is lost",
+    loose_task: "a task belongs to a TaskGroup that the file shows, so that none is lost",
     unbounded_queue: "a queue has a bound, or `# bound: ...` says what bounds it",
     broad_catch: "a broad catch is a named boundary: `# boundary: whose failure, and why here`",
     host_clock: "time and randomness are arguments; only adapters/clock.py asks the host",
@@ -157,34 +203,43 @@ PLANTED = [
     (loose_task, "asyncio.create_task(work())"),
     (loose_task, "self._loop.create_task(work())"),
     (loose_task, "asyncio.get_running_loop().create_task(work())"),
+    (loose_task, "tasks = asyncio.get_running_loop()\ntasks.create_task(work())"),
     (unbounded_queue, "q = asyncio.Queue()"),
     (unbounded_queue, "q: asyncio.Queue[int] = asyncio.Queue(maxsize=0)"),
     (unbounded_queue, "q = deque()"),
     (unbounded_queue, "q = collections.deque(rows, maxlen=None)"),
+    (unbounded_queue, "q = queue.SimpleQueue()"),
     (broad_catch, "try:\n    work()\nexcept Exception:\n    pass"),
     (broad_catch, "try:\n    work()\nexcept (OSError, BaseException):\n    pass"),
     (broad_catch, "try:\n    work()\nexcept:\n    pass"),
+    (broad_catch, "try:\n    work()\nexcept Exception as e:\n    raise OSError from e"),
     (broad_catch, "with contextlib.suppress(Exception):\n    work()"),
-    (host_clock, "now = time.time_ns()"),
-    (host_clock, "now = dt.datetime.now(dt.UTC)"),
-    (host_clock, "x = random.random()"),
+    (host_clock, "import time\nnow = time.time_ns()"),
+    (host_clock, "from time import monotonic as now\nnow()"),
+    (host_clock, "import datetime as dt\nnow = dt.datetime.now(dt.UTC)"),
+    (host_clock, "from datetime import date\ntoday = date.today()"),
+    (host_clock, "import random\nx = random.random()"),
+    (host_clock, "import os\nx = os.urandom(8)"),
     (printing, "print('here')"),
     (real_sleep, "await asyncio.sleep(0.1)"),
     (real_sleep, "time.sleep(delay_s)"),
 ]
 ALLOWED = [
-    (loose_task, "self._tasks.create_task(work())"),
-    (loose_task, "tg.create_task(work())"),
+    (loose_task, "async def f(tg: asyncio.TaskGroup):\n    tg.create_task(work())"),
+    (loose_task, "async with asyncio.TaskGroup() as all_of_it:\n    all_of_it.create_task(work())"),
+    (loose_task, "self._tasks: asyncio.TaskGroup = tasks\nself._tasks.create_task(work())"),
     (unbounded_queue, "q = asyncio.Queue(100)"),
     (unbounded_queue, "q = deque(maxlen=frames_max)"),
     (unbounded_queue, "# bound: one entry per contract\nq = deque()"),
     (broad_catch, "try:\n    work()\nexcept OSError:\n    pass"),
+    (broad_catch, "try:\n    work()\nexcept BaseException:\n    undo()\n    raise"),
     (
         broad_catch,
         "try:\n    work()\nexcept Exception:  # boundary: a subscriber's own code\n    x()",
     ),
     (host_clock, "now = clock.now_ns()"),
-    (host_clock, "rng = random.Random(seed)"),
+    (host_clock, "import random\nrng = random.Random(seed)"),
+    (host_clock, "def f(random: Random) -> float:\n    return random.random()"),
     (printing, "console.print('here')"),
     (real_sleep, "await asyncio.sleep(0)"),
     (real_sleep, "await asyncio.sleep(3600)  # virtual time: an hour passes at once"),
@@ -205,5 +260,5 @@ def test_what_is_allowed_is_let_through(rule: Rule, text: str) -> None:
 
 def test_the_owner_of_the_clock_may_read_it() -> None:
     """The adapter that fills the Clock port is the one place that asks the host."""
-    module = Module("src/tapekeeper/adapters/clock.py", "now = time.time_ns()")
+    module = Module("src/tapekeeper/adapters/clock.py", "import time\nnow = time.time_ns()")
     assert not list(host_clock(module))
