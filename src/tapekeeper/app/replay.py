@@ -116,7 +116,7 @@ class _Collector:
             self._bars.extend(each.closed)
 
     def result(self) -> ReplayResult:
-        return result_of(self._pipeline, [*self._bars, *self._pipeline.finish()])
+        return result_of(self._pipeline, [*self._bars, *self._pipeline.forming_all()])
 
 
 def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:

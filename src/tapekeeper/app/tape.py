@@ -237,7 +237,7 @@ class Tape:
         Complete if no more than `bars.keep` bars per timeframe have closed.
         """
         feed = self._running().feed
-        return result_of(feed.pipeline, [*feed.recent.all(), *feed.pipeline.finish()])
+        return result_of(feed.pipeline, [*feed.recent.all(), *feed.pipeline.forming_all()])
 
     def _key(self, contract: str, timeframe: str | Timeframe) -> tuple[str, Timeframe]:
         wanted = _timeframe(timeframe)

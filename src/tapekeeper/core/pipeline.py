@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tapekeeper.core.bars.contract import ContractBars
+from tapekeeper.core.bars import ContractBars
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
 from tapekeeper.core.gateway.user import UserEvent, decode_user
@@ -256,9 +256,9 @@ class Pipeline:
         contract = self._contracts.get(contract_id)
         return None if contract is None else contract.quote
 
-    def finish(self) -> list[Bar]:
-        """All open bars, as forming ones, by contract in order of subscription."""
-        return [bar for contract in self._contracts.values() for bar in contract.bars.finish()]
+    def forming_all(self) -> list[Bar]:
+        """All open bars, by contract in order of subscription, small before large."""
+        return [bar for each in self._contracts.values() for bar in each.bars.forming_all()]
 
     def instruments(self) -> list[Instrument]:
         """Every contract that was ever subscribed, in order."""

@@ -44,7 +44,8 @@ class Burst:
     Attributes:
         trades: one batch per contract with at least one readable print, in order of arrival.
         quotes: the merged state after each update, in order of arrival.
-        rejected: what could not be read.
+        rejected_trades, rejected_quotes: what could not be read, by what it was sent as; kept
+            apart because the counts of each kind must add up by themselves.
         trades_received: prints, the rejected ones included; null padding is not counted.
         quotes_received: quote updates, the rejected ones included.
         ignored: records of other targets (depth, logout, unknown ones).
@@ -52,10 +53,16 @@ class Burst:
 
     trades: dict[str, TradeBatch] = field(default_factory=dict)
     quotes: list[Quote] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected_trades: list[Rejected] = field(default_factory=list)
+    rejected_quotes: list[Rejected] = field(default_factory=list)
     trades_received: int = 0
     quotes_received: int = 0
     ignored: int = 0
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """What could not be read, trades before quotes."""
+        return [*self.rejected_trades, *self.rejected_quotes]
 
 
 class _Print(msgspec.Struct, gc=False):
@@ -191,7 +198,7 @@ class MarketDecoder:
         except _ShapeError as error:
             burst.trades_received += 1
             self._next_seq += 1
-            burst.rejected.append(
+            burst.rejected_trades.append(
                 Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
             )
             return
@@ -202,7 +209,9 @@ class MarketDecoder:
             try:
                 ts_event, price, size, side = _print(raw)
             except _FlawError as flaw:
-                burst.rejected.append(Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id))
+                burst.rejected_trades.append(
+                    Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id)
+                )
                 continue
             batch = burst.trades.setdefault(contract_id, TradeBatch(contract_id))
             batch.append(ts_event, price, size, side, recv_ns, seq)
@@ -217,7 +226,7 @@ class MarketDecoder:
         except _ShapeError as error:
             burst.quotes_received += 1
             self._next_seq += 1
-            burst.rejected.append(
+            burst.rejected_quotes.append(
                 Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
             )
             return
@@ -228,7 +237,9 @@ class MarketDecoder:
             try:
                 quote = self._merged(contract_id, raw, recv_ns, seq)
             except _FlawError as flaw:
-                burst.rejected.append(Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id))
+                burst.rejected_quotes.append(
+                    Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id)
+                )
             else:
                 burst.quotes.append(quote)
 
@@ -265,7 +276,7 @@ def _addressed(arguments: bytes) -> tuple[str, bytes]:
         parts = _decode_arguments(arguments)
     except _UNREADABLE as error:
         raise _ShapeError(f"unreadable arguments: {error}") from error
-    if len(parts) < 2:  # noqa: PLR2004 - (contract id, data)
+    if len(parts) < 2:  # noqa: PLR2004 - a contract id and data
         raise _ShapeError("a market event has a contract id and data")
     try:
         contract_id = _decode_text(parts[0])
