@@ -129,11 +129,13 @@ class Completed(msgspec.Struct, frozen=True, gc=False):
         invocation_id: what `Session.invoke` returned.
         result: undecoded JSON, None where absent.
         error: the hub's text or our own, None where it succeeded.
+        by_hub: whether the hub answered; otherwise the session ended first.
     """
 
     invocation_id: str
     result: bytes | None
     error: str | None
+    by_hub: bool = True
 
 
 class TimedOut(msgspec.Struct, frozen=True, gc=False):
@@ -435,7 +437,9 @@ class Session:
         events.append(Ended(cause, detail, allow_reconnect))
 
     def _fail_pending(self, error: str, events: list[Event]) -> None:
-        events.extend(Completed(invocation_id, None, error) for invocation_id in self._pending)
+        events.extend(
+            Completed(invocation_id, None, error, by_hub=False) for invocation_id in self._pending
+        )
         self._pending.clear()
 
     def _enter(self, state: SessionState, now_ns: int) -> None:

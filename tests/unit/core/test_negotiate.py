@@ -1,0 +1,153 @@
+"""Negotiation: URLs, and answers as a real server writes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tapekeeper.core.signalr.negotiate import (
+    Negotiated,
+    Redirect,
+    negotiate_url,
+    parse_answer,
+    redirected_url,
+    websocket_url,
+)
+from tapekeeper.errors import ProtocolError
+from tapekeeper.model.secret import Secret
+
+TRANSPORTS = (
+    b'"availableTransports":[{"transport":"WebSockets","transferFormats":["Text","Binary"]},'
+    b'{"transport":"ServerSentEvents","transferFormats":["Text"]},'
+    b'{"transport":"LongPolling","transferFormats":["Text","Binary"]}]'
+)
+V1 = (
+    b'{"negotiateVersion":1,"connectionId":"aaaTplxhYklz_4jZBXI5Rg",'
+    b'"connectionToken":"gPcYjbeM8eziNBWbp5bINw",' + TRANSPORTS + b"}"
+)
+V0 = b'{"negotiateVersion":0,"connectionId":"PudhwFwJJ5ynrSCinHprEQ",' + TRANSPORTS + b"}"
+
+
+@pytest.mark.parametrize(
+    ("hub", "url"),
+    [
+        (
+            "https://rtc.test/hubs/market",
+            "https://rtc.test/hubs/market/negotiate?negotiateVersion=1",
+        ),
+        ("https://rtc.test/hub/", "https://rtc.test/hub/negotiate?negotiateVersion=1"),
+        (
+            "https://rtc.test/hub?a=b%20c",
+            "https://rtc.test/hub/negotiate?a=b%20c&negotiateVersion=1",
+        ),
+        (
+            "http://rtc.test:8080/hub?NegotiateVersion=0",
+            "http://rtc.test:8080/hub/negotiate?NegotiateVersion=0",
+        ),
+        ("wss://rtc.test/hub", "https://rtc.test/hub/negotiate?negotiateVersion=1"),
+        ("https://rtc.test", "https://rtc.test/negotiate?negotiateVersion=1"),
+        ("https://rtc.test/hub#part", "https://rtc.test/hub/negotiate?negotiateVersion=1"),
+    ],
+)
+def test_negotiate_url(hub: str, url: str) -> None:
+    """`/negotiate` joins the path, the query stays, the version is added unless it is there."""
+    assert negotiate_url(hub) == url
+
+
+@pytest.mark.parametrize(
+    ("hub", "negotiated", "url"),
+    [
+        ("https://rtc.test/hub", Negotiated("name", "token", 1), "wss://rtc.test/hub?id=token"),
+        ("http://rtc.test/hub?a=1", Negotiated("name", None, 0), "ws://rtc.test/hub?a=1&id=name"),
+        ("https://rtc.test/hub?a=1", None, "wss://rtc.test/hub?a=1"),
+        ("ws://rtc.test/hub", None, "ws://rtc.test/hub"),
+        (
+            "https://rtc.test/hub",
+            Negotiated("n", "a+b/c=", 1),
+            "wss://rtc.test/hub?id=a%2Bb%2Fc%3D",
+        ),
+    ],
+)
+def test_websocket_url(hub: str, negotiated: Negotiated | None, url: str) -> None:
+    """The id is the token of version 1 or the connectionId of version 0, or absent."""
+    assert websocket_url(hub, negotiated) == url
+
+
+def test_a_version_1_answer() -> None:
+    """The measured answer of version 1 gives id and token."""
+    assert parse_answer(V1) == Negotiated("aaaTplxhYklz_4jZBXI5Rg", "gPcYjbeM8eziNBWbp5bINw", 1)
+
+
+@pytest.mark.parametrize("body", [V0, V0.replace(b'"negotiateVersion":0,', b"")])
+def test_a_version_0_answer(body: bytes) -> None:
+    """Without a version, or with version 0, only the connectionId counts."""
+    assert parse_answer(body) == Negotiated("PudhwFwJJ5ynrSCinHprEQ", None, 0)
+
+
+def test_unknown_members_are_ignored() -> None:
+    """A newer server may say more, such as how long its token lives."""
+    assert isinstance(parse_answer(V1[:-1] + b',"tokenLifetimeSeconds":60}'), Negotiated)
+
+
+def test_a_redirect() -> None:
+    """A redirect carries a URL and perhaps a token, which its repr hides."""
+    body = b'{"url":"https://other.test/hub?x=1","accessToken":"test-token-not-a-secret"}'
+    answer = parse_answer(body)
+    assert answer == Redirect("https://other.test/hub?x=1", Secret("test-token-not-a-secret"))
+    assert "not-a-secret" not in repr(answer)
+    assert parse_answer(b'{"url":"https://other.test/hub"}') == Redirect(
+        "https://other.test/hub", None
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            b'{"error":"The client requested a non-integer protocol version."}',
+            "refused the negotiation: The client requested a non-integer protocol version",
+        ),
+        (b'{"ProtocolVersion":"1.5","Url":"/signalr"}', "old ASP.NET SignalR"),
+        (
+            b'{"useStatefulReconnect":true,' + V1[1:],
+            "stateful reconnect, which was not asked for",
+        ),
+        (
+            (
+                b'{"connectionId":"a","availableTransports":'
+                b'[{"transport":"LongPolling","transferFormats":["Text"]}]}'
+            ),
+            "does not offer the WebSockets transport for text .it offers: LongPolling",
+        ),
+        (
+            (
+                b'{"connectionId":"a","availableTransports":'
+                b'[{"transport":"WebSockets","transferFormats":["Binary"]}]}'
+            ),
+            "WebSockets transport for text",
+        ),
+        (b'{"connectionId":"a"}', "it offers: none"),
+        (b'{"negotiateVersion":1,"connectionId":"a",' + TRANSPORTS + b"}", "no connectionToken"),
+        (b"{" + TRANSPORTS + b"}", "no connectionId"),
+        (b"<html>", "cannot be read"),
+        (b"", "cannot be read"),
+        (b"[]", "cannot be read"),
+        (b'{"error":"\xff"}', "cannot be read"),
+    ],
+)
+def test_refused_answers(body: bytes, sentence: str) -> None:
+    """Every answer that cannot be used is refused with a sentence that says why."""
+    with pytest.raises(ProtocolError, match=sentence):
+        parse_answer(body)
+
+
+def test_where_a_redirect_may_lead() -> None:
+    """A redirect leads to http(s), and never from https to plain http."""
+    onward = Redirect("https://other.test/hub", None)
+    assert redirected_url("https://rtc.test/hub", onward) == "https://other.test/hub"
+    plain = Redirect("http://other.test/hub", None)
+    assert redirected_url("http://rtc.test/hub", plain) == "http://other.test/hub"
+    with pytest.raises(ProtocolError, match="from https to plain http"):
+        redirected_url("https://rtc.test/hub", plain)
+    for url in ("file:///etc/hosts", "/hub", ""):
+        with pytest.raises(ProtocolError, match="not an http"):
+            redirected_url("https://rtc.test/hub", Redirect(url, None))
