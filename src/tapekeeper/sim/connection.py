@@ -30,6 +30,7 @@ class HubConnection:
         limits: timers and limits.
         clock: for the timers; only its monotonic side is used.
         answer: handles one call, sending what it has to through `send`.
+        over: called once, as soon as nothing more can reach the client.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class HubConnection:
         limits: HubLimits,
         clock: Clock,
         answer: Callable[[HubConnection, Call], None],
+        over: Callable[[HubConnection], None],
     ) -> None:
         self._request = request
         self._limits = limits
         self._clock = clock
         self._answer = answer
+        self._over = over
         self._outbox = Outbox(limits.send_buffer_bytes)
         self._session = ServerSession(limits, self.send_raw, clock.monotonic_ns())
         self._blocked_since_ns: int | None = None
@@ -65,8 +68,7 @@ class HubConnection:
             try:
                 await self._read()
             finally:
-                self._outbox.drop()
-                self._outbox.end()
+                self._end(drop=True)
 
     async def _read(self) -> None:
         async for message in self.socket:
@@ -89,8 +91,7 @@ class HubConnection:
             await self.socket.close(code=1000)
         except ConnectionError:
             # The peer is gone; the reader learns of it by itself.
-            self._outbox.drop()
-            self._outbox.end()
+            self._end(drop=True)
 
     def _offer(self, record: bytes) -> bool:
         if self._muted:
@@ -105,7 +106,14 @@ class HubConnection:
 
     def _end_if_over(self) -> None:
         if self._session.ended:
+            self._end(drop=False)
+
+    def _end(self, *, drop: bool) -> None:
+        if drop:
+            self._outbox.drop()
+        if not self._outbox.ended:
             self._outbox.end()
+            self._over(self)
 
     def send(self, record: bytes) -> bool:
         """Queue a record; a connection whose buffer is full is aborted. Whether it was taken."""
@@ -158,7 +166,6 @@ class HubConnection:
         """Cut the TCP connection: no Close record, no close frame."""
         if self.aborted_because is None:
             self.aborted_because = reason
-        self._outbox.drop()
-        self._outbox.end()
+        self._end(drop=True)
         if self._request.transport is not None:
             self._request.transport.abort()

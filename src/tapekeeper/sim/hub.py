@@ -209,14 +209,15 @@ class Hub:
             raise
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        connection = HubConnection(request, self._limits, self._clock, self._answer)
+        connection = HubConnection(
+            request, self._limits, self._clock, self._answer, self._subscriptions.remove_all
+        )
         self._live[connection] = None
         self._counts["connections"] += 1
         try:
             await connection.serve()
         finally:
             del self._live[connection]
-            self._subscriptions.remove_all(connection)
             self._counts["records_sent"] += connection.records_sent
             self._counts["records_muted"] += connection.muted_records
             self._counts["protocol_errors"] += connection.protocol_error is not None

@@ -1,0 +1,91 @@
+// The official SignalR client as a plain consumer. It reads one JSON task from standard input,
+// subscribes, counts until it has what it was told to expect, and prints one JSON report.
+//
+// task: {url, token, contracts, expected, skipNegotiation, quotes, limitMs}
+import { createHash } from "node:crypto";
+import { text } from "node:stream/consumers";
+import { HttpTransportType, HubConnectionBuilder, LogLevel } from "@microsoft/signalr";
+
+const task = JSON.parse(await text(process.stdin));
+const hash = createHash("sha256");
+const report = {
+  trades: 0,
+  byContract: {},
+  quotes: 0,
+  connectionIds: [],
+  reconnecting: 0,
+  reconnected: 0,
+  refusal: null,
+};
+
+const connection = new HubConnectionBuilder()
+  .withUrl(task.url, {
+    accessTokenFactory: () => task.token,
+    skipNegotiation: task.skipNegotiation,
+    transport: HttpTransportType.WebSockets,
+  })
+  .withAutomaticReconnect([0, 100, 100, 100])
+  .configureLogging(LogLevel.None)
+  .build();
+
+const complete = new Promise((resolve, reject) => {
+  connection.on("GatewayTrade", (contractId, trades) => {
+    for (const one of trades) {
+      hash.update(`${contractId} ${one.timestamp} ${one.price} ${one.volume} ${one.type ?? -1}\n`);
+    }
+    report.trades += trades.length;
+    report.byContract[contractId] = (report.byContract[contractId] ?? 0) + trades.length;
+    if (report.trades >= task.expected) {
+      resolve();
+    }
+  });
+  connection.onclose((error) => reject(error ?? new Error("the connection was closed")));
+  setTimeout(
+    () => reject(new Error(`${report.trades} of ${task.expected} trades in ${task.limitMs} ms`)),
+    task.limitMs,
+  ).unref();
+});
+// A failure before anybody waits for it is reported where it is awaited.
+complete.catch(() => {});
+
+connection.on("GatewayQuote", () => {
+  report.quotes += 1;
+});
+connection.onreconnecting(() => {
+  report.reconnecting += 1;
+});
+connection.onreconnected(async (connectionId) => {
+  report.reconnected += 1;
+  report.connectionIds.push(connectionId);
+  await subscribe();
+});
+
+async function subscribe() {
+  for (const contractId of task.contracts) {
+    if (task.quotes) {
+      await connection.invoke("SubscribeContractQuotes", contractId);
+    }
+    await connection.invoke("SubscribeContractTrades", contractId);
+  }
+}
+
+try {
+  await connection.start();
+  report.connectionIds.push(connection.connectionId);
+  try {
+    await connection.invoke("SubscribeContractTrades", "CON.F.US.NONE.Z99");
+  } catch (error) {
+    report.refusal = error.message;
+  }
+  await subscribe();
+  await complete;
+  // An awaited call is answered behind everything sent before it: a trade too many would show.
+  for (const contractId of task.contracts) {
+    await connection.invoke("UnsubscribeContractTrades", contractId);
+  }
+  report.checksum = hash.digest("hex");
+} catch (error) {
+  report.error = String(error);
+}
+await connection.stop();
+console.log(JSON.stringify(report));
