@@ -66,16 +66,18 @@ class CountedFile:
 class CountedFiles(FolderFiles):
     """A real folder whose segment files are counted."""
 
-    __slots__ = ("calls", "made")
+    __slots__ = ("broken", "calls", "made")
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.calls: list[str] = []
         self.made: list[CountedFile] = []
+        self.broken = False
 
     def create(self, name: str) -> CountedFile:  # type: ignore[override]  # narrower on purpose
         """Create the real file and wrap it."""
         made = CountedFile(super().create(name), self.calls)
+        made.broken = self.broken
         self.made.append(made)
         return made
 
@@ -238,6 +240,21 @@ def test_failure_is_final(tmp_path: Path) -> None:
     assert (found.entries, found.end) == (tuple(frames(0, 2)), Ending.TORN)
     assert journaler.statistics().entries == 2
     Journaler(files, created_ns=2).close()
+
+
+def test_failed_rotation_is_final(tmp_path: Path) -> None:
+    """Where a new segment cannot be begun, the burst is refused and the sealed one stands."""
+    files = CountedFiles(tmp_path)
+    journaler = Journaler(files, segment_bytes_max=HEADER_BYTES, created_ns=1)
+    journaler.append(frames(0, 1))
+    files.broken = True
+    for _ in range(2):
+        with pytest.raises(JournalError, match="full"):
+            journaler.append(frames(1, 1))
+    journaler.close()
+    reader = JournalReader(files)
+    assert list(reader) == frames(0, 1)
+    assert [(p.segment, p.expected) for p in reader.problems] == [(2, True)]
 
 
 def test_bug_in_a_burst_stops_the_journal(tmp_path: Path) -> None:
