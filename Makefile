@@ -28,6 +28,7 @@ $(VENV): requirements/dev.txt requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Tapekeeper needs Python 3.11 or newer, and '$(PYTHON)' is not that." \
 			"Name one with: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@echo "Making .venv from the locked dependencies: about a minute, once."
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

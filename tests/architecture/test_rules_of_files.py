@@ -122,6 +122,19 @@ def test_the_public_names_are_listed(hold: Hold) -> None:
     hold("__all__ of the package is its public surface", wrong_surface(tapekeeper))
 
 
+def test_every_public_name_has_a_page(root: Path) -> None:
+    """The page of the Python interface shows the module in which each public name lives."""
+    page = (root / "docs" / "api.md").read_text(encoding="utf-8")
+    homes = {name: getattr(tapekeeper, name) for name in getattr(tapekeeper, "__all__", [])}
+    assert [
+        name
+        for name, value in homes.items()
+        if f":: {getattr(value, '__module__', '?')}\n" not in page
+        and f"{getattr(value, '__module__', '?')}.{name}\n" not in page
+        and not name.startswith("__")
+    ] == []
+
+
 def test_the_lock_is_of_the_dependencies_that_are_declared(root: Path) -> None:
     """`make lock` locks what the package declares: the same names with the same bounds."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
