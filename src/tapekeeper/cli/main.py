@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
+from tapekeeper.cli.bars import bars_command
 from tapekeeper.cli.config import config
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
+from tapekeeper.cli.gateway import gateway_command
+from tapekeeper.cli.replay import replay_command
 from tapekeeper.errors import TapekeeperError
 
 HELP = """Holds a realtime futures feed and turns every print into journalled bars.
@@ -52,7 +55,10 @@ def _options(
     """Options that come before a command."""
 
 
-app.command()(config)
+app.command("gateway")(gateway_command)
+app.command("replay")(replay_command)
+app.command("bars")(bars_command)
+app.command("config")(config)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

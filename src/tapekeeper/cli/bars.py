@@ -1,0 +1,150 @@
+"""`tapekeeper bars`: bars of one contract out of a journal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich import box
+from rich.table import Table
+
+from tapekeeper.app.config import load_config
+from tapekeeper.app.frames import bars_frame
+from tapekeeper.app.replay import ReplayOptions
+from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.replay import name_faults, replay_with_progress
+from tapekeeper.cli.terminal import console, price_text
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.gateway.rest_payloads import match_contract
+from tapekeeper.errors import UsageError
+from tapekeeper.model.bar import Bar
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.timeframe import SECOND_NS, Timeframe
+
+
+class Format(StrEnum):
+    """How bars are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def bars_command(
+    contract: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONTRACT", help="A contract id, a name (MESZ6) or a product (MES)."
+        ),
+    ],
+    timeframe: Annotated[str, typer.Option(metavar="TF", help="Which bars, such as 1m.")] = "1m",
+    last: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many of the latest bars; 0 for all.")
+    ] = 20,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="How to write them; times are ns UTC except in a table."),
+    ] = Format.TABLE,
+    journal: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The journal to read.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A configuration that says where the journal is."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
+    ] = None,
+) -> None:
+    """Print bars of one contract, made from a journal (also while it is being written).
+
+    The last bar may be forming. Exits with 1 if a part of the journal is damaged; the bars of
+    the rest are printed all the same.
+    """
+    if journal is not None and config is not None:
+        raise UsageError("give --journal or --config, not both")
+    if form is Format.PARQUET and out is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal: give --out FILE, or redirect the output")
+    if form is Format.TABLE and out is not None:
+        raise UsageError("--out needs --format csv, json or parquet: a table is for reading")
+    wanted = Timeframe.parse(timeframe)
+    folder = journal if journal is not None else load_config(config).journal.dir
+    # A journal brings the calendars it was recorded with.
+    options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=(wanted,))
+    result = replay_with_progress(folder, options)
+    # First, because damage may be the reason why a contract is not found.
+    faulty = name_faults(result)
+    contract_id = find_contract(contract, result.symbols)
+    rows = [bar for bar in result.bars.get(str(wanted), []) if bar.contract_id == contract_id]
+    _write(rows[-last:] if last else rows, result.symbols, form, out)
+    if faulty:
+        raise typer.Exit(UNTRUE)
+
+
+def find_contract(text: str, symbols: Mapping[str, str]) -> str:
+    """The id that `text` names among `symbols` (short name by contract id).
+
+    Raises:
+        UnknownContractError: none, or more than one.
+    """
+    found = [Instrument(contract_id, name) for contract_id, name in symbols.items()]
+    return match_contract(text, found).contract_id
+
+
+def bars_table(bars: Sequence[Bar]) -> Table:
+    """Bars for people: opens as UTC date and time, prices with every digit."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("open time (UTC)", no_wrap=True)
+    for heading in ("open", "high", "low", "close", "volume", "prints"):
+        table.add_column(heading, justify="right")
+    table.add_column("state")
+    for bar in bars:
+        table.add_row(
+            time_text(bar.ts_open),
+            *(price_text(price) for price in (bar.open, bar.high, bar.low, bar.close)),
+            f"{bar.volume:,}",
+            f"{bar.n:,}",
+            str(bar.state),
+        )
+    return table
+
+
+def time_text(ts_ns: int) -> str:
+    """`ts_ns` (UTC) as date and time, to the second."""
+    return f"{dt.datetime.fromtimestamp(ts_ns // SECOND_NS, dt.UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def encode(frame: pl.DataFrame, form: Format) -> bytes:
+    """A frame as a file of this format; JSON is one array of objects."""
+    buffer = io.BytesIO()
+    if form is Format.CSV:
+        frame.write_csv(buffer)
+    elif form is Format.JSON:
+        frame.write_json(buffer)
+        buffer.write(b"\n")
+    else:
+        frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _write(bars: Sequence[Bar], symbols: Mapping[str, str], form: Format, out: Path | None) -> None:
+    if form is Format.TABLE:
+        console().print(bars_table(bars))
+        return
+    data = encode(bars_frame(bars, symbols), form)
+    if out is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}") from error

@@ -1,0 +1,102 @@
+"""`tapekeeper gateway`: the simulated gateway, for trying things out and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tapekeeper.adapters.clock import SystemClock, SystemRandom
+from tapekeeper.app.config import DEFAULT_PORT
+from tapekeeper.cli.stopping import stop_signals
+from tapekeeper.errors import UsageError
+from tapekeeper.sim.config import SimConfig, Speed
+from tapekeeper.sim.gateway import SimGateway, SimUrls
+
+
+def gateway_command(
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 for any free one.")
+    ] = DEFAULT_PORT,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address of this machine; loopback only.")
+    ] = "127.0.0.1",
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same market.")
+    ] = 1,
+    speed: Annotated[
+        str,
+        typer.Option(metavar="X", help="Exchange seconds per second, or max."),
+    ] = "1",
+    products: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Products of the synthetic market.")
+    ] = "MES,MNQ,MGC,MCL",
+    play: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Play this trades.parquet, or the folder it is in, as it was."
+        ),
+    ] = None,
+    token_life_s: Annotated[
+        float, typer.Option(metavar="S", help="Seconds a token is valid.")
+    ] = 86_400.0,
+    *,
+    allow_query_token: Annotated[
+        bool, typer.Option("--allow-query-token", help="Accept access_token in the query, too.")
+    ] = False,
+) -> None:
+    """Run a simulated gateway until Ctrl-C.
+
+    It speaks the real protocols (REST, SignalR over WebSockets) to this machine only, and plays
+    a synthetic market or recorded trades. The credentials it prints open nothing else.
+    """
+    config = SimConfig(
+        host=host,
+        port=port,
+        seed=seed,
+        speed=parse_speed(speed),
+        products=tuple(name.strip() for name in products.split(",") if name.strip()),
+        play=play,
+        token_life_s=token_life_s,
+        allow_query_token=allow_query_token,
+    )
+    asyncio.run(_serve(config))
+
+
+def parse_speed(text: str) -> Speed:
+    """Read a number or `max`.
+
+    Raises:
+        UsageError: it is neither; whether a number is in range is for `SimConfig` to say.
+    """
+    if text == "max":
+        return "max"
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"speed {text!r} is neither a number nor max") from None
+
+
+async def _serve(config: SimConfig) -> None:
+    with stop_signals() as stop:
+        async with SimGateway(config, SystemClock(), SystemRandom()) as gateway:
+            for line in announcement(config, gateway.urls, gateway.contracts):
+                typer.echo(line)
+            await stop.wait()
+    typer.echo("stopped")
+
+
+def announcement(config: SimConfig, urls: SimUrls, contracts: Sequence[str]) -> list[str]:
+    """What a client needs to know, one fact a line."""
+    credentials = f"user_name {config.user_name}, api_key {config.api_key.reveal()}"
+    return [
+        "The simulated gateway is up; Ctrl-C stops it.",
+        f'rest_url       = "{urls.rest}"',
+        f'market_hub_url = "{urls.market_hub}"',
+        f'user_hub_url   = "{urls.user_hub}"',
+        f"contracts      = {', '.join(contracts)}",
+        f"test credentials, good for this simulator only: {credentials}",
+    ]

@@ -1,0 +1,107 @@
+"""`tapekeeper replay`: what was recorded, through the same stages as live."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tapekeeper.adapters.clock import SystemClock
+from tapekeeper.app.frames import write_bars
+from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
+from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.progress import ReadingProgress
+from tapekeeper.cli.report import checks_table, counts_line, rejected_line, volume_line
+from tapekeeper.cli.terminal import console, parse_timeframes
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.errors import UsageError
+
+
+def replay_command(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A journal folder, a .parquet file of trades, or a .jsonl.gz file of frames.",
+        ),
+    ],
+    timeframes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1s,1m,...",
+            help="Timeframes to make; without it those a journal was recorded with, "
+            "else 1s 5s 15s 1m 5m 15m 1h 4h 1d.",
+        ),
+    ] = None,
+    session: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Session calendar where SOURCE names none: cme or 24x7."),
+    ] = "cme",
+    tick_size: Annotated[
+        float | None,
+        typer.Option(
+            metavar="STEP", help="Quarantine prices off this grid where SOURCE knows no tick size."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write bars_<timeframe>.parquet into this folder."),
+    ] = None,
+) -> None:
+    """Make the bars of what was recorded, and check that none of it is missing.
+
+    Exits with 1 if an identity does not hold or a part of SOURCE is damaged; what can be read
+    is read and written, and the rest is named.
+    """
+    if tick_size is not None and not (math.isfinite(tick_size) and tick_size > 0):
+        raise UsageError(f"a tick size is a number greater than 0, and {tick_size} is not")
+    options = ReplayOptions(
+        calendar=calendar_by_name(session),
+        timeframes=parse_timeframes(timeframes),
+        tick_size=tick_size,
+    )
+    result = replay_with_progress(source, options)
+    _show(result)
+    if out is not None:
+        for path in write_bars(result.bars, result.symbols, out):
+            typer.echo(f"wrote {path}")
+    if name_faults(result):
+        raise typer.Exit(UNTRUE)
+
+
+def replay_with_progress(source: Path, options: ReplayOptions) -> ReplayResult:
+    """Replay `source`, with a bar on stderr if it takes long and somebody is watching."""
+    label = f"replaying {source.name}"
+    with ReadingProgress(console(stderr=True), label, SystemClock().monotonic_ns) as progress:
+        return replay(source, options, progress)
+
+
+def name_faults(result: ReplayResult) -> bool:
+    """Say on stderr what is not whole.
+
+    Returns:
+        Whether the command must fail: an identity is broken, or a part of the source could not
+        be read. What is normal after a crash is said, too, but is no fault.
+    """
+    for note in result.harmless:
+        typer.echo(f"note: {note}", err=True)
+    for problem in result.problems:
+        typer.echo(f"error: {problem}", err=True)
+    if not result.holds:
+        typer.echo("error: an identity does not hold: these bars are not whole", err=True)
+    return bool(result.problems) or not result.holds
+
+
+def _show(result: ReplayResult) -> None:
+    screen = console()
+    if result.checks:
+        screen.print(checks_table(result.checks, result.symbols))
+    for line in (
+        counts_line("trades", result.trades),
+        counts_line("quotes", result.quotes),
+        rejected_line(result.rejected),
+        volume_line(result.checks),
+    ):
+        typer.echo(line)

@@ -1,0 +1,161 @@
+"""`bars`: bars of one contract out of a journal, in four formats."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.cli.bars import find_contract, time_text
+from tapekeeper.cli.main import main
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.gateway.times import format_ns
+from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.pipeline import Subscription
+from tapekeeper.core.runlog import connect_entry, subscribe_entry
+from tapekeeper.core.signalr.records import encode_invocation
+from tapekeeper.errors import UnknownContractError
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.journaler import Journaler
+
+MES = "CON.F.US.MES.Z26"
+MNQ = "CON.F.US.MNQ.Z26"
+START_NS = 1_780_000_020_000_000_000
+MINUTES = 5
+
+
+def _frame(contract_id: str, second: int, price: float, size: int) -> Entry:
+    now_ns = START_NS + second * 10**9
+    trade = {"price": price, "volume": size, "type": 0, "timestamp": format_ns(now_ns)}
+    payload = encode_invocation("GatewayTrade", [contract_id, trade])
+    return Entry(EntryKind.FRAME, 1, now_ns, payload)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Two contracts; of the first, one print in each of five minutes, of sizes 1 to 5."""
+    folder = tmp_path / "journal"
+    writer = Journaler(FolderFiles(folder), created_ns=START_NS)
+    for contract_id, name in ((MES, "MESZ6"), (MNQ, "MNQZ6")):
+        subscription = Subscription(
+            Instrument(contract_id, name), (Timeframe.parse("1m"),), calendar_by_name("cme")
+        )
+        writer.append([subscribe_entry(subscription, START_NS)])
+    writer.append([connect_entry(1, "market", START_NS)])
+    for minute in range(MINUTES):
+        writer.append([_frame(MES, 60 * minute, 6000.25 + minute, minute + 1)])
+    writer.append([_frame(MNQ, 61, 21_000.0, 9)])
+    writer.close()
+    return folder
+
+
+def _run(*arguments: str) -> int:
+    return main(["bars", *arguments])
+
+
+def test_table_shows_the_latest_bars(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last N bars in time order, the forming one among them."""
+    assert _run("MES", "--journal", str(journal), "--last", "2") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    bars = [row for row in rows if row and row[-1] in {"closed", "forming"}]
+    assert [row[2:] for row in bars] == [
+        ["6003.25", "6003.25", "6003.25", "6003.25", "4", "1", "closed"],
+        ["6004.25", "6004.25", "6004.25", "6004.25", "5", "1", "forming"],
+    ]
+
+
+def test_zero_means_all(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--last 0` is every bar of that contract, and of no other one."""
+    assert _run("MESZ6", "--journal", str(journal), "--last", "0", "--format", "csv") == 0
+    frame = pl.read_csv(io.StringIO(capsys.readouterr().out))
+    assert frame["volume"].to_list() == [1, 2, 3, 4, 5]
+    assert set(frame["contract_id"]) == {MES}
+
+
+def test_any_timeframe_can_be_asked_for(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bars are made from the ticks, so a timeframe that was not recorded is there as well."""
+    assert _run("MES", "--journal", str(journal), "--timeframe", "1h", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["volume"] for row in rows] == [15]
+    assert rows[0]["open"] == 6000.25
+
+
+def test_parquet_goes_into_a_pipe_or_a_file(
+    journal: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Both ways give the same frame."""
+    assert _run("MNQ", "--journal", str(journal), "--format", "parquet") == 0
+    piped = pl.read_parquet(io.BytesIO(capfdbinary.readouterr().out))
+    path = tmp_path / "bars.parquet"
+    assert _run("MNQ", "--journal", str(journal), "--format", "parquet", "--out", str(path)) == 0
+    assert piped.equals(pl.read_parquet(path))
+    assert piped["volume"].to_list() == [9]
+
+
+def test_the_configuration_says_where_the_journal_is(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `--config` nobody has to remember the folder."""
+    path = journal.parent / "tapekeeper.toml"
+    path.write_text('[journal]\ndir = "journal"\n', encoding="utf-8")
+    assert _run("MNQ", "--config", str(path), "--format", "csv") == 0
+    assert MNQ in capsys.readouterr().out
+
+
+def test_a_corrupt_segment_is_named_and_the_rest_is_printed(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Damage costs the command its 0, and only the damaged part its bars."""
+    segment = next(path for path in sorted(journal.iterdir()) if path.suffix == ".tkj")
+    data = bytearray(segment.read_bytes())
+    data[-200] ^= 0xFF
+    segment.write_bytes(data)
+    assert _run("MES", "--journal", str(journal), "--format", "csv") == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {segment.name}: corrupt")
+    assert pl.read_csv(io.StringIO(captured.out))["volume"].to_list()[:3] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "clause"),
+    [
+        (["MES", "--timeframe", "1x"], "unknown timeframe '1x'"),
+        (["CL"], "CL"),
+        (["MES", "--out", "x.txt"], "--out needs --format"),
+        (["MES", "--config", "x.toml"], "give --journal or --config, not both"),
+        (["MES", "--format", "csv", "--out", "no/such/folder/x.csv"], "cannot write"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(
+    arguments: list[str], clause: str, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be answered is refused with exit code 2, without a traceback."""
+    assert _run(*arguments, "--journal", str(journal)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert clause in error
+    assert error.count("\n") == 1
+
+
+def test_an_absent_journal_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is not there is not an empty journal."""
+    assert _run("MES", "--journal", str(tmp_path / "nothing")) == 2
+    assert "nothing" in capsys.readouterr().err
+
+
+def test_a_contract_is_found_by_id_name_or_product() -> None:
+    """The three ways in which people name a contract; nothing is guessed."""
+    symbols = {MES: "MESZ6", MNQ: "MNQZ6"}
+    assert {find_contract(text, symbols) for text in (MES, "mesz6", "MES")} == {MES}
+    with pytest.raises(UnknownContractError):
+        find_contract("ME", symbols)
+
+
+def test_times_are_utc() -> None:
+    """A time is shown without fractions, in UTC."""
+    assert time_text(START_NS) == "2026-05-28 20:27:00"
