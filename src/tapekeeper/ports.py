@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.secret import Secret
@@ -173,6 +173,13 @@ class ContractDirectory(Protocol):
 class Log(Protocol):
     """Structured events for people; fields never hold a secret."""
 
-    def __call__(self, event: str, /, **fields: object) -> None:
+    def __call__(
+        self,
+        event: str,
+        /,
+        *,
+        level: Literal["debug", "info", "warning", "error"] = "info",
+        **fields: object,
+    ) -> None:
         """Record one event."""
         ...

@@ -21,7 +21,7 @@ from tapekeeper.errors import UnknownContractError, UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
-from tapekeeper.model.tick import Quote
+from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import JournalStatistics
@@ -209,6 +209,11 @@ class Tape:
         rows = closed if forming is None else (*closed, forming)
         return bars_frame(rows, {contract_id: self._wanted[contract_id].name})
 
+    def closed_count(self, contract: str, timeframe: str | Timeframe) -> int:
+        """How many closed bars are kept for reading."""
+        contract_id, wanted = self._key(contract, timeframe)
+        return len(self._running().feed.recent.of(contract_id, str(wanted)))
+
     def forming(self, contract: str, timeframe: str | Timeframe) -> Bar | None:
         """The bar that is forming, or None before its first print."""
         return self._running().feed.pipeline.forming(*self._key(contract, timeframe))
@@ -216,6 +221,15 @@ class Tape:
     def quote(self, contract: str) -> Quote | None:
         """The latest quote, or None before the first."""
         return self._running().feed.pipeline.quote(self.instrument(contract).contract_id)
+
+    def last_trade(self, contract: str) -> Trade | None:
+        """The latest accepted trade, or None before the first."""
+        return self._running().feed.pipeline.last_trade(self.instrument(contract).contract_id)
+
+    def lag_ms(self, contract: str) -> float | None:
+        """How much longer the last trade took than the fastest one of the last minutes."""
+        lag_ns = self._running().feed.pipeline.lag_ns(self.instrument(contract).contract_id)
+        return None if lag_ns is None else lag_ns / 1e6
 
     def status(self) -> TapeStatus:
         """A frozen view of all counters."""

@@ -30,7 +30,7 @@ from tapekeeper.core.validate import quote_fault, rejected_quote, rejected_row, 
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
-from tapekeeper.model.tick import Quote, Reason, Rejected, TradeBatch
+from tapekeeper.model.tick import Quote, Reason, Rejected, Trade, TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 
 
@@ -62,6 +62,7 @@ class _Contract:
     subscribed: bool = True
     accepted_volume: int = 0
     quote: Quote | None = None
+    last: Trade | None = None
 
 
 @dataclass(slots=True)
@@ -184,6 +185,7 @@ class Pipeline:
             return
         self._skew.observe(batch.ts_event[-1], batch.ts_recv[-1])
         contract.accepted_volume += sum(batch.size)
+        contract.last = batch.row(-1)
         self._trades.accepted += len(batch)
         outputs.trades.append(batch)
 
@@ -259,6 +261,20 @@ class Pipeline:
     def forming_all(self) -> list[Bar]:
         """All open bars, by contract in order of subscription, small before large."""
         return [bar for each in self._contracts.values() for bar in each.bars.forming_all()]
+
+    def last_trade(self, contract_id: str) -> Trade | None:
+        """The trade of a contract that was accepted last, in order of arrival."""
+        contract = self._contracts.get(contract_id)
+        return None if contract is None else contract.last
+
+    def lag_ns(self, contract_id: str) -> int | None:
+        """How much longer the last trade took than the fastest delivery of the last minutes.
+
+        Clocks need not agree for this; the fastest delivery itself cannot be known.
+        """
+        last = self.last_trade(contract_id)
+        exchange_ns = None if last is None else self._skew.exchange_now_ns(last.ts_recv)
+        return None if last is None or exchange_ns is None else exchange_ns - last.ts_event
 
     def instruments(self) -> list[Instrument]:
         """Every contract that was ever subscribed, in order."""

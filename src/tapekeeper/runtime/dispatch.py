@@ -59,17 +59,16 @@ class Dispatch:
     def close(self) -> None:
         """End every stream after what waits in it."""
         self._closed = True
-        for mailboxes in (*self._bars.values(), self._user):
-            for mailbox in mailboxes:
-                mailbox.close()
+        for mailbox in self._all():
+            mailbox.close()
 
     def statistics(self) -> tuple[MailboxStatistics, ...]:
         """One frozen view per subscriber."""
-        return tuple(
-            mailbox.statistics()
-            for mailboxes in (*self._bars.values(), self._user)
-            for mailbox in mailboxes
-        )
+        return tuple(mailbox.statistics() for mailbox in self._all())
+
+    def _all(self) -> list[Mailbox[Bar] | Mailbox[UserEvent]]:
+        bars = [mailbox for mailboxes in self._bars.values() for mailbox in mailboxes]
+        return [*bars, *self._user]
 
 
 async def _read(mailbox: Mailbox[T], register: list[Mailbox[T]]) -> AsyncIterator[T]:

@@ -1,0 +1,220 @@
+"""The composition root: the only place that constructs adapters and joins them to the rest."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+
+from tapekeeper.adapters.clock import SystemClock, SystemRandom
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.adapters.http_session import open_session
+from tapekeeper.adapters.log import open_log
+from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
+from tapekeeper.adapters.tokens import LoginTokens
+from tapekeeper.adapters.websocket import AiohttpTransport
+from tapekeeper.app.config import CalendarException, Config
+from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
+from tapekeeper.core.gateway.rest_payloads import match_contract
+from tapekeeper.core.pipeline import Pipeline
+from tapekeeper.core.recent import RecentBars
+from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
+from tapekeeper.core.signalr.session import SessionTimers
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.session import SessionKind
+from tapekeeper.ports import Log
+from tapekeeper.runtime.dispatch import Dispatch
+from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.line import Line
+from tapekeeper.runtime.line_values import LineSpec
+from tapekeeper.runtime.supervisor import Supervisor
+
+MAILBOX_LIMIT = 100_000
+"""Bars that may wait for one subscriber: a day of one-second bars, some 20 MB."""
+_MEGABYTE = 1_000_000
+
+
+@dataclass(slots=True)
+class Parts:
+    """A composed tape; `Tape` is its face."""
+
+    config: Config
+    rest: GatewayRest
+    tokens: LoginTokens
+    feed: Feed
+    journaler: Journaler
+    market_line: Line
+    user_line: Line | None
+    supervisor: Supervisor
+    log: Log
+    resources: AsyncExitStack
+    calendars: dict[str, Calendar] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All lines, market first."""
+        return tuple(line for line in (self.market_line, self.user_line) if line is not None)
+
+    async def log_in(self) -> list[int]:
+        """Get a first token and the ids of the accounts it may see.
+
+        Raises:
+            AuthError: the credentials were refused.
+            OutsideError: the gateway could not be asked.
+        """
+        await self.tokens()
+        if self.user_line is None:
+            return []
+        return [account.id for account in await self.rest.accounts(only_active=True)]
+
+    async def resolve(self, text: str) -> Instrument:
+        """The contract that `text` names, with its calendar.
+
+        Raises:
+            UnknownContractError: none, or more than one, matches.
+        """
+        found: list[Instrument] = []
+        if text.count(".") > 1:
+            by_id = await self.rest.by_id(text)
+            found = [] if by_id is None else [by_id]
+        if not found:
+            found = await self.rest.search(text)
+        instrument = match_contract(text, found)
+        name = self.config.calendar.name_for(instrument.product)
+        return msgspec.structs.replace(instrument, calendar=name)
+
+    def calendar_of(self, name: str) -> Calendar:
+        """The calendar called `name`, with the exceptions of the configuration.
+
+        Raises:
+            ConfigError: there is none, or an exception cannot be.
+        """
+        known = self.calendars.get(name)
+        if known is None:
+            wanted = [
+                _exception(item)
+                for item in self.config.calendar.exceptions
+                if item.calendar == name
+            ]
+            known = self.calendars[name] = calendar_by_name(name, wanted)
+        return known
+
+    async def abandon(self) -> None:
+        """Give everything up before the supervisor was started."""
+        try:
+            self.journaler.close()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Release the network."""
+        await self.resources.aclose()
+
+
+async def compose(config: Config) -> Parts:
+    """Make all parts of a tape; nothing is connected yet.
+
+    Raises:
+        ConfigError: the credentials are missing, or a calendar is unknown.
+        JournalError: the journal cannot be written.
+    """
+    user_name, api_key = config.credentials()
+    clock = SystemClock()
+    log = open_log(config.log.level, config.log.format)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_session())
+        caller = RestCaller(session, config.gateway.rest_url, clock)
+        tokens = LoginTokens(GatewayAuth(caller), user_name, api_key, clock)
+        rest = GatewayRest(caller, tokens, live=config.gateway.live)
+        journaler = Journaler(
+            FolderFiles(config.journal.dir),
+            segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
+            created_ns=clock.now_ns(),
+        )
+        feed = Feed(
+            pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
+            journaler=journaler,
+            recent=RecentBars(config.bars.keep),
+            dispatch=Dispatch(MAILBOX_LIMIT),
+            clock=clock,
+            limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
+            log=log,
+        )
+        transport = AiohttpTransport(session, auth=config.gateway.auth)
+        numbers = count(_first_line_number(clock.now_ns()))
+        hubs = {MARKET_HUB: config.gateway.market_hub_url}
+        if config.gateway.user_hub:
+            hubs[USER_HUB] = config.gateway.user_hub_url
+        lines = {
+            name: Line(
+                _line_spec(config, name, url),
+                transport=transport,
+                tokens=tokens,
+                clock=clock,
+                random=SystemRandom(),
+                inbox=feed,
+                log=log,
+                numbers=lambda: next(numbers),
+            )
+            for name, url in hubs.items()
+        }
+        supervisor = Supervisor(
+            feed=feed, journaler=journaler, lines=tuple(lines.values()), clock=clock
+        )
+        return Parts(
+            config=config,
+            rest=rest,
+            tokens=tokens,
+            feed=feed,
+            journaler=journaler,
+            market_line=lines[MARKET_HUB],
+            user_line=lines.get(USER_HUB),
+            supervisor=supervisor,
+            log=log,
+            resources=stack.pop_all(),
+        )
+
+
+def _first_line_number(now_ns: int) -> int:
+    """Connections are numbered within a journal, which outlives a process: begin with the time.
+
+    Milliseconds modulo 2**31 leave room to count on in the journal's 32 bits, and two runs do
+    not get near each other's numbers within three weeks.
+    """
+    return now_ns // 1_000_000 % 2**31
+
+
+def _line_spec(config: Config, name: str, url: str) -> LineSpec:
+    line = config.line
+    return LineSpec(
+        name=name,
+        hub_url=url,
+        negotiate=config.gateway.negotiate,
+        timers=SessionTimers(
+            handshake_timeout_ns=_ns(line.handshake_timeout_s),
+            keep_alive_ns=_ns(line.keep_alive_s),
+            server_timeout_ns=_ns(line.server_timeout_s),
+            invocation_timeout_ns=_ns(line.invocation_timeout_s),
+        ),
+        connect_timeout_s=line.connect_timeout_s,
+        backoff_base_ms=line.backoff_base_ms,
+        backoff_cap_ms=line.backoff_cap_ms,
+        healthy_after_s=line.healthy_after_s,
+    )
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1_000_000_000)
+
+
+def _exception(item: CalendarException) -> SessionException:
+    return SessionException(
+        date=item.date,
+        kind=None if item.closed else SessionKind.EARLY_CLOSE,
+        close="" if item.close is None else f"{item.close:%H:%M}",
+        trade_date=item.trade_date,
+        reason=item.note,
+    )
