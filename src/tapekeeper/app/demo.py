@@ -12,6 +12,7 @@ from pathlib import Path
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.app.config import Config
 from tapekeeper.app.replay import ReplayResult
+from tapekeeper.app.service import watch
 from tapekeeper.app.tape import Tape, TapeStatus
 from tapekeeper.core.calendar import Calendar, calendar_by_name
 from tapekeeper.errors import UsageError
@@ -24,7 +25,6 @@ TIMEFRAMES = tuple(Timeframe.parse(text) for text in ("1s", "5s", "15s", "1m", "
 SHOWN = Timeframe.parse("15s")
 """The timeframe whose forming bar is shown: short enough to see several close."""
 UPDATE_S = 1.0
-CONTRACTS_MIN = 1
 BUSY_AFTER_OPEN_NS = 15 * HOUR_NS + HOUR_NS // 2
 """08:30 in Chicago, when US cash markets open: where the demonstration's market starts."""
 
@@ -55,7 +55,7 @@ class DemoOptions:
         """
         if not 0 < self.seconds <= 86_400:  # noqa: PLR2004 - a day
             raise UsageError(f"seconds {self.seconds:g} is not between 0 and 86400")
-        if len(self.products) < CONTRACTS_MIN:
+        if not self.products:
             raise UsageError("name at least one contract to follow, such as MES")
 
 
@@ -125,7 +125,13 @@ async def run_demo(
             async with tape:
                 for product in options.products:
                     await tape.subscribe(product, TIMEFRAMES)
-                await _watch(tape, options, on_view, stop, clock)
+                await watch(
+                    lambda elapsed_s: on_view(_view(tape, elapsed_s)),
+                    every_s=UPDATE_S,
+                    stop=stop,
+                    seconds=options.seconds,
+                    clock=clock,
+                )
             sent = gateway.statistics().trades_sent
         return DemoSummary(
             status=tape.status(),
@@ -135,26 +141,8 @@ async def run_demo(
         )
 
 
-async def _watch(
-    tape: Tape,
-    options: DemoOptions,
-    on_view: Callable[[DemoView], None],
-    stop: asyncio.Event,
-    clock: SystemClock,
-) -> None:
-    start_ns = clock.monotonic_ns()
-    while True:
-        elapsed_s = (clock.monotonic_ns() - start_ns) / 1e9
-        on_view(DemoView(elapsed_s, tuple(_rows(tape)), tape.status()))
-        left_s = options.seconds - elapsed_s
-        if left_s <= 0:
-            return
-        try:
-            async with asyncio.timeout(min(UPDATE_S, left_s)):
-                await stop.wait()
-                return
-        except TimeoutError:
-            continue
+def _view(tape: Tape, elapsed_s: float) -> DemoView:
+    return DemoView(elapsed_s, tuple(_rows(tape)), tape.status())
 
 
 def _rows(tape: Tape) -> Iterator[DemoRow]:
@@ -184,6 +172,7 @@ def _tape_config(config: SimConfig, urls: SimUrls, folder: Path) -> Config:
                 "api_key": config.api_key,
             },
             "journal": {"dir": str(folder)},
+            "log": {"level": "warning"},
         }
     )
 
