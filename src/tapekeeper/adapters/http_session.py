@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tapekeeper.errors import DeadlineError, ProtocolError
+from tapekeeper.errors import ConnectFailedError, DeadlineError, ProtocolError
 
 USER_AGENT = "tapekeeper"
 
@@ -59,8 +59,17 @@ async def deadline(timeout_s: float, what: str) -> AsyncIterator[None]:
 
 
 def place(url: str) -> str:
-    """Scheme, host, port and path of `url`: what a sentence or a log may show of it."""
-    parts = urlsplit(url)
+    """Scheme, host, port and path of `url`: what a sentence or a log may show of it.
+
+    Raises:
+        ConnectFailedError: it is no URL; it is not shown, because it may hold a token.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise ConnectFailedError("the address is not a URL")
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"
 

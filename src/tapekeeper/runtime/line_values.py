@@ -31,7 +31,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How a line connects and how patient it is. Times say their unit.
 
     Attributes:
-        name: for people and labels, such as `market-a`.
+        name: for people and labels, such as `market`; what arrives carries it as `hub`.
         hub_url: http(s) or ws(s) URL of the hub, without a token.
         negotiate: whether to negotiate first; otherwise the hub is upgraded directly.
         timers: handshake, keep-alive, silence and call timeouts of the session.

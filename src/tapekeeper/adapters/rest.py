@@ -1,0 +1,291 @@
+"""The gateway's REST operations over aiohttp.
+
+Three objects, so that nothing depends in a circle: `RestCaller` sends one request within its
+deadline and the gateway's rate limits; `GatewayAuth` logs in and is what a token source is made
+from; `GatewayRest` does the rest with a token source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import aiohttp
+import msgspec
+
+from tapekeeper.adapters.http_session import deadline, describe, place, read_body, retry_after_s
+from tapekeeper.core.gateway.rest_payloads import (
+    BARS_MAX,
+    CONTRACT_NOT_FOUND,
+    EMPTY_BODY,
+    Account,
+    Answer,
+    BarUnit,
+    HistoryBar,
+    Operation,
+    account_search_body,
+    accounts,
+    contract_available_body,
+    contract_by_id_body,
+    contract_search_body,
+    decode_answer,
+    history_bars,
+    instruments,
+    login_key_body,
+    new_token,
+    retrieve_bars_body,
+    token,
+)
+from tapekeeper.errors import AuthError, ConnectFailedError, GatewayError
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.secret import Secret
+from tapekeeper.ports import Clock
+
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+"""20,000 bars are about 2 MB; a larger answer than this is a fault of the gateway."""
+
+_PING_PATH = "/api/Status/ping"
+_NS_PER_S = 1_000_000_000
+_OK = 200
+
+
+class RestLimits(msgspec.Struct, frozen=True):
+    """Requests allowed in any window. Defaults are the gateway's documented limits.
+
+    Attributes:
+        history: retrieveBars requests per `history_window_s`.
+        others: all other requests per `others_window_s`.
+        history_window_s, others_window_s: seconds.
+    """
+
+    history: int = 50
+    history_window_s: float = 30.0
+    others: int = 200
+    others_window_s: float = 60.0
+
+
+class WindowLimit:
+    """At most `limit` requests in any window of `window_s`, first come, first served.
+
+    A request reserves the next free moment and waits for it, so nobody is overtaken, and a caller
+    that is cancelled leaves its moment unused, which errs on the side of the limit.
+    """
+
+    __slots__ = ("_clock", "_moments_ns", "_window_ns")
+
+    def __init__(self, limit: int, window_s: float, clock: Clock) -> None:
+        self._window_ns = round(window_s * _NS_PER_S)
+        self._clock = clock
+        self._moments_ns: deque[int] = deque(maxlen=limit)
+
+    async def wait(self) -> None:
+        """Return when one more request may be sent."""
+        now_ns = self._clock.monotonic_ns()
+        moment_ns = now_ns
+        if len(self._moments_ns) == self._moments_ns.maxlen:
+            moment_ns = max(now_ns, self._moments_ns[0] + self._window_ns)
+        self._moments_ns.append(moment_ns)
+        if moment_ns > now_ns:
+            await self._clock.sleep_s((moment_ns - now_ns) / _NS_PER_S)
+
+
+class RestCaller:
+    """Sends requests to one gateway.
+
+    Args:
+        session: from `http_session.open_session`; not owned.
+        base_url: such as `https://api.example.test`, with or without a closing slash.
+        clock: for the rate limits.
+        timeout_s: for one request, waiting for the rate limit not included.
+        limits: see `RestLimits`.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        clock: Clock,
+        *,
+        timeout_s: float = 15.0,
+        limits: RestLimits | None = None,
+    ) -> None:
+        limits = limits or RestLimits()
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._history = WindowLimit(limits.history, limits.history_window_s, clock)
+        self._others = WindowLimit(limits.others, limits.others_window_s, clock)
+
+    async def call(self, operation: Operation, body: bytes, *, bearer: Secret | None) -> Answer:
+        """Do `operation` once.
+
+        Raises:
+            AuthError, RateLimitError, GatewayError: the gateway refused; see `decode_answer`.
+            ConnectFailedError: there was no answer.
+            DeadlineError: there was none in time.
+            ProtocolError: the answer is larger than any that makes sense.
+        """
+        await self.wait_turn(operation)
+        status, answer, wait_s = await self._exchange("POST", operation.path, body, bearer)
+        return decode_answer(answer, status, operation, retry_after_s=wait_s)
+
+    async def wait_turn(self, operation: Operation) -> None:
+        """Wait until the rate limit allows `operation`."""
+        history = operation is Operation.RETRIEVE_BARS
+        await (self._history if history else self._others).wait()
+
+    async def ping(self) -> None:
+        """Ask whether the gateway is there; needs no token.
+
+        Raises:
+            GatewayError: it answered another status than 200.
+            ConnectFailedError, DeadlineError: it did not answer.
+        """
+        await self._others.wait()
+        status, _, _ = await self._exchange("GET", _PING_PATH, b"", None)
+        if status != _OK:
+            raise GatewayError(
+                f"Status/ping: the gateway answered status {status}", status=status, retryable=True
+            )
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes, bearer: Secret | None
+    ) -> tuple[int, bytes, float | None]:
+        """Status, body and `Retry-After` (s) of one answer. Redirects are not followed."""
+        url = self._base_url + path
+        what = f"the request to {place(url)}"
+        async with deadline(self._timeout_s, what):
+            try:
+                async with self._session.request(
+                    method, url, data=body, headers=_headers(bearer), allow_redirects=False
+                ) as response:
+                    answer = await read_body(response, bytes_max=ANSWER_BYTES_MAX)
+                    return response.status, answer, retry_after_s(response.headers)
+            except (aiohttp.ClientError, OSError) as error:
+                failure = ConnectFailedError(f"{what} failed: {describe(error)}")
+        raise failure
+
+
+def _headers(bearer: Secret | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if bearer is not None:
+        headers["Authorization"] = f"Bearer {bearer.reveal()}"
+    return headers
+
+
+class GatewayAuth:
+    """Logs in and out. All methods raise what `RestCaller.call` raises."""
+
+    def __init__(self, caller: RestCaller) -> None:
+        self._caller = caller
+
+    async def login_key(self, user_name: str, api_key: Secret) -> Secret:
+        """A token for an API key."""
+        body = login_key_body(user_name, api_key)
+        return token(await self._caller.call(Operation.LOGIN_KEY, body, bearer=None))
+
+    async def validate(self, held: Secret) -> Secret | None:
+        """A fresh token for one that is still good, or None where the gateway gives none."""
+        return new_token(await self._caller.call(Operation.VALIDATE, EMPTY_BODY, bearer=held))
+
+    async def logout(self, held: Secret) -> None:
+        """Revoke a token."""
+        await self._caller.call(Operation.LOGOUT, EMPTY_BODY, bearer=held)
+
+
+class RestTokens(Protocol):
+    """A `ports.TokenSource` that can be told that its token does not work."""
+
+    async def __call__(self) -> Secret:
+        """A token that is valid now."""
+        ...
+
+    def invalidate(self, refused: Secret) -> None:
+        """The gateway refused this token; forget it unless another one is held by now."""
+        ...
+
+
+class GatewayRest:
+    """The operations that need a token. Fills `ports.ContractDirectory`.
+
+    A token that is refused is renewed once within the call. All methods raise what
+    `RestCaller.call` and the token source raise.
+
+    Args:
+        caller: sends the requests.
+        tokens: gives the tokens.
+        live: the data tier; the wrong one answers empty lists.
+    """
+
+    def __init__(self, caller: RestCaller, tokens: RestTokens, *, live: bool = False) -> None:
+        self._caller = caller
+        self._tokens = tokens
+        self._live = live
+
+    async def ping(self) -> None:
+        """Ask whether the gateway is there."""
+        await self._caller.ping()
+
+    async def accounts(self, *, only_active: bool = True) -> list[Account]:
+        """The user's accounts."""
+        body = account_search_body(only_active=only_active)
+        return accounts(await self._call(Operation.ACCOUNT_SEARCH, body))
+
+    async def search(self, text: str) -> list[Instrument]:
+        """Contracts that match `text`; fuzzy, at most 20, so the caller filters."""
+        body = contract_search_body(text, live=self._live)
+        return instruments(await self._call(Operation.CONTRACT_SEARCH, body))
+
+    async def by_id(self, contract_id: str) -> Instrument | None:
+        """The contract of this id, expired ones included, or None."""
+        try:
+            answer = await self._call(Operation.CONTRACT_BY_ID, contract_by_id_body(contract_id))
+        except GatewayError as error:
+            if error.status == _OK and error.code == CONTRACT_NOT_FOUND:
+                return None
+            raise
+        found = instruments(answer)
+        return found[0] if found else None
+
+    async def available(self) -> list[Instrument]:
+        """All contracts of the data tier."""
+        body = contract_available_body(live=self._live)
+        return instruments(await self._call(Operation.CONTRACT_AVAILABLE, body))
+
+    async def retrieve_bars(
+        self,
+        contract_id: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        unit: BarUnit,
+        unit_number: int = 1,
+        limit: int = BARS_MAX,
+        include_partial: bool = False,
+    ) -> list[HistoryBar]:
+        """One page of bars that start in [start_ns, end_ns] (ns UTC), oldest first.
+
+        The gateway gives the newest `limit` of them: a full page means that there may be older
+        ones, to be asked for with an earlier end.
+        """
+        body = retrieve_bars_body(
+            contract_id,
+            live=self._live,
+            start_ns=start_ns,
+            end_ns=end_ns,
+            unit=unit,
+            unit_number=unit_number,
+            limit=limit,
+            include_partial=include_partial,
+        )
+        return history_bars(await self._call(Operation.RETRIEVE_BARS, body))
+
+    async def _call(self, operation: Operation, body: bytes) -> Answer:
+        held = await self._tokens()
+        try:
+            return await self._caller.call(operation, body, bearer=held)
+        except AuthError as error:
+            if error.status != 401:  # noqa: PLR2004 - HTTP's "unauthorized": the token
+                raise
+            self._tokens.invalidate(held)
+        return await self._caller.call(operation, body, bearer=await self._tokens())

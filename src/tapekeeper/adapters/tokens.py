@@ -1,0 +1,175 @@
+"""Tokens by API key: kept while they are good, renewed before they end, by one caller at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import jwt
+import msgspec
+
+from tapekeeper.adapters.http_session import deadline
+from tapekeeper.errors import AuthError, OutsideError
+from tapekeeper.model.secret import Secret
+from tapekeeper.ports import Clock
+
+DEFAULT_LIFE_S = 24 * 3600.0
+"""The documented life of a token, for one that does not say when it expires."""
+
+RENEWAL_TIMEOUT_S = 40.0
+"""For validation and login together; a waiting caller is never kept longer than this."""
+
+_NS_PER_S = 1_000_000_000
+
+
+class LoginApi(Protocol):
+    """What `GatewayAuth` offers."""
+
+    async def login_key(self, user_name: str, api_key: Secret) -> Secret:
+        """A token for an API key."""
+        ...
+
+    async def validate(self, held: Secret) -> Secret | None:
+        """A fresh token for one that is still good, or None."""
+        ...
+
+
+class _Held(msgspec.Struct, frozen=True):
+    """A token, when it came (both clocks, ns) and how long it lives (s)."""
+
+    token: Secret
+    wall_ns: int
+    monotonic_ns: int
+    life_s: float
+
+
+class LoginTokens:
+    """A `ports.TokenSource` that logs in with an API key.
+
+    Callers that come while a renewal is under way share its outcome. The first of them does the
+    work in its own task; if it is cancelled, the next takes over, so that nobody's cancellation
+    is felt by another.
+
+    Args:
+        api: logs in and validates.
+        user_name: of the API key.
+        api_key: the key.
+        clock: measures ages.
+        refresh_at_share: part of a token's life after which it is renewed, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        api: LoginApi,
+        user_name: str,
+        api_key: Secret,
+        clock: Clock,
+        *,
+        refresh_at_share: float = 0.8,
+    ) -> None:
+        self._api = api
+        self._user_name = user_name
+        self._api_key = api_key
+        self._clock = clock
+        self._refresh_at_share = refresh_at_share
+        self._held: _Held | None = None
+        # Its result is the token, or None where the renewing caller was cancelled.
+        self._flight: asyncio.Future[Secret | None] | None = None
+        self._renewals = 0
+
+    @property
+    def renewals(self) -> int:
+        """How often a renewal was begun."""
+        return self._renewals
+
+    async def __call__(self) -> Secret:
+        """A token that is valid now.
+
+        Raises:
+            AuthError: the credentials were refused.
+            OutsideError: the gateway did not give one, and none that is held is still good.
+        """
+        while True:
+            held = self._held
+            if held is not None and self._age_s(held) < held.life_s * self._refresh_at_share:
+                return held.token
+            if self._flight is None:
+                return await self._lead()
+            # Shielded, because cancelling one waiter would otherwise cancel the shared future.
+            token = await asyncio.shield(self._flight)
+            if token is not None:
+                return token
+
+    def invalidate(self, refused: Secret) -> None:
+        """`refused` did not work; forget it unless another one is held by now."""
+        if self._held is not None and self._held.token == refused:
+            self._held = None
+
+    async def _lead(self) -> Secret:
+        """Renew on behalf of all who ask meanwhile."""
+        flight: asyncio.Future[Secret | None] = asyncio.get_running_loop().create_future()
+        self._flight = flight
+        try:
+            async with deadline(RENEWAL_TIMEOUT_S, "renewing the token"):
+                token = await self._renew()
+        except OutsideError as error:
+            flight.set_exception(error)
+            flight.exception()  # nobody may be waiting, and that is no mistake
+            raise
+        else:
+            flight.set_result(token)
+            return token
+        finally:
+            self._flight = None
+            if not flight.done():
+                flight.set_result(None)
+
+    async def _renew(self) -> Secret:
+        self._renewals += 1
+        held = self._held
+        if held is not None and self._age_s(held) < held.life_s:
+            try:
+                return await self._extend(held)
+            except AuthError:
+                raise
+            except OutsideError:
+                # The gateway may be away; what is held serves until its own end.
+                return held.token
+        return self._keep(await self._api.login_key(self._user_name, self._api_key))
+
+    async def _extend(self, held: _Held) -> Secret:
+        """Exchange a token that is still good for a fresh one."""
+        try:
+            fresh = await self._api.validate(held.token)
+        except AuthError:
+            fresh = None  # revoked meanwhile
+        if fresh is None or fresh == held.token:
+            fresh = await self._api.login_key(self._user_name, self._api_key)
+        return self._keep(fresh)
+
+    def _keep(self, token: Secret) -> Secret:
+        now_ns = self._clock.now_ns()
+        life_s = _life_s(token, now_ns)
+        self._held = _Held(token, now_ns, self._clock.monotonic_ns(), life_s)
+        return token
+
+    def _age_s(self, held: _Held) -> float:
+        # The monotonic clock may stand still while the machine sleeps, and the wall clock may
+        # step back: the token is as old as the one that says more.
+        wall_ns = self._clock.now_ns() - held.wall_ns
+        return max(wall_ns, self._clock.monotonic_ns() - held.monotonic_ns) / _NS_PER_S
+
+
+def _life_s(token: Secret, now_ns: int) -> float:
+    """How long a token that just came is good, s.
+
+    Taken from its own issue time where it names one, so that a wrong clock of this host does not
+    matter. The signature is the gateway's to check; nothing here trusts the content.
+    """
+    try:
+        claims = jwt.decode(token.reveal(), options={"verify_signature": False})
+        begin = claims.get("iat", now_ns / _NS_PER_S)
+        life_s = float(claims["exp"]) - float(begin)
+    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+        return DEFAULT_LIFE_S
+    return life_s if life_s > 0 else DEFAULT_LIFE_S

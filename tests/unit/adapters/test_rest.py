@@ -1,0 +1,310 @@
+"""The REST adapter asks as documented, within the gateway's limits, and maps every refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tapekeeper.adapters.clock import SystemClock
+from tapekeeper.adapters.http_session import open_session
+from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, RestLimits, WindowLimit
+from tapekeeper.core.gateway.rest_payloads import BarUnit, Operation
+from tapekeeper.errors import (
+    AuthError,
+    ConnectFailedError,
+    DeadlineError,
+    GatewayError,
+    RateLimitError,
+)
+from tapekeeper.model.secret import Secret
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+_NS = 1_000_000_000
+_CONTRACT = {
+    "id": "CON.F.US.MES.Z26",
+    "name": "MESZ6",
+    "description": "Micro E-mini S&P 500",
+    "tickSize": 0.25,
+    "tickValue": 1.25,
+    "activeContract": True,
+    "symbolId": "F.US.MES",
+}
+
+
+class _Gateway:
+    """Answers by path from `answers` (status, body, headers), and remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, dict[str, Any], dict[str, str]]]] = {}
+        self.asked: list[tuple[str, str | None, dict[str, Any]]] = []
+
+    def answer(self, path: str, status: int = 200, /, **members: object) -> None:
+        body = {"success": True, "errorCode": 0, "errorMessage": None} | members
+        self.answers.setdefault(path, []).append((status, body, {"Retry-After": "7"}))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        path = request.path.removeprefix("/api/")
+        bearer = request.headers.get("Authorization")
+        self.asked.append((path, bearer, json.loads(text) if text else {}))
+        answers = self.answers[path]
+        status, body, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+        return web.json_response(body, status=status, headers=headers)
+
+
+class _Tokens:
+    """Gives a new token after each invalidation."""
+
+    def __init__(self) -> None:
+        self.refused: list[Secret] = []
+
+    async def __call__(self) -> Secret:
+        return Secret(f"test-token-{len(self.refused)}-not-a-secret")
+
+    def invalidate(self, refused: Secret) -> None:
+        self.refused.append(refused)
+
+
+@asynccontextmanager
+async def _serving(gateway: _Gateway) -> AsyncIterator[RestCaller]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", gateway.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        async with open_session() as session:
+            yield RestCaller(session, url, SystemClock(), timeout_s=5)
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.asyncio
+async def test_login_validation_and_logout() -> None:
+    """The key is in the body of the login only; the token is in the header of the others."""
+    gateway = _Gateway()
+    gateway.answer("Auth/loginKey", token="test-a-not-a-secret")
+    gateway.answer("Auth/validate", newToken="test-b-not-a-secret")
+    gateway.answer("Auth/logout")
+    async with _serving(gateway) as caller:
+        auth = GatewayAuth(caller)
+        first = await auth.login_key("test-user", Secret("test-key-not-a-secret"))
+        second = await auth.validate(first)
+        assert second == Secret("test-b-not-a-secret")
+        await auth.logout(second)
+    login = {"userName": "test-user", "apiKey": "test-key-not-a-secret"}
+    assert gateway.asked == [
+        ("Auth/loginKey", None, login),
+        ("Auth/validate", "Bearer test-a-not-a-secret", {}),
+        ("Auth/logout", "Bearer test-b-not-a-secret", {}),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_contracts_are_found_by_text_by_id_and_listed() -> None:
+    """The directory gives instruments; the data tier goes with every search."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", contracts=[_CONTRACT])
+    gateway.answer("Contract/available", contracts=[_CONTRACT])
+    gateway.answer("Contract/searchById", contract=_CONTRACT)
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, _Tokens(), live=True)
+        found = await rest.search("MES")
+        assert found == await rest.available() == [await rest.by_id("CON.F.US.MES.Z26")]
+    assert (found[0].name, found[0].tick_size, found[0].product) == ("MESZ6", 0.25, "MES")
+    assert [body for _, _, body in gateway.asked] == [
+        {"searchText": "MES", "live": True},
+        {"live": True},
+        {"contractId": "CON.F.US.MES.Z26"},
+    ]
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_id_is_none_and_not_an_error() -> None:
+    """The gateway's ContractNotFound is an answer."""
+    gateway = _Gateway()
+    gateway.answer("Contract/searchById", success=False, errorCode=1, contract=None)
+    async with _serving(gateway) as caller:
+        assert await GatewayRest(caller, _Tokens()).by_id("CON.F.US.XX.Z26") is None
+
+
+@pytest.mark.asyncio
+async def test_accounts_are_listed() -> None:
+    """Whether closed ones are wanted goes along."""
+    gateway = _Gateway()
+    gateway.answer("Account/search", accounts=[{"id": 7, "name": "TEST", "balance": 1.5}])
+    async with _serving(gateway) as caller:
+        (account,) = await GatewayRest(caller, _Tokens()).accounts(only_active=False)
+    assert (account.id, account.name, account.balance) == (7, "TEST", 1.5)
+    assert gateway.asked[0][2] == {"onlyActiveAccounts": False}
+
+
+@pytest.mark.asyncio
+async def test_a_page_of_bars_comes_oldest_first() -> None:
+    """Times travel as ISO text in UTC."""
+    gateway = _Gateway()
+    bar = {"o": 1.0, "h": 2.0, "l": 0.5, "c": 1.5, "v": 9}
+    newest_first = [{"t": "2026-01-05T15:01:00+00:00"} | bar, {"t": "2026-01-05T15:00:00Z"} | bar]
+    gateway.answer("History/retrieveBars", bars=newest_first)
+    start_ns = 1_767_625_200 * _NS
+    async with _serving(gateway) as caller:
+        bars = await GatewayRest(caller, _Tokens()).retrieve_bars(
+            "CON.F.US.MES.Z26", start_ns=start_ns, end_ns=start_ns + 60 * _NS, unit=BarUnit.MINUTE
+        )
+    assert [bar.ts_open - start_ns for bar in bars] == [0, 60 * _NS]
+    assert (bars[0].o, bars[0].h, bars[0].l, bars[0].c, bars[0].v) == (1.0, 2.0, 0.5, 1.5, 9)
+    asked = gateway.asked[0][2]
+    assert asked["startTime"].startswith("2026-01-05T15:00:00")
+    assert (asked["unit"], asked["unitNumber"], asked["limit"]) == (2, 1, 20_000)
+
+
+@pytest.mark.asyncio
+async def test_a_refused_token_is_renewed_once_within_the_call() -> None:
+    """A 401 costs one renewal; the second one is the caller's."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", 401)
+    gateway.answer("Contract/search", contracts=[])
+    gateway.answer("Contract/search", 401)
+    tokens = _Tokens()
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, tokens)
+        assert await rest.search("MES") == []
+        assert tokens.refused == [Secret("test-token-0-not-a-secret")]
+        with pytest.raises(AuthError):
+            await rest.search("MES")
+    assert [bearer for _, bearer, _ in gateway.asked] == [
+        f"Bearer test-token-{n}-not-a-secret" for n in (0, 1, 1, 2)
+    ]
+
+
+@pytest.mark.asyncio
+async def test_too_many_requests_say_how_long_to_wait() -> None:
+    """The gateway's `Retry-After` is on the error."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", 429)
+    async with _serving(gateway) as caller:
+        with pytest.raises(RateLimitError) as caught:
+            await GatewayRest(caller, _Tokens()).search("MES")
+    assert caught.value.retry_after_s == 7.0
+
+
+@pytest.mark.asyncio
+async def test_a_business_refusal_is_an_error_of_one_sentence() -> None:
+    """Status 200 with `success: false` is a refusal, and so is a login's."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", success=False, errorCode=9, errorMessage="no")
+    gateway.answer("Auth/loginKey", success=False, errorCode=3)
+    async with _serving(gateway) as caller:
+        with pytest.raises(GatewayError, match="Contract/search: the gateway refused"):
+            await GatewayRest(caller, _Tokens()).search("MES")
+        with pytest.raises(AuthError, match="InvalidCredentials"):
+            await GatewayAuth(caller).login_key("test-user", Secret("test-bad-not-a-secret"))
+
+
+@pytest.mark.asyncio
+async def test_ping_tells_an_answer_from_a_refusal() -> None:
+    """It needs no token."""
+    gateway = _Gateway()
+    gateway.answer("Status/ping")
+    gateway.answer("Status/ping", 503)
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, _Tokens())
+        await rest.ping()
+        with pytest.raises(GatewayError) as caught:
+            await rest.ping()
+    assert (caught.value.status, caught.value.retryable) == (503, True)
+    assert gateway.asked[0][1] is None
+
+
+@pytest.mark.asyncio
+async def test_no_answer_is_a_failed_connection_without_the_key() -> None:
+    """A gateway that is away is named by its place only."""
+    async with open_session() as session:
+        caller = RestCaller(session, "http://127.0.0.1:1", SystemClock())
+        with pytest.raises(ConnectFailedError, match=r"127\.0\.0\.1:1/api/Auth/loginKey") as caught:
+            await GatewayAuth(caller).login_key("test-user", Secret("test-key-not-a-secret"))
+    assert "test-key" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.asyncio
+async def test_a_late_answer_meets_the_deadline() -> None:
+    """Every request is bounded."""
+
+    class Hanging(_Gateway):
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with _serving(Hanging()) as caller:
+        caller._timeout_s = 0.05
+        with pytest.raises(DeadlineError, match=r"took longer than 0.05 s"):
+            await caller.ping()
+
+
+def test_the_limit_spreads_requests_over_windows() -> None:
+    """Never more than the limit in any window, and later comers get later windows."""
+
+    async def main(clock: VirtualClock) -> list[tuple[int, float]]:
+        limit = WindowLimit(3, 10.0, clock)
+        done: list[tuple[int, float]] = []
+
+        async def request(number: int) -> None:
+            await limit.wait()
+            done.append((number, clock.monotonic_ns() / _NS))
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(request(number))
+        await clock.sleep_s(100)
+        await request(8)
+        return done
+
+    done = run_virtual(main)
+    assert sorted(done[:8]) == [(n, float(n // 3 * 10)) for n in range(8)]
+    assert done[8] == (8, 120.0)
+
+
+def test_a_cancelled_request_errs_on_the_side_of_the_limit() -> None:
+    """Its moment stays unused, and nobody is let through early."""
+
+    async def main(clock: VirtualClock) -> float:
+        limit = WindowLimit(1, 10.0, clock)
+        await limit.wait()
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(limit.wait())
+            await clock.sleep_s(1)
+            waiting.cancel()
+        await limit.wait()
+        return clock.monotonic_ns() / _NS
+
+    assert run_virtual(main) == 20.0
+
+
+def test_history_and_the_rest_have_limits_of_their_own() -> None:
+    """Bars do not wait for searches, nor the other way round."""
+
+    async def main(clock: VirtualClock) -> list[float]:
+        async with open_session() as session:
+            limits = RestLimits(history=1, others=2)
+            caller = RestCaller(session, "http://127.0.0.1:1", clock, limits=limits)
+            moments = []
+            for operation in (
+                Operation.RETRIEVE_BARS,
+                Operation.CONTRACT_SEARCH,
+                Operation.LOGIN_KEY,
+                Operation.RETRIEVE_BARS,
+                Operation.ACCOUNT_SEARCH,
+            ):
+                await caller.wait_turn(operation)
+                moments.append(clock.monotonic_ns() / _NS)
+        return moments
+
+    assert run_virtual(main) == [0.0, 0.0, 0.0, 30.0, 60.0]

@@ -1,0 +1,342 @@
+"""The WebSocket adapter speaks to real servers on loopback and maps every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tapekeeper.adapters.http_session import open_session, place, retry_after_s
+from tapekeeper.adapters.websocket import AiohttpTransport, Auth, HubSocket
+from tapekeeper.errors import (
+    ConnectFailedError,
+    ConnectionLostError,
+    DeadlineError,
+    OutsideError,
+    ProtocolError,
+)
+from tapekeeper.model.secret import Secret
+
+_TEXT = "test-canary-not-a-secret"
+_TOKEN = Secret(_TEXT)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def _serving(handler: Handler) -> AsyncIterator[str]:
+    """A server on loopback that answers every request with `handler`; its http URL."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hub"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def _transport(
+    auth: Auth = "header", *, size: int = 1 << 20
+) -> AsyncIterator[AiohttpTransport]:
+    async with open_session() as session:
+        yield AiohttpTransport(session, auth=auth, message_bytes_max=size, close_timeout_s=0.5)
+
+
+def _socket_server(talk: Callable[[web.WebSocketResponse], Awaitable[None]]) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse(max_msg_size=0)
+        await ws.prepare(request)
+        await talk(ws)
+        return ws
+
+    return handler
+
+
+async def _connected(url: str, transport: AiohttpTransport) -> HubSocket:
+    return await transport.connect(url, token=_TOKEN, timeout_s=5)
+
+
+async def _failure(of: Awaitable[object]) -> OutsideError:
+    with pytest.raises(OutsideError) as caught:
+        await of
+    return caught.value
+
+
+def _leaks(error: BaseException) -> bool:
+    """Whether the token shows in the error, its traceback or anything it carries along."""
+    seen: list[BaseException | None] = [error]
+    texts = ["".join(traceback.format_exception(error))]
+    while seen:
+        one = seen.pop()
+        if one is not None:
+            texts += [str(one), repr(one), repr(one.args)]
+            seen += [one.__cause__, one.__context__]
+    return any(_TEXT in text for text in texts)
+
+
+@pytest.mark.asyncio
+async def test_text_and_binary_are_received_and_text_is_sent() -> None:
+    """Servers may choose either opcode; we send text."""
+    heard: list[aiohttp.WSMessage] = []
+
+    async def talk(ws: web.WebSocketResponse) -> None:
+        await ws.send_str("hé\x1e")
+        await ws.send_bytes(b"raw\x1e")
+        heard.append(await ws.receive())
+        await ws.receive()
+
+    async with _serving(_socket_server(talk)) as url, _transport() as transport:
+        connection = await _connected(url, transport)
+        assert await connection.receive() == "hé\x1e".encode()
+        assert await connection.receive() == b"raw\x1e"
+        await connection.send(b"\xc3\xa9\x1e")
+        await connection.close()
+    assert (heard[0].type, heard[0].data) == (aiohttp.WSMsgType.TEXT, "é\x1e")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("auth", "header", "query"), [("header", f"Bearer {_TEXT}", None), ("query", None, _TEXT)]
+)
+async def test_the_token_travels_where_it_was_told_to(
+    auth: Auth, header: str | None, query: str | None
+) -> None:
+    """In the header by default, in the query only where that is chosen, never in both."""
+    seen: list[tuple[str, str | None, str | None]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        token = request.query.get("access_token")
+        seen.append((request.method, request.headers.get("Authorization"), token))
+        assert request.query["id"] == "a b&c"
+        return web.Response(status=200, body=b"{}")
+
+    async with _serving(handler) as url, _transport(auth) as transport:
+        asked = f"{url}?id=a%20b%26c"
+        assert await transport.post(asked, token=_TOKEN, timeout_s=5) == b"{}"
+        await _failure(transport.connect(asked, token=_TOKEN, timeout_s=5))
+    assert seen == [("POST", header, query), ("GET", header, query)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("auth", ["header", "query"])
+async def test_no_error_shows_the_token(auth: Auth) -> None:
+    """Neither texts nor tracebacks nor the errors behind them hold it."""
+
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=401)
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    errors: list[OutsideError] = []
+    async with _transport(auth) as transport:
+        for handler in (refuse, hang):
+            async with _serving(handler) as url:
+                errors.append(await _failure(transport.post(url, token=_TOKEN, timeout_s=0.05)))
+                errors.append(await _failure(transport.connect(url, token=_TOKEN, timeout_s=0.05)))
+        for call in (transport.post, transport.connect):
+            errors.append(await _failure(call("http://127.0.0.1:1/h", token=_TOKEN, timeout_s=5)))
+            errors.append(await _failure(call("http://[nonsense", token=_TOKEN, timeout_s=5)))
+    assert len(errors) == 8
+    assert [error for error in errors if _leaks(error)] == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 429, 503])
+async def test_a_refusal_carries_its_status_and_what_it_asks_for(status: int) -> None:
+    """Status and `Retry-After` are on the error of both calls."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers={"Retry-After": "7"})
+
+    async with _serving(handler) as url, _transport() as transport:
+        for call in (transport.post, transport.connect):
+            error = await _failure(call(url, token=_TOKEN, timeout_s=5))
+            assert isinstance(error, ConnectFailedError)
+            assert (error.status, error.retry_after_s) == (status, 7.0)
+            assert str(error).endswith(f"was refused with status {status}")
+
+
+@pytest.mark.asyncio
+async def test_a_redirect_of_the_negotiation_is_not_followed() -> None:
+    """Only the protocol's own redirects may move the token to another place."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    async with _serving(handler) as url, _transport() as transport:
+        error = await _failure(transport.post(url, token=_TOKEN, timeout_s=5))
+    assert isinstance(error, ConnectFailedError)
+    assert error.status == 307
+
+
+@pytest.mark.asyncio
+async def test_nobody_listening_is_a_failed_connection() -> None:
+    """The sentence names host and path and says what happened."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        port = holder.getsockname()[1]
+        async with _transport() as transport:
+            error = await _failure(
+                transport.connect(f"http://127.0.0.1:{port}/hub?x=1", token=None, timeout_s=5)
+            )
+    assert isinstance(error, ConnectFailedError)
+    assert error.status is None
+    assert str(error).startswith(f"the connection to http://127.0.0.1:{port}/hub failed: ")
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_host_is_a_failed_connection() -> None:
+    """A name that does not resolve is said to be one."""
+    async with _transport() as transport:
+        error = await _failure(transport.connect("http://hub.invalid/", token=None, timeout_s=5))
+    assert isinstance(error, ConnectFailedError)
+    assert "the host name was not found" in str(error)
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_never_answers_meets_the_deadline() -> None:
+    """Both calls are bounded."""
+
+    async def hang(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with _serving(hang) as url, _transport() as transport:
+        for call in (transport.post, transport.connect):
+            assert isinstance(await _failure(call(url, token=None, timeout_s=0.05)), DeadlineError)
+
+
+@pytest.mark.asyncio
+async def test_an_oversized_negotiation_is_refused() -> None:
+    """A server cannot fill the memory through the negotiation."""
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * 300_000)
+
+    async with _serving(handler) as url, _transport() as transport:
+        assert isinstance(
+            await _failure(transport.post(url, token=None, timeout_s=5)), ProtocolError
+        )
+
+
+@pytest.mark.asyncio
+async def test_a_close_frame_is_told_with_code_and_reason() -> None:
+    """What the server says on closing is in the sentence; later calls fail the same way."""
+
+    async def talk(ws: web.WebSocketResponse) -> None:
+        await ws.close(code=1012, message=b"restart")
+
+    async with _serving(_socket_server(talk)) as url, _transport() as transport:
+        connection = await _connected(url, transport)
+        with pytest.raises(ConnectionLostError, match="code 1012, restart"):
+            await connection.receive()
+        with pytest.raises(ConnectionLostError):
+            await connection.receive()
+        with pytest.raises(ConnectionLostError):
+            await connection.send(b"late")
+
+
+@pytest.mark.asyncio
+async def test_a_cut_connection_is_told_as_lost() -> None:
+    """TCP that ends without a close frame is an end like any other."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        assert request.transport is not None
+        request.transport.abort()
+        return ws
+
+    async with _serving(handler) as url, _transport() as transport:
+        connection = await _connected(url, transport)
+        with pytest.raises(ConnectionLostError, match="code 1006"):
+            await connection.receive()
+        await connection.close()
+
+
+@pytest.mark.asyncio
+async def test_a_message_beyond_the_limit_ends_the_connection() -> None:
+    """The limit is explicit; nothing larger is held in memory."""
+
+    async def talk(ws: web.WebSocketResponse) -> None:
+        await ws.send_bytes(b"x" * 5000)
+        await ws.receive()
+
+    async with _serving(_socket_server(talk)) as url, _transport(size=4096) as transport:
+        connection = await _connected(url, transport)
+        with pytest.raises(ConnectionLostError, match="code 1009"):
+            await connection.receive()
+
+
+@pytest.mark.asyncio
+async def test_closing_is_bounded_and_may_be_repeated() -> None:
+    """A server that does not answer the close frame does not hold us."""
+    release = asyncio.Event()
+
+    async def talk(ws: web.WebSocketResponse) -> None:
+        await release.wait()
+
+    async with _serving(_socket_server(talk)) as url, _transport() as transport:
+        connection = await _connected(url, transport)
+        async with asyncio.timeout(5):
+            await connection.close()
+            await connection.close()
+        release.set()
+
+
+@pytest.mark.asyncio
+async def test_no_compression_is_offered_and_no_cookie_is_kept() -> None:
+    """The upgrade asks for nothing optional, and a cookie does not come back."""
+    seen: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request)
+        return web.Response(body=b"{}", headers={"Set-Cookie": "a=b"})
+
+    async with _serving(handler) as url, _transport() as transport:
+        await transport.post(url, token=None, timeout_s=5)
+        await _failure(transport.connect(url, token=None, timeout_s=5))
+    assert "Sec-WebSocket-Extensions" not in seen[1].headers
+    assert "Cookie" not in seen[1].headers
+    assert "Authorization" not in seen[1].headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({}, None),
+        ({"Retry-After": "12"}, 12.0),
+        ({"Retry-After": "999999"}, 3600.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-1"}, None),
+        ({"Retry-After": "Mon, 05 Jan 2026 15:00:30 GMT"}, None),
+        (
+            {
+                "Retry-After": "Mon, 05 Jan 2026 15:00:30 GMT",
+                "Date": "Mon, 05 Jan 2026 15:00:00 GMT",
+            },
+            30.0,
+        ),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(headers: dict[str, str], wait_s: float | None) -> None:
+    """Seconds or a date beside the answer's own date; nonsense says nothing."""
+    assert retry_after_s(headers) == wait_s
+
+
+def test_only_safe_parts_of_a_url_are_shown() -> None:
+    """Neither the query nor credentials in the host part are."""
+    url = f"wss://user:pass@hub.test:8443/hubs/market?access_token={_TEXT}#x"
+    assert place(url) == "wss://hub.test:8443/hubs/market"
