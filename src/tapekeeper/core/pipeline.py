@@ -95,6 +95,7 @@ class Pipeline:
         self._burst = Burst()
         self._contracts: dict[str, _Contract] = {}
         self._skew = Skew()
+        self._last: Trade | None = None
         self._trades = _Tally()
         self._quotes = _Tally()
         self._reasons: Counter[Reason] = Counter()
@@ -185,7 +186,7 @@ class Pipeline:
             return
         self._skew.observe(batch.ts_event[-1], batch.ts_recv[-1])
         contract.accepted_volume += sum(batch.size)
-        contract.last = batch.row(-1)
+        self._last = contract.last = batch.row(-1)
         self._trades.accepted += len(batch)
         outputs.trades.append(batch)
 
@@ -221,16 +222,20 @@ class Pipeline:
 
     # -- time --------------------------------------------------------------------------------
 
-    def due_limit_ns(self, now_ns: int) -> int | None:
-        """The exchange time up to which bars may be closed at host time `now_ns`.
+    def due_limit_ns(self, quiet_ns: int) -> int | None:
+        """The exchange time up to which bars may be closed after `quiet_ns` without a trade.
 
-        None if that would close nothing. The caller records the answer and hands it to
-        `close_due`: it depends on how bursts were cut, so a replay must not compute it again.
+        None if that would close nothing. Exchange time is taken to run on from the last trade,
+        so neither the host's wall clock nor its difference from the exchange's matters, and a
+        backlog that is being worked off holds the timer back by itself. The caller records the
+        answer and hands it to `close_due`; a replay must not compute it again.
+
+        Args:
+            quiet_ns: monotonic time since the last accepted trade of any contract was processed.
         """
-        exchange_ns = self._skew.exchange_now_ns(now_ns)
-        if exchange_ns is None:
+        if self._last is None:
             return None
-        limit_ns = exchange_ns - self._grace_ns
+        limit_ns = self._last.ts_event + quiet_ns - self._grace_ns
         dues = (contract.bars.due_ns() for contract in self._contracts.values())
         return limit_ns if any(due is not None and due <= limit_ns for due in dues) else None
 

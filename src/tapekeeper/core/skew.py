@@ -1,9 +1,9 @@
-"""How far the host clock is from the exchange's, learned from what arrives.
+"""How late data comes, although no two clocks agree.
 
-A host clock is never trusted to make bars, only to notice that none will come. One real capture
-ran 1.27 s *behind* the exchange for its whole length, so a fixed allowance is wrong in both
-directions. The smallest (receive time - event time) of a recent window is the clock difference
-plus the fastest delivery, and delivery is never negative.
+One real capture ran 1.27 s *behind* the exchange for its whole length, so the plain difference
+of receive and event time says little. The smallest difference of a recent window is the clock
+difference plus the fastest delivery; what a tick took beyond that is its lag. Nothing here may
+close a bar: that is decided without any wall clock.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Skew:
     def exchange_now_ns(self, now_ns: int) -> int | None:
         """The exchange time at host time `now_ns`, or None before the first tick.
 
-        It is late by the fastest delivery, never early: a timer that waits for it waits enough.
+        It is late by the fastest delivery, never early.
         """
         if self._current_ns is None:
             return None

@@ -98,6 +98,7 @@ class Feed:
         self._frames = 0
         self._bytes = 0
         self._bursts = 0
+        self._traded_ns = 0  # monotonic
         self._arrived = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -167,7 +168,10 @@ class Feed:
                 self.pipeline.take(item.calls, item.recv_ns)
             for garbled in item.garbled:
                 self.pipeline.take_garbled(garbled.raw, garbled.detail, item.recv_ns)
-        self._publish(self.pipeline.step())
+        outputs = self.pipeline.step()
+        if outputs.trades:
+            self._traded_ns = self._clock.monotonic_ns()
+        self._publish(outputs)
 
     def _publish(self, outputs: Outputs) -> None:
         self.recent.add(outputs.closed)
@@ -200,13 +204,12 @@ class Feed:
 
     def on_time(self) -> None:
         """Close the bars that are due although no print came."""
-        now_ns = self._clock.now_ns()
-        limit_ns = self.pipeline.due_limit_ns(now_ns)
-        if limit_ns is None:
-            return
         # What has arrived counts before the timer does.
         self.drain()
-        self._journaler.append([clock_entry(limit_ns, now_ns)])
+        limit_ns = self.pipeline.due_limit_ns(self._clock.monotonic_ns() - self._traded_ns)
+        if limit_ns is None:
+            return
+        self._journaler.append([clock_entry(limit_ns, self._clock.now_ns())])
         self._publish(self.pipeline.close_due(limit_ns))
 
     def statistics(self) -> FeedStatistics:

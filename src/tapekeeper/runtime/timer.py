@@ -8,10 +8,17 @@ from tapekeeper.runtime.feed import Feed
 INTERVAL_S = 0.2
 """How often to look; adds at most this much to the grace of a bar, and costs five look-ups a
 second. An exact alarm per bar was rejected: it would be moved with almost every burst."""
+OVERSLEPT_S = 2 * INTERVAL_S
 
 
 async def run_timer(feed: Feed, clock: Clock) -> None:
-    """Look for bars that are due, until cancelled."""
+    """Look for bars that are due, until cancelled.
+
+    A round that comes too late is left out: the process was stopped or starved, and what has
+    arrived meanwhile is still in the sockets. Closing bars before it is read would make it late.
+    """
     while True:
+        before_ns = clock.monotonic_ns()
         await clock.sleep_s(INTERVAL_S)
-        feed.on_time()
+        if clock.monotonic_ns() - before_ns < OVERSLEPT_S * 1e9:
+            feed.on_time()

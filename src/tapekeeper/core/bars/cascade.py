@@ -99,21 +99,33 @@ class ContractBars:
         have = set(self.timeframes)
         added = [Node(self.contract_id, item) for item in set(timeframes) - have]
         self._nodes = sorted([*self._nodes, *added], key=lambda node: node.timeframe)
-        self._hang()
+        self._hang(added)
         forming = {bar.timeframe: bar.volume for bar in self.forming_all()}
         for node in added:
             node.count_from(accepted_volume - forming.get(node.name, 0))
 
-    def _hang(self) -> None:
+    def _hang(self, added: list[Node]) -> None:
+        """Give every node its feeder.
+
+        A node that is there already holds all that its feeder has closed, and nothing of what
+        its feeder has open. So it moves only to a new node through which its old feeder's open
+        bar will come (or, as a root, to where nothing is open yet); moved elsewhere (60s from 2s
+        to a new 3s) it would lose that bar.
+        """
         alignment_ns = self._grid.alignment_ns
-        for index, node in enumerate(self._nodes):
+        for node in self._nodes:
             node.fed = []
-            node.feeder = None
-            for smaller in reversed(self._nodes[:index]):
-                if smaller.timeframe.nests_in(node.timeframe, alignment_ns):
-                    node.feeder = smaller
-                    smaller.fed.append(node)
-                    break
+        for index, node in enumerate(self._nodes):
+            nesting = (
+                item
+                for item in reversed(self._nodes[:index])
+                if item.timeframe.nests_in(node.timeframe, alignment_ns)
+            )
+            best = next(nesting, None)
+            if node in added or node.feeder is None or node.feeder in _chain(best):
+                node.feeder = best
+            if node.feeder is not None:
+                node.feeder.fed.append(node)
         self._roots = [node for node in self._nodes if node.feeder is None]
         self._fed = [node for node in self._nodes if node.feeder is not None]
         self._ranks = {node.name: rank for rank, node in enumerate(self._nodes)}
@@ -282,12 +294,8 @@ class ContractBars:
         due before it.
         """
         for node in self._nodes:
-            if node.n:
-                below = node.feeder
-                while below is not None and not below.n:
-                    below = below.feeder
-                if below is None:
-                    yield node
+            if node.n and not any(below.n for below in _chain(node.feeder)):
+                yield node
 
     def _forming(self, node: Node) -> Bar | None:
         below = None if node.feeder is None else self._forming(node.feeder)
@@ -312,3 +320,10 @@ class ContractBars:
             closed[mark:] = sorted(
                 closed[mark:], key=lambda bar: (bar.ts_end, ranks[bar.timeframe])
             )
+
+
+def _chain(node: Node | None) -> Iterator[Node]:
+    """A node and everything it is fed through, down to the root."""
+    while node is not None:
+        yield node
+        node = node.feeder
