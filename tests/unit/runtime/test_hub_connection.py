@@ -1,0 +1,219 @@
+"""One connection: calls are answered or fail, and the end is told once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tapekeeper.core.signalr.records import encode_completion, encode_invocation
+from tapekeeper.core.signalr.session import EndCause, Session
+from tapekeeper.errors import ConnectionLostError, DeadlineError, InvocationError
+from tapekeeper.runtime.hub_connection import UNSENT_MAX, HubConnection, deadline
+from tapekeeper.runtime.line_values import Arrival, HubCall
+from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+_CALL = HubCall("Ask", (1, "a"))
+_NS = 1_000_000_000
+
+
+class _Roomy:
+    """Takes everything and keeps nothing."""
+
+    def __call__(self, arrival: Arrival, /) -> bool:
+        return True
+
+    async def wait_room(self) -> None:
+        raise AssertionError("it is never full")
+
+
+@asynccontextmanager
+async def _open(clock: VirtualClock, socket: ScriptedConnection) -> AsyncIterator[HubConnection]:
+    connection = HubConnection(
+        number=1,
+        hub="market",
+        socket=socket,
+        session=Session(),
+        clock=clock,
+        inbox=_Roomy(),
+        send_timeout_s=10.0,
+    )
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(connection.read()), group.create_task(connection.keep())]
+        await connection.opened.wait()
+        yield connection
+        connection.abandon("the test is over")
+        for task in tasks:
+            task.cancel()
+
+
+Scenario = Callable[[HubConnection, ScriptedConnection, VirtualClock], Awaitable[None]]
+
+
+def _play(scenario: Scenario, manners: Manners | None = None) -> None:
+    async def main(clock: VirtualClock) -> None:
+        socket = ScriptedConnection(manners or Manners(), clock)
+        async with _open(clock, socket) as connection:
+            await scenario(connection, socket, clock)
+
+    run_virtual(main)
+
+
+def test_a_call_returns_the_hub_s_answer() -> None:
+    """The result is undecoded JSON; arguments go out as given."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        assert await connection.call(_CALL) == b"null"
+        assert socket.calls[0].arguments == b'[1,"a"]'
+
+    _play(scenario)
+
+
+def test_answers_find_their_calls_in_any_order() -> None:
+    """Concurrent calls are told apart by their ids."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(connection.call(HubCall("First")))
+            second = group.create_task(connection.call(HubCall("Second")))
+            await clock.sleep_s(1)
+            ids = {call.target: call.invocation_id or "" for call in socket.calls}
+            socket.push(encode_completion(ids["Second"], result=b"2"))
+            socket.push(encode_completion(ids["First"], result=b"1"))
+        assert (first.result(), second.result()) == (b"1", b"2")
+
+    _play(scenario, Manners(ignores=frozenset({"First", "Second"})))
+
+
+def test_a_refusal_carries_the_hub_s_text() -> None:
+    """An error completion is an `InvocationError`."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        with pytest.raises(InvocationError, match=r"^the hub refused Ask\(1, a\): not you$"):
+            await connection.call(_CALL)
+
+    _play(scenario, Manners(refuses={"Ask": "not you"}))
+
+
+def test_no_answer_is_a_deadline_error() -> None:
+    """After the session's fifteen seconds, and a late answer changes nothing."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        with pytest.raises(DeadlineError, match=r"did not answer Ask\(1, a\)"):
+            await connection.call(_CALL)
+        assert clock.monotonic_ns() == 15 * _NS
+        socket.push(encode_completion(socket.calls[0].invocation_id or ""))
+        await clock.sleep_s(1)
+        assert not connection.ended.done()
+
+    _play(scenario, Manners(ignores=frozenset({"Ask"})))
+
+
+@pytest.mark.parametrize("polite", [True, False])
+def test_the_end_fails_every_pending_call_as_lost(polite: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Neither a stop nor a loss looks like a refusal of the hub."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_expect_lost(connection))
+            await clock.sleep_s(1)
+            if polite:
+                await connection.stop(5.0)
+            else:
+                socket.drop("code 1006")
+        await _expect_lost(connection)
+        cause = EndCause.LOCAL_STOP if polite else EndCause.TRANSPORT_LOST
+        assert (await connection.ended).cause is cause
+
+    _play(scenario, Manners(ignores=frozenset({"Ask"})))
+
+
+async def _expect_lost(connection: HubConnection) -> None:
+    with pytest.raises(ConnectionLostError):
+        await connection.call(_CALL)
+
+
+def test_a_cancelled_call_leaves_no_trace() -> None:
+    """Its answer is ignored, and other calls go on."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(connection.call(_CALL))
+            await clock.sleep_s(1)
+            asking.cancel()
+        socket.push(encode_completion(socket.calls[0].invocation_id or "", error="too late"))
+        assert await connection.call(HubCall("Other")) == b"null"
+
+    _play(scenario, Manners(ignores=frozenset({"Ask"})))
+
+
+def test_a_call_of_the_server_is_answered() -> None:
+    """A server that wants a result is told that there is none."""
+    told: list[bytes] = []
+
+    class Listening(ScriptedConnection):
+        async def send(self, data: bytes) -> None:
+            told.append(data)
+            await super().send(data)
+
+    async def main(clock: VirtualClock) -> None:
+        socket = Listening(Manners(), clock)
+        async with _open(clock, socket):
+            socket.push(encode_invocation("GetValue", ["q"], invocation_id="s1"))
+            await clock.sleep_s(1)
+
+    run_virtual(main)
+    assert any(b'"s1"' in data and b"Client didn't provide a result." in data for data in told)
+
+
+def test_a_server_that_calls_and_does_not_read_is_left() -> None:
+    """What waits to be sent is bounded."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        call = encode_invocation("GetValue", [], invocation_id="s")
+        socket.push(call * (UNSENT_MAX + 1))
+        ended = await connection.ended
+        assert "unread" in ended.detail
+
+    _play(scenario)
+
+
+def test_a_stop_without_an_answer_is_bounded() -> None:
+    """The session's close timeout ends it."""
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        await connection.stop(60.0)
+        assert clock.monotonic_ns() == 5 * _NS
+        assert (await connection.ended).cause is EndCause.LOCAL_STOP
+
+    _play(scenario, Manners(says_goodbye=False))
+
+
+def test_a_deadline_names_what_was_late() -> None:
+    """The sentence is for a person."""
+
+    async def main(clock: VirtualClock) -> None:
+        with pytest.raises(DeadlineError, match=r"^baking took longer than 2\.5 s$"):
+            async with deadline(2.5, "baking"):
+                await clock.sleep_s(3)
+
+    run_virtual(main)
