@@ -518,9 +518,12 @@ def _check_key_in_file(path: Path, gateway: object) -> None:
 
 
 def _anchor(tables: dict[str, Any], folder: Path) -> None:
-    # A service is started from anywhere; its files stay beside its configuration.
-    for section, key in (("journal", "dir"), ("gateway", "api_key_file")):
-        table = tables.get(section)
+    # A service is started from anywhere; its files stay beside its configuration, the journal
+    # also where the file says nothing of it.
+    journal = tables.setdefault("journal", {})
+    if isinstance(journal, dict):
+        journal.setdefault("dir", str(JournalConfig().dir))
+    for table, key in ((journal, "dir"), (tables.get("gateway"), "api_key_file")):
         if isinstance(table, dict) and isinstance(table.get(key), str):
             table[key] = str(folder / Path(table[key]).expanduser())
 

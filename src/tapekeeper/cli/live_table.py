@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from rich import box
 from rich.table import Table
 
+from tapekeeper.app.demo import DemoRow
 from tapekeeper.cli.terminal import price_text
-from tapekeeper.model.bar import Bar
-
-
-class LiveRow(Protocol):
-    """What is shown of one contract; None is what has not come yet.
-
-    Attributes:
-        symbol: short name.
-        last, bid, ask: the latest prices.
-        forming: the bar that is forming.
-        closed: how many bars of that timeframe have closed.
-        lag_ms: receive time minus exchange time of the latest print; below 0 where the host's
-            clock is behind.
-    """
-
-    @property
-    def symbol(self) -> str: ...  # noqa: D102 - described above
-    @property
-    def last(self) -> float | None: ...  # noqa: D102 - described above
-    @property
-    def bid(self) -> float | None: ...  # noqa: D102 - described above
-    @property
-    def ask(self) -> float | None: ...  # noqa: D102 - described above
-    @property
-    def forming(self) -> Bar | None: ...  # noqa: D102 - described above
-    @property
-    def closed(self) -> int: ...  # noqa: D102 - described above
-    @property
-    def lag_ms(self) -> float | None: ...  # noqa: D102 - described above
-
 
 HEADINGS = ("last", "spread", "open", "high", "low", "close", "volume", "closed", "lag ms")
 
 
-def live_table(rows: Iterable[LiveRow], title: str) -> Table:
+def live_table(rows: Iterable[DemoRow], title: str) -> Table:
     """One row for each contract, with its forming bar.
 
     Args:
         rows: in the order to show.
         title: what is above the table, such as the time that is left.
     """
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("contract", no_wrap=True)
+    # No padding: with prices of eight characters all columns fit a terminal of 80.
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0
+    )
+    table.add_column("symbol", no_wrap=True)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
@@ -59,7 +32,7 @@ def live_table(rows: Iterable[LiveRow], title: str) -> Table:
     return table
 
 
-def plain_line(row: LiveRow) -> str:
+def plain_line(row: DemoRow) -> str:
     """The same as one line that a program can split at blanks; `-` is what has not come yet."""
     cells = (
         f"{heading.replace(' ', '_')}={cell or '-'}"
@@ -68,7 +41,7 @@ def plain_line(row: LiveRow) -> str:
     return " ".join((row.symbol, *cells))
 
 
-def _cells(row: LiveRow) -> tuple[str, ...]:
+def _cells(row: DemoRow) -> tuple[str, ...]:
     bar = row.forming
     prices = (None,) * 4 if bar is None else (bar.open, bar.high, bar.low, bar.close)
     return (

@@ -11,9 +11,11 @@ import typer
 
 from tapekeeper.cli.bars import bars_command
 from tapekeeper.cli.config import config
+from tapekeeper.cli.demo import demo_command
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.replay import replay_command
+from tapekeeper.cli.run import run_command
 from tapekeeper.errors import TapekeeperError
 
 HELP = """Holds a realtime futures feed and turns every print into journalled bars.
@@ -55,6 +57,8 @@ def _options(
     """Options that come before a command."""
 
 
+app.command("demo")(demo_command)
+app.command("run")(run_command)
 app.command("gateway")(gateway_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)

@@ -377,6 +377,7 @@ class TestFiles:
     def test_journal_lies_beside_the_configuration(self, tmp_path: Path) -> None:
         """A relative folder in a file does not depend on where the service was started."""
         assert load_config(_write(tmp_path, "[journal]\ndir = 'j'\n")).journal.dir == tmp_path / "j"
+        assert load_config(_write(tmp_path, "")).journal.dir == tmp_path / "journal"
         elsewhere = tmp_path / "elsewhere"
         path = _write(tmp_path, f"[journal]\ndir = '{elsewhere.as_posix()}'\n")
         assert load_config(path).journal.dir == elsewhere
@@ -385,9 +386,11 @@ class TestFiles:
 class TestExample:
     def test_example_is_the_defaults(self, tmp_path: Path) -> None:
         """The printed example, unchanged, is the same as no file at all."""
-        config = load_config(_write(tmp_path, example().replace('dir = "journal"\n', "")))
-        assert config == Config()
-        assert tomllib.loads(example())["journal"]["dir"] == str(Config().journal.dir)
+        unchanged, empty = tmp_path / "unchanged.toml", tmp_path / "empty.toml"
+        unchanged.write_text(example(), encoding="utf-8")
+        empty.write_text("", encoding="utf-8")
+        assert load_config(unchanged) == load_config(empty)
+        assert load_config(tomllib.loads(example())) == Config()
 
     def test_every_setting_is_in_it(self) -> None:
         """A setting cannot be added without appearing in the example."""

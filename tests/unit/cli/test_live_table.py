@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import replace
 
+from msgspec import structs
 from rich.console import Console
 
+from tapekeeper.app.demo import DemoRow
 from tapekeeper.cli.live_table import HEADINGS, live_table, plain_line
 from tapekeeper.model.bar import Bar, BarState
 
@@ -29,22 +31,12 @@ FORMING = Bar(
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    symbol: str = "MESZ6"
-    last: float | None = None
-    bid: float | None = None
-    ask: float | None = None
-    forming: Bar | None = None
-    closed: int = 0
-    lag_ms: float | None = None
+EMPTY = DemoRow("MESZ6", last=None, bid=None, ask=None, forming=None, closed=0, lag_ms=None)
+FULL = replace(EMPTY, last=6000.75, bid=6000.5, ask=6000.75, forming=FORMING, closed=3, lag_ms=1.25)
 
 
-FULL = Row(last=6000.75, bid=6000.5, ask=6000.75, forming=FORMING, closed=3, lag_ms=-1.25)
-
-
-def _shown(*rows: Row) -> list[list[str]]:
-    screen = Console(file=io.StringIO(), width=120)
+def _shown(*rows: DemoRow) -> list[list[str]]:
+    screen = Console(file=io.StringIO(), width=80)
     screen.print(live_table(rows, "12 s left"))
     assert isinstance(screen.file, io.StringIO)
     return [line.split() for line in screen.file.getvalue().splitlines()]
@@ -53,18 +45,30 @@ def _shown(*rows: Row) -> list[list[str]]:
 def test_a_row_shows_the_forming_bar() -> None:
     """Last price, spread, OHLCV of the forming bar, closed bars and lag, in this order."""
     assert [
-        "MESZ6", "6000.75", "0.25", "6000.25", "6001", "5999.5", "6000.75", "1234", "3", "-1.2",
+        "MESZ6", "6000.75", "0.25", "6000.25", "6001", "5999.5", "6000.75", "1234", "3", "1.2",
     ] in _shown(FULL)  # fmt: skip
+
+
+def test_long_prices_fit_a_small_terminal() -> None:
+    """Eight characters of price in every column are shown whole in 80 columns."""
+    bar = structs.replace(
+        FORMING, open=21000.25, high=21001.75, low=20999.25, close=21000.75, volume=99_999
+    )
+    row = replace(FULL, last=21000.75, forming=bar, closed=9_999, lag_ms=1234.5)
+    assert [
+        "MESZ6", "21000.75", "0.25", "21000.25", "21001.75", "20999.25", "21000.75", "99999",
+        "9999", "1234.5",
+    ] in _shown(row)  # fmt: skip
 
 
 def test_before_the_first_tick_a_row_is_there() -> None:
     """A contract that is quiet is shown as quiet, not left out."""
-    assert ["MESZ6", "0"] in _shown(Row())
+    assert ["MESZ6", "0"] in _shown(EMPTY)
 
 
 def test_rows_keep_their_order_and_title() -> None:
     """The table is what it is given, under its title."""
-    lines = _shown(Row("B"), Row("A"))
+    lines = _shown(replace(EMPTY, symbol="B"), replace(EMPTY, symbol="A"))
     assert lines[0] == ["12", "s", "left"]
     assert [line[0] for line in lines if line[1:] == ["0"]] == ["B", "A"]
 
@@ -78,9 +82,9 @@ def test_a_plain_line_names_every_value() -> None:
     ]
     assert "spread=0.25" in words
     assert "closed=3" in words
-    assert "last=-" in plain_line(Row()).split()
+    assert "last=-" in plain_line(EMPTY).split()
 
 
 def test_a_spread_has_no_noise_of_arithmetic() -> None:
     """The difference of two binary fractions is shown as people would write it."""
-    assert "spread=0.1" in plain_line(Row(bid=2000.1, ask=2000.2)).split()
+    assert "spread=0.1" in plain_line(replace(EMPTY, bid=2000.1, ask=2000.2)).split()

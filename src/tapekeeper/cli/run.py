@@ -1,0 +1,98 @@
+"""`tapekeeper run`: the service, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tapekeeper.adapters.clock import SystemClock
+from tapekeeper.app.config import Config, load_config
+from tapekeeper.app.frames import write_bars
+from tapekeeper.app.replay import ReplayResult
+from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.cli.bars import time_text
+from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.report import counts_line, rejected_line, volume_line
+from tapekeeper.cli.stopping import stop_signals
+from tapekeeper.errors import ConfigError, UsageError
+
+STATUS_EVERY_S = 10.0
+MEGABYTE = 1_000_000
+
+
+def run_command(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration file.")],
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Stop after this long; without it, never.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write bars_<timeframe>.parquet here at the end."),
+    ] = None,
+) -> None:
+    """Follow the contracts of CONFIG until Ctrl-C or SIGTERM, and journal what arrives.
+
+    Prints a status line every ten seconds. A stop that is asked for seals the journal and exits
+    with 0; a second Ctrl-C does not wait.
+    """
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"seconds are a number greater than 0, and {seconds} is not")
+    settings = load_config(config)
+    if not settings.subscribe:
+        raise ConfigError(f"{config}: no contract to follow: add a [[subscribe]] table")
+    result = asyncio.run(_run(settings, seconds))
+    for line in (
+        counts_line("trades", result.trades),
+        counts_line("quotes", result.quotes),
+        rejected_line(result.rejected),
+        volume_line(result.checks),
+    ):
+        typer.echo(line)
+    if out is not None:
+        for path in write_bars(result.bars, result.symbols, out):
+            typer.echo(f"wrote {path}")
+    if not result.holds:
+        raise typer.Exit(UNTRUE)
+
+
+async def _run(config: Config, seconds: float | None) -> ReplayResult:
+    # A signal during the login is remembered, and heeded when its deadline has passed at last.
+    with stop_signals() as stop:
+        tape = Tape(config)
+        async with tape:
+            for entry in config.subscribe:
+                instrument = await tape.subscribe(entry.contract, entry.timeframes)
+                typer.echo(f"following {instrument.name} ({instrument.contract_id})")
+            await _watch(tape, stop, seconds)
+        return tape.result()
+
+
+async def _watch(tape: Tape, stop: asyncio.Event, seconds: float | None) -> None:
+    """Print a status line now and then, until `stop` is set or `seconds` have passed."""
+    clock = SystemClock()
+    end_ns = None if seconds is None else clock.monotonic_ns() + int(seconds * 1e9)
+    while not stop.is_set():
+        left_s = math.inf if end_ns is None else (end_ns - clock.monotonic_ns()) / 1e9
+        if left_s <= 0:
+            return
+        try:
+            async with asyncio.timeout(min(STATUS_EVERY_S, left_s)):
+                await stop.wait()
+        except TimeoutError:
+            typer.echo(status_line(tape.status(), clock.now_ns()))
+
+
+def status_line(status: TapeStatus, now_ns: int) -> str:
+    """One line for a log that people read: when, connections, ticks, journal."""
+    lines = ", ".join(f"{line.name} {line.state}" for line in status.lines)
+    return (
+        f"{time_text(now_ns)}Z {lines}; trades {status.trades.accepted:,}, "
+        f"quotes {status.quotes.accepted:,}, "
+        f"quarantined {status.trades.quarantined + status.quotes.quarantined:,}; "
+        f"waiting {status.feed.waiting_frames:,} frames; "
+        f"journal {status.journal.bytes / MEGABYTE:,.1f} MB in {status.journal.segments} segments"
+    )

@@ -1,0 +1,224 @@
+"""`run` and `demo` against the simulated gateway, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.demo import DemoOptions, DemoRow, DemoSummary, DemoView, run_demo
+from tapekeeper.app.tape import TapeStatus
+from tapekeeper.cli import demo
+from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
+from tapekeeper.cli.main import main
+from tapekeeper.cli.terminal import console
+from tapekeeper.model.snapshot import TickCounts
+from tapekeeper.runtime.feed import FeedStatistics
+from tapekeeper.runtime.journaler import Journaler, JournalStatistics
+from tapekeeper.sim.config import TEST_API_KEY, TEST_USER
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("TAPEKEEPER_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[str]:
+    """Sections of a configuration for a gateway that runs in a process of its own."""
+    command = [sys.executable, "-m", "tapekeeper", "gateway", "--port", "0", "--speed", "20"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(6)]
+            urls = "".join(line for line in lines if "_url" in line)
+            yield f'[gateway]\n{urls}user_name = "{TEST_USER}"\n'
+        finally:
+            process.kill()
+
+
+def _config(folder: Path, gateway: str, *, contract: str = "MES", key: str = TEST_API_KEY) -> Path:
+    secret = folder / "gateway.key"
+    secret.write_text(key, encoding="utf-8")
+    secret.chmod(0o600)
+    path = folder / "tapekeeper.toml"
+    path.write_text(
+        f'{gateway}api_key_file = "gateway.key"\n'
+        f'[[subscribe]]\ncontract = "{contract}"\ntimeframes = ["1s", "1m"]\n'
+        '[log]\nlevel = "error"\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+def _sentence(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+class TestRun:
+    def test_follows_writes_and_sums_up(
+        self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Bars are written at the end, both identities hold, and the journal gives them again."""
+        config = _config(tmp_path, gateway)
+        live, again = tmp_path / "live", tmp_path / "again"
+        assert main(["run", str(config), "--seconds", "1.5", "--out", str(live)]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("following MES")
+        assert "volume: of bars = of accepted trades, in all 2 checks: holds" in out
+        assert main(["replay", str(tmp_path / "journal"), "--out", str(again)]) == 0
+        for name in ("bars_1s.parquet", "bars_1m.parquet"):
+            bars = pl.read_parquet(live / name)
+            assert bars.height > 0
+            assert bars.equals(pl.read_parquet(again / name))
+
+    def test_a_refused_key_is_3(
+        self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The gateway's refusal is a sentence, in which the key does not appear."""
+        wrong = "other-test-key-not-a-secret"
+        error = _sentence(["run", str(_config(tmp_path, gateway, key=wrong))], 3, capsys)
+        assert "refused" in error
+        assert wrong not in error
+
+    def test_an_unknown_contract_is_2(
+        self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A contract that does not exist is named."""
+        config = _config(tmp_path, gateway, contract="NOPE")
+        assert "NOPE" in _sentence(["run", str(config)], 2, capsys)
+
+    def test_a_refused_port_is_3(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Nobody listens: the sentence says where."""
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            section = f'[gateway]\nrest_url = "http://127.0.0.1:{port}"\nuser_name = "test-user"\n'
+            error = _sentence(["run", str(_config(tmp_path, section))], 3, capsys)
+        assert str(port) in error
+
+    def test_a_journal_that_is_being_written_is_4(
+        self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A journal has one writer; the second one is told."""
+        config = _config(tmp_path, gateway)
+        writer = Journaler(FolderFiles(tmp_path / "journal"), created_ns=1)
+        try:
+            assert "journal" in _sentence(["run", str(config)], 4, capsys)
+        finally:
+            writer.close()
+
+    def test_nothing_to_follow_is_2(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Without a contract there is nothing to run."""
+        path = tmp_path / "tapekeeper.toml"
+        path.write_text("", encoding="utf-8")
+        assert "[[subscribe]]" in _sentence(["run", str(path)], 2, capsys)
+
+    @pytest.mark.parametrize("seconds", ["0", "nan", "-1"])
+    def test_no_time_to_run_is_2(
+        self, seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A duration that is none is refused before anything is read."""
+        arguments = ["run", str(tmp_path / "absent.toml"), "--seconds", seconds]
+        assert "seconds" in _sentence(arguments, 2, capsys)
+
+    @pytest.mark.skipif(os.name != "posix", reason="Windows cannot send SIGTERM to one process")
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_is_the_normal_end(
+        self, number: signal.Signals, gateway: str, tmp_path: Path
+    ) -> None:
+        """Asked to stop, it seals the journal, sums up and exits with 0."""
+        config = _config(tmp_path, gateway)
+        command = [sys.executable, "-m", "tapekeeper", "run", str(config)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline().startswith("following ")
+                process.send_signal(number)
+                out, _ = process.communicate(timeout=60)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        assert process.returncode == 0
+        assert "trades: " in out
+        assert main(["replay", str(tmp_path / "journal")]) == 0
+
+
+class TestDemo:
+    def test_shows_plain_lines_and_a_summary(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Three contracts over real sockets, both identities, and a journal that was kept."""
+        folder = tmp_path / "kept"
+        assert main(["demo", "--seconds", "1.5", "--keep", str(folder)]) == 0
+        out = capsys.readouterr().out
+        assert {line.split()[2] for line in out.splitlines() if "closed=" in line} == {
+            word for word in out.split() if word.startswith(("MES", "MNQ", "MGC"))
+        }
+        assert "trades: " in out
+        assert "BROKEN" not in out
+        assert main(["replay", str(folder)]) == 0
+
+    @pytest.mark.parametrize(
+        "arguments", [["--seconds", "0"], ["--contracts", ""], ["--contracts", "NOPE"]]
+    )
+    def test_a_wrong_option_is_2(
+        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """What cannot be shown is refused in one sentence."""
+        _sentence(["demo", *arguments], 2, capsys)
+
+    def test_a_broken_identity_is_1(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A demonstration that does not add up does not end as if it did."""
+        real = run_demo
+
+        async def losing(
+            options: DemoOptions, on_view: Callable[[DemoView], None], stop: asyncio.Event
+        ) -> DemoSummary:
+            summary = await real(options, on_view, stop)
+            counts = summary.result.trades
+            summary.result.trades = type(counts)(received=counts.received + 1)
+            return summary
+
+        monkeypatch.setattr(demo, "run_demo", losing)
+        assert main(["demo", "--seconds", "0.1", "--contracts", "MES"]) == 1
+        assert "BROKEN" in capsys.readouterr().out
+
+    def test_lines_come_now_and_then(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without a terminal there is a line every few seconds, not one for every update."""
+        view = PlainView(console())
+        row = DemoRow("MESZ6", last=None, bid=None, ask=None, forming=None, closed=0, lag_ms=None)
+        status = TapeStatus(
+            lines=(),
+            trades=TickCounts(),
+            quotes=TickCounts(),
+            checks=(),
+            rejected={},
+            journal=JournalStatistics(),
+            feed=FeedStatistics(0, 0, 0, 0, 0, 0),
+        )
+        printed = []
+        for elapsed_s in (0.0, 1.0, PLAIN_EVERY_S - 0.1, PLAIN_EVERY_S):
+            view(DemoView(elapsed_s, (row,), status))
+            printed.append(capsys.readouterr().out.count("\n"))
+        assert printed == [1, 0, 0, 1]
