@@ -139,6 +139,7 @@ class TestPrints:
             ('{"price":1.5,"volume":1,"timestamp":null}', Reason.TIME),
             ('{"price":1.5,"volume":1,"timestamp":1795185000}', Reason.TIME),
             ('{"price":1.5,"volume":1,"timestamp":"yesterday"}', Reason.TIME),
+            ('{"price":1.5,"volume":1,"timestamp":""}', Reason.TIME),
             ('{"price":1.5,"volume":1,"timestamp":"2026-11-20T14:30:00"}', Reason.TIME),
             ("{}", Reason.TIME),
             ("5", Reason.PAYLOAD),
@@ -189,6 +190,12 @@ class TestPrints:
         """Only 0 and 1 say who was the aggressor; the print counts in any case."""
         data = PRINT.replace('"type":0,', kind)
         assert [row.side for row in rows(decoded(f"[{data}]"))] == [side]
+
+    def test_an_empty_time_is_unreadable_in_the_first_print_too(self) -> None:
+        """What is remembered of the print before cannot stand for a time that is not there."""
+        burst = decoded('[{"price":1.5,"volume":1,"timestamp":""}]')
+        assert burst.trades == {}
+        assert [item.reason for item in burst.rejected_trades] == [Reason.TIME]
 
 
 class TestQuotes:
@@ -268,7 +275,8 @@ class TestQuotes:
         data = '[{"bestBid":1,"timestamp":"2026-11-20T14:30:00Z"},5,null,{"bestAsk":2}]'
         burst = self.update(MarketDecoder(), data)
         assert [(quote.bid, quote.ask) for quote in burst.quotes] == [(1.0, None), (1.0, 2.0)]
-        assert (burst.quotes_received, len(burst.rejected)) == (3, 1)
+        assert (burst.quotes_received, len(burst.rejected_quotes)) == (3, 1)
+        assert burst.rejected_trades == []
 
     def test_a_forgotten_contract_starts_anew(self) -> None:
         """After `forget` nothing old is merged; forgetting an unknown one is harmless."""

@@ -8,8 +8,8 @@ product, which all its expiries share.
 Only the shape is judged here: whether a member is there, readable, and of its type. Whether a
 price is positive or on the grid is for validation. One unreadable print costs itself alone.
 
-For every burst: trades_received + quotes_received = rows + quotes + the ticks of what was
-rejected.
+For every burst: trades_received = rows + the ticks of rejected_trades, and quotes_received =
+quotes + the ticks of rejected_quotes.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ class MarketDecoder:
 
     def _trades(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
         rows: list[tuple[int, _Print]] = []
-        contract_id, text, ts_event = "", "", 0
+        contract_id, ts_event = "", 0
+        text: str | None = None  # not "", which a print may hold
         try:
             contract_id, prints = _decode_prints(arguments)
             for item in prints:
