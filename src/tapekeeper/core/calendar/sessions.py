@@ -61,19 +61,18 @@ def wall_ns(date: dt.date, minutes: int, zone: ZoneInfo) -> int:
 
 
 @lru_cache(maxsize=32)
-def _offset_step_ns(key: str) -> int:
-    """The greatest length that divides a day and every UTC offset of a zone, 1970-2200.
+def _offsets_ns(key: str) -> frozenset[int]:
+    """Every UTC offset of a zone in 1970-2200.
 
     A look a week is enough: no zone has ever kept an offset of its own for less.
     """
-    zone = ZoneInfo(key)
-    step = 86_400
-    moment = dt.datetime(_FIRST_YEAR, 1, 1, 12, tzinfo=zone)
-    while moment.year <= _LAST_YEAR and step > 1:
+    offsets: set[int] = set()
+    moment = dt.datetime(_FIRST_YEAR, 1, 1, 12, tzinfo=ZoneInfo(key))
+    while moment.year <= _LAST_YEAR:
         offset = moment.utcoffset() or dt.timedelta()
-        step = gcd(step, offset.days * 86_400 + offset.seconds)
+        offsets.add((offset.days * 86_400 + offset.seconds) * SECOND_NS)
         moment += 7 * _ONE_DAY
-    return step * SECOND_NS
+    return frozenset(offsets)
 
 
 class Sessions:
@@ -93,12 +92,15 @@ class Sessions:
             self._year(year)  # so that an impossible exception is refused now, not that day
 
     def alignment_ns(self) -> int:
-        """The greatest length that divides every session open, counted from 1970 UTC."""
-        step = gcd(_offset_step_ns(self._spec.zone), self._open * MINUTE_NS)
-        for item in self._spec.exceptions:
-            if item.open:
-                step = gcd(step, wall_minutes(item.open, self._where) * MINUTE_NS)
-        return step
+        """The greatest length that is known to divide every session open since 1970 UTC."""
+        opens = {self._open * MINUTE_NS}
+        opens |= {
+            wall_minutes(item.open, self._where) * MINUTE_NS
+            for item in self._spec.exceptions
+            if item.open
+        }
+        offsets = _offsets_ns(self._spec.zone)
+        return gcd(DAY_NS, *(wall - offset for wall in opens for offset in offsets))
 
     def on(self, date: dt.date) -> Session | None:
         """The session of this date, or None."""
