@@ -1,8 +1,8 @@
 """Feeds damaged gateway payloads to the market, user and REST decoders.
 
 Prints one line and ends with 0, or with the seed and the bytes that break a promise: no input
-raises anything but the errors that are documented; of each kind, received = accepted + rejected; a rejected
-input is part of what was received.
+raises anything but the errors that are documented; of trades and of quotes, received = accepted
++ rejected; a rejected input is part of what was received.
 
     python fuzz/fuzz_payloads.py [--seconds 5] [--seed 1]
 """
