@@ -1,0 +1,163 @@
+"""What a run writes into its journal, and what a journal repeats."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.pipeline import Pipeline, Subscription
+from tapekeeper.core.runlog import (
+    MARKET_HUB,
+    USER_HUB,
+    Rerun,
+    clock_entry,
+    connect_entry,
+    subscribe_entry,
+    unsubscribe_entry,
+)
+from tapekeeper.core.signalr.records import encode_invocation
+from tapekeeper.errors import UnreadableSourceError
+from tapekeeper.model.bar import Bar
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.snapshot import TickCounts
+from tapekeeper.model.timeframe import Timeframe
+
+SECOND = 1_000_000_000
+START = 1_767_625_200 * SECOND
+MES = "CON.F.US.MES.H26"
+SUBSCRIPTION = Subscription(
+    Instrument(MES, "MESH6", tick_size=0.25, calendar="cme"),
+    (Timeframe.parse("1s"), Timeframe.parse("1m")),
+    calendar_by_name("cme"),
+)
+
+
+def trade(second: int) -> bytes:
+    """A GatewayTrade record with one print."""
+    stamp = f"2026-01-05T15:00:{second:02}Z"
+    return encode_invocation(
+        "GatewayTrade", [MES, [{"timestamp": stamp, "price": 6000.25, "volume": 1, "type": 0}]]
+    )
+
+
+def frame(data: bytes, line: int = 7) -> Entry:
+    """One whole message."""
+    return Entry(EntryKind.FRAME, line, START, data)
+
+
+def rerun(*entries: Entry, timeframes: tuple[Timeframe, ...] | None = None) -> Pipeline:
+    """A pipeline after these entries."""
+    pipeline = Pipeline(grace_ns=0)
+    repeat = Rerun(pipeline, timeframes=timeframes)
+    for entry in entries:
+        list(repeat.take(entry))
+    return pipeline
+
+
+def test_a_recorded_subscription_is_the_same_subscription() -> None:
+    """Instrument, timeframes and the whole calendar come back, exceptions included."""
+    pipeline = rerun(subscribe_entry(SUBSCRIPTION, START))
+    assert pipeline.instruments() == [SUBSCRIPTION.instrument]
+    assert pipeline.timeframes(MES) == SUBSCRIPTION.timeframes
+    kept = json.loads(subscribe_entry(SUBSCRIPTION, START).payload)["calendar"]
+    assert kept["exceptions"][0]["date"] == "2025-01-09"
+
+
+def test_other_timeframes_can_be_asked_of_an_old_run() -> None:
+    """The frames are all there, so any timeframe can be made from them."""
+    wanted = (Timeframe.parse("3s"),)
+    pipeline = rerun(subscribe_entry(SUBSCRIPTION, START), timeframes=wanted)
+    assert pipeline.timeframes(MES) == wanted
+
+
+def test_a_new_connection_drops_what_the_old_one_left_unfinished() -> None:
+    """A record that is cut off by a lost connection does not join the next one's first."""
+    whole = trade(1)
+    pipeline = rerun(
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        frame(trade(0) + whole[:30]),
+        connect_entry(8, MARKET_HUB, START),
+        frame(whole, line=8),
+    )
+    assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
+
+
+def test_records_split_over_frames_are_joined() -> None:
+    """Where a message ends says nothing about where a record ends."""
+    whole = trade(0)
+    pipeline = rerun(
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        frame(whole[:30]),
+        frame(whole[30:]),
+    )
+    assert pipeline.trade_counts() == TickCounts(received=1, accepted=1)
+
+
+def test_a_bare_capture_begins_with_the_answer_to_the_handshake() -> None:
+    """Frames without a recorded connection are a market capture from its first byte."""
+    pipeline = rerun(subscribe_entry(SUBSCRIPTION, START), frame(b"{}\x1e" + trade(0), line=0))
+    assert pipeline.trade_counts() == TickCounts(received=1, accepted=1)
+
+
+def test_a_timer_closes_in_the_past_what_it_closed_then() -> None:
+    """The recorded limit decides, not a clock."""
+    pipeline = Pipeline(grace_ns=0)
+    repeat = Rerun(pipeline)
+    closed: list[Bar] = []
+    for entry in (
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        frame(trade(0)),
+        clock_entry(START + SECOND, START),
+    ):
+        for outputs in repeat.take(entry):
+            closed.extend(outputs.closed)
+    assert [(bar.timeframe, bar.ts_open) for bar in closed] == [("1s", START)]
+
+
+def test_user_frames_reach_no_bar() -> None:
+    """A trade record on the user hub is not market data."""
+    pipeline = rerun(
+        subscribe_entry(SUBSCRIPTION, START), connect_entry(7, USER_HUB, START), frame(trade(0))
+    )
+    assert pipeline.trade_counts() == TickCounts()
+
+
+def test_the_end_of_a_subscription_is_repeated_too() -> None:
+    """After it the contract's ticks are quarantined as they were."""
+    pipeline = rerun(
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        unsubscribe_entry(MES, START),
+        frame(trade(0)),
+    )
+    assert pipeline.reasons() == {"not_subscribed": 1}
+
+
+def test_garbled_records_are_counted_again() -> None:
+    """What was quarantined live is quarantined in the replay."""
+    pipeline = rerun(
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        frame(b"not json\x1e" + trade(0)),
+    )
+    assert pipeline.trade_counts() == TickCounts(received=2, accepted=1, quarantined=1)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry(EntryKind.META, 0, START, b"{"),
+        Entry(EntryKind.META, 0, START, b'{"kind":"other"}'),
+        Entry(EntryKind.CLOCK, 0, START, b"123"),
+    ],
+)
+def test_entries_that_cannot_be_read_are_named(entry: Entry) -> None:
+    """A sentence, not a traceback of the decoder."""
+    with pytest.raises(UnreadableSourceError, match="the journal holds a"):
+        rerun(entry)

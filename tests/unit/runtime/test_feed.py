@@ -1,0 +1,206 @@
+"""From frames to published outputs, with a real journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.journal import EntryKind
+from tapekeeper.core.pipeline import Pipeline, Subscription
+from tapekeeper.core.recent import RecentBars
+from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.signalr.session import Garbled
+from tapekeeper.errors import JournalError
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.dispatch import Dispatch
+from tapekeeper.runtime.feed import BURST_FRAMES_MAX, Feed, FeedLimits
+from tapekeeper.runtime.journal_reader import JournalReader
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.line_values import Connected, Inbound
+from tapekeeper.runtime.timer import INTERVAL_S, run_timer
+
+SECOND = 1_000_000_000
+START = 1_767_625_200 * SECOND
+MES = "CON.F.US.MES.H26"
+
+
+class SteppedClock:
+    """A clock that moves only when it is told to, or by what is slept."""
+
+    def __init__(self) -> None:
+        self.ns = START
+        self.oversleep_s = 0.0
+        self.naps = 0
+
+    def now_ns(self) -> int:
+        """The wall clock is the same as the monotonic one."""
+        return self.ns
+
+    def monotonic_ns(self) -> int:
+        """See `now_ns`."""
+        return self.ns
+
+    async def sleep_s(self, delay_s: float) -> None:
+        """Move on by the delay and what is overslept; the third nap never ends."""
+        self.naps += 1
+        if self.naps > 2:
+            await asyncio.Event().wait()
+        self.ns += round((delay_s + self.oversleep_s) * SECOND)
+        await asyncio.sleep(0)
+
+
+class Bench:
+    """A feed with everything it needs."""
+
+    def __init__(self, folder: Path, limits: FeedLimits) -> None:
+        self.folder = folder
+        self.clock = SteppedClock()
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.journaler = Journaler(FolderFiles(folder), created_ns=START)
+        self.feed = Feed(
+            pipeline=Pipeline(grace_ns=SECOND),
+            journaler=self.journaler,
+            recent=RecentBars(10),
+            dispatch=Dispatch(10),
+            clock=self.clock,
+            limits=limits,
+            log=self.log,
+        )
+        instrument = Instrument(MES, "MESH6")
+        self.feed.subscribe(
+            Subscription(instrument, (Timeframe.parse("1s"),), calendar_by_name("cme"))
+        )
+
+    def log(self, event: str, /, *, level: str = "info", **fields: object) -> None:
+        """Keep what is said."""
+        self.events.append((event, fields))
+
+    def kinds(self) -> list[EntryKind]:
+        """What the journal holds so far."""
+        return [entry.kind for entry in JournalReader(FolderFiles(self.folder))]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A feed with room for four frames or 1,000 bytes."""
+    made = Bench(tmp_path / "journal", FeedLimits(frames=4, bytes=1_000))
+    yield made
+    made.journaler.close()
+
+
+def inbound(second: float = 0.0, *, data: bytes = b"x", price: str = "6000.25") -> Inbound:
+    """A frame with one trade at START plus `second`."""
+    stamp = f"2026-01-05T15:00:{second:09.6f}Z"
+    arguments = f'["{MES}",[{{"timestamp":"{stamp}","price":{price},"volume":1,"type":0}}]]'
+    return Inbound(1, "market", START, data, (Invocation("GatewayTrade", arguments.encode()),), ())
+
+
+def test_the_journal_has_a_burst_before_anything_comes_of_it(bench: Bench) -> None:
+    """Connections, frames and the timer's closing are entries, in the order they happened."""
+    bench.feed(Connected(1, "market", START))
+    bench.feed(inbound())
+    bench.feed.drain()
+    bench.clock.ns += 10 * SECOND
+    bench.feed.on_time()
+    assert bench.kinds() == [
+        EntryKind.META,
+        EntryKind.CONNECT,
+        EntryKind.FRAME,
+        EntryKind.CLOCK,
+    ]
+    assert len(bench.feed.recent.of(MES, "1s")) == 1
+
+
+def test_if_the_journal_refuses_nothing_is_published(bench: Bench) -> None:
+    """Stop loudly: what the journal did not take does not reach a bar."""
+    bench.journaler.close()
+    bench.feed(inbound())
+    with pytest.raises(JournalError):
+        bench.feed.drain()
+    assert bench.feed.pipeline.trade_counts().received == 0
+
+
+@pytest.mark.asyncio
+async def test_a_full_queue_holds_the_line_back_until_half_is_free(bench: Bench) -> None:
+    """The answer is False at the limit; there is room again when half has been processed."""
+    assert [bench.feed(inbound()) for _ in range(4)] == [True, True, True, False]
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(bench.feed.wait_room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        bench.feed.drain()
+    assert bench.feed.statistics().waiting_frames_max == 4
+
+
+def test_bytes_fill_the_queue_too(bench: Bench) -> None:
+    """One huge frame is over the limit by itself; it is taken, and the next one waits."""
+    assert not bench.feed(inbound(data=b"x" * 1_000))
+    bench.feed.drain()
+    assert bench.feed.statistics().waiting_bytes == 0
+    assert bench.feed(inbound())
+
+
+@pytest.mark.asyncio
+async def test_run_lets_others_run_between_bursts(tmp_path: Path) -> None:
+    """A backlog is worked off in bounded bursts."""
+    bench = Bench(tmp_path / "journal", FeedLimits(frames=10_000, bytes=10**9))
+    for _ in range(BURST_FRAMES_MAX + 1):
+        bench.feed(inbound())
+    before = bench.feed.statistics().bursts
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(bench.feed.run())
+        await asyncio.sleep(0)
+        assert bench.feed.statistics().bursts == before + 1
+        await asyncio.sleep(0)
+        assert bench.feed.statistics().bursts == before + 2
+        running.cancel()
+    assert bench.feed.statistics().waiting_frames == 0
+    bench.journaler.close()
+
+
+def test_what_is_quarantined_is_said_once_per_reason_and_burst(bench: Bench) -> None:
+    """A flood of bad prints is one event, not thousands."""
+    for _ in range(3):
+        bench.feed(inbound(price="-1.0"))
+    garbled = Garbled(b"nonsense", "not a record")
+    bench.feed(Inbound(1, "market", START, b"nonsense", (), (garbled,)))
+    bench.feed.drain()
+    assert [(event, fields["reason"]) for event, fields in bench.events] == [
+        ("quarantined", "malformed"),
+        ("quarantined", "price"),
+    ]
+
+
+def test_user_frames_reach_the_user_stream(bench: Bench) -> None:
+    """They are journalled, decoded, and kept away from the bars."""
+    call = Invocation("GatewayUserAccount", b'[{"action":1,"data":{"id":1,"name":"TEST"}}]')
+    bench.feed.dispatch.user()
+    bench.feed(Inbound(2, "user", START, b"x", (call,), ()))
+    bench.feed.drain()
+    assert [each.offered for each in bench.feed.dispatch.statistics()] == [1]
+    assert bench.kinds()[-1] is EntryKind.FRAME
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("oversleep_s", "closed"), [(0.0, 1), (10.0, 0)])
+async def test_the_timer_closes_quiet_bars_but_not_after_a_stall(
+    bench: Bench, oversleep_s: float, closed: int
+) -> None:
+    """A round that comes far too late is left out, because prints may wait in the sockets."""
+    bench.feed(inbound())
+    bench.feed.drain()
+    bench.clock.ns += 2 * SECOND
+    bench.clock.oversleep_s = oversleep_s
+    async with asyncio.TaskGroup() as group:
+        timer = group.create_task(run_timer(bench.feed, bench.clock))
+        while bench.clock.naps < 3:  # noqa: ASYNC110 - the clock has no event
+            await asyncio.sleep(0)
+        timer.cancel()
+    assert len(bench.feed.recent.of(MES, "1s")) == closed
+    assert INTERVAL_S > 0
