@@ -120,13 +120,17 @@ def load_tracks(source: Path) -> list[Track]:
         One track per symbol, in order of first appearance.
 
     Raises:
-        UnreadableSourceError: a file is absent, is not Parquet, lacks a column, or is empty.
+        UnreadableSourceError: a file is absent, is not Parquet, lacks a column or a value, or is empty.
     """
     trades_file = source / TRADES_FILE if source.is_dir() else source
     folder = trades_file.parent
     trades = _read(trades_file, _TRADE_COLUMNS)
     if trades.is_empty():
         raise UnreadableSourceError(f"{trades_file} holds no trades, so there is nothing to play")
+    if any(trades.null_count().row(0)) or not trades["price"].is_finite().all():
+        raise UnreadableSourceError(
+            f"{trades_file} has a row without a time, price, size or side, which cannot be sent"
+        )
     quotes_file = folder / QUOTES_FILE
     quotes = _read(quotes_file, _QUOTE_COLUMNS) if quotes_file.is_file() else None
     tick_size = _tick_size(folder / META_FILE)
