@@ -12,15 +12,14 @@ import typer
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import write_bars
-from tapekeeper.app.replay import ReplayResult
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.service import RunSummary, run_service
+from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
-from tapekeeper.errors import ConfigError, UsageError
+from tapekeeper.errors import UsageError
 
-STATUS_EVERY_S = 10.0
 MEGABYTE = 1_000_000
 
 
@@ -41,10 +40,7 @@ def run_command(
     """
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"seconds are a number greater than 0, and {seconds} is not")
-    settings = load_config(config)
-    if not settings.subscribe:
-        raise ConfigError(f"{config}: no contract to follow: add a [[subscribe]] table")
-    result = asyncio.run(_run(settings, seconds))
+    result = asyncio.run(_run(load_config(config), seconds)).result
     for line in (
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),
@@ -59,36 +55,20 @@ def run_command(
         raise typer.Exit(UNTRUE)
 
 
-async def _run(config: Config, seconds: float | None) -> ReplayResult:
+async def _run(config: Config, seconds: float | None) -> RunSummary:
+    clock = SystemClock()
+
+    def show(status: TapeStatus) -> None:
+        typer.echo(status_line(status, clock.now_ns()))
+
     # A signal during the login is remembered, and heeded when its deadline has passed at last.
     with stop_signals() as stop:
-        tape = Tape(config)
-        async with tape:
-            for entry in config.subscribe:
-                instrument = await tape.subscribe(entry.contract, entry.timeframes)
-                typer.echo(f"following {instrument.name} ({instrument.contract_id})")
-            await _watch(tape, stop, seconds)
-        return tape.result()
-
-
-async def _watch(tape: Tape, stop: asyncio.Event, seconds: float | None) -> None:
-    """Print a status line now and then, until `stop` is set or `seconds` have passed."""
-    clock = SystemClock()
-    end_ns = None if seconds is None else clock.monotonic_ns() + int(seconds * 1e9)
-    while not stop.is_set():
-        left_s = math.inf if end_ns is None else (end_ns - clock.monotonic_ns()) / 1e9
-        if left_s <= 0:
-            return
-        try:
-            async with asyncio.timeout(min(STATUS_EVERY_S, left_s)):
-                await stop.wait()
-        except TimeoutError:
-            typer.echo(status_line(tape.status(), clock.now_ns()))
+        return await run_service(config, stop=stop, on_status=show, seconds=seconds)
 
 
 def status_line(status: TapeStatus, now_ns: int) -> str:
     """One line for a log that people read: when, connections, ticks, journal."""
-    lines = ", ".join(f"{line.name} {line.state}" for line in status.lines)
+    lines = ", ".join(f"{line.name} {line.state}" for line in status.lines) or "no line"
     return (
         f"{time_text(now_ns)}Z {lines}; trades {status.trades.accepted:,}, "
         f"quotes {status.quotes.accepted:,}, "

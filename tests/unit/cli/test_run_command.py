@@ -21,11 +21,22 @@ from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli import demo
 from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
 from tapekeeper.cli.main import main
+from tapekeeper.cli.run import status_line
 from tapekeeper.cli.terminal import console
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER
+
+STATUS = TapeStatus(
+    lines=(),
+    trades=TickCounts(received=1_003, accepted=1_000, quarantined=3),
+    quotes=TickCounts(received=20, accepted=19, quarantined=1),
+    checks=(),
+    rejected={},
+    journal=JournalStatistics(entries=5, bytes=2_500_000, segments=2),
+    feed=FeedStatistics(0, 0, 7, 0, 0, 0),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +83,13 @@ def _sentence(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str
 
 
 class TestRun:
+    def test_a_status_line_has_the_numbers_that_matter(self) -> None:
+        """When (UTC), ticks, what waits, and the journal; quarantined ticks of both kinds."""
+        assert status_line(STATUS, 1_700_000_000_000_000_000) == (
+            "2023-11-14 22:13:20Z no line; trades 1,000, quotes 19, quarantined 4; "
+            "waiting 7 frames; journal 2.5 MB in 2 segments"
+        )
+
     def test_follows_writes_and_sums_up(
         self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -80,7 +98,7 @@ class TestRun:
         live, again = tmp_path / "live", tmp_path / "again"
         assert main(["run", str(config), "--seconds", "1.5", "--out", str(live)]) == 0
         out = capsys.readouterr().out
-        assert out.startswith("following MES")
+        assert "market live" in out.splitlines()[0]
         assert "volume: of bars = of accepted trades, in all 2 checks: holds" in out
         assert main(["replay", str(tmp_path / "journal"), "--out", str(again)]) == 0
         for name in ("bars_1s.parquet", "bars_1m.parquet"):
@@ -151,7 +169,7 @@ class TestRun:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
-                assert process.stdout.readline().startswith("following ")
+                assert "market live" in process.stdout.readline()
                 process.send_signal(number)
                 out, _ = process.communicate(timeout=60)
             finally:
@@ -208,17 +226,8 @@ class TestDemo:
         """Without a terminal there is a line every few seconds, not one for every update."""
         view = PlainView(console())
         row = DemoRow("MESZ6", last=None, bid=None, ask=None, forming=None, closed=0, lag_ms=None)
-        status = TapeStatus(
-            lines=(),
-            trades=TickCounts(),
-            quotes=TickCounts(),
-            checks=(),
-            rejected={},
-            journal=JournalStatistics(),
-            feed=FeedStatistics(0, 0, 0, 0, 0, 0),
-        )
         printed = []
         for elapsed_s in (0.0, 1.0, PLAIN_EVERY_S - 0.1, PLAIN_EVERY_S):
-            view(DemoView(elapsed_s, (row,), status))
+            view(DemoView(elapsed_s, (row,), STATUS))
             printed.append(capsys.readouterr().out.count("\n"))
         assert printed == [1, 0, 0, 1]
