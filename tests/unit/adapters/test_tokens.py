@@ -43,7 +43,7 @@ class _Api:
 
     async def _answer(self, name: str) -> Secret:
         self.calls.append(name)
-        await asyncio.sleep(self.delay_s)
+        await self.clock.sleep_s(self.delay_s)
         if self.errors:
             raise self.errors.pop(0)
         if not self.readable:

@@ -17,28 +17,37 @@ from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
 _CALL = HubCall("Ask", (1, "a"))
+_TRADE = encode_invocation("GatewayTrade", ["CON.F.US.MES.Z26", [{"price": 1, "volume": 1}]])
 _NS = 1_000_000_000
 
 
-class _Roomy:
-    """Takes everything and keeps nothing."""
+class _Inbox:
+    """Keeps what arrives; full from `room` items on, until `emptied`."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.room = room
+        self.arrivals: list[Arrival] = []
+        self.emptied = asyncio.Event()
 
     def __call__(self, arrival: Arrival, /) -> bool:
-        return True
+        self.arrivals.append(arrival)
+        return len(self.arrivals) < self.room
 
     async def wait_room(self) -> None:
-        raise AssertionError("it is never full")
+        await self.emptied.wait()
 
 
 @asynccontextmanager
-async def _open(clock: VirtualClock, socket: ScriptedConnection) -> AsyncIterator[HubConnection]:
+async def _open(
+    clock: VirtualClock, socket: ScriptedConnection, inbox: _Inbox
+) -> AsyncIterator[HubConnection]:
     connection = HubConnection(
         number=1,
         hub="market",
         socket=socket,
         session=Session(),
         clock=clock,
-        inbox=_Roomy(),
+        inbox=inbox,
         send_timeout_s=10.0,
     )
     async with asyncio.TaskGroup() as group:
@@ -56,7 +65,7 @@ Scenario = Callable[[HubConnection, ScriptedConnection, VirtualClock], Awaitable
 def _play(scenario: Scenario, manners: Manners | None = None) -> None:
     async def main(clock: VirtualClock) -> None:
         socket = ScriptedConnection(manners or Manners(), clock)
-        async with _open(clock, socket) as connection:
+        async with _open(clock, socket, _Inbox()) as connection:
             await scenario(connection, socket, clock)
 
     run_virtual(main)
@@ -173,7 +182,7 @@ def test_a_call_of_the_server_is_answered() -> None:
 
     async def main(clock: VirtualClock) -> None:
         socket = Listening(Manners(), clock)
-        async with _open(clock, socket):
+        async with _open(clock, socket, _Inbox()):
             socket.push(encode_invocation("GetValue", ["q"], invocation_id="s1"))
             await clock.sleep_s(1)
 
@@ -206,6 +215,39 @@ def test_a_stop_without_an_answer_is_bounded() -> None:
         assert (await connection.ended).cause is EndCause.LOCAL_STOP
 
     _play(scenario, Manners(says_goodbye=False))
+
+
+def test_a_full_inbox_pauses_the_reader_and_loses_nothing() -> None:
+    """What was pushed meanwhile is read when there is room again."""
+
+    async def main(clock: VirtualClock) -> None:
+        inbox = _Inbox(room=10)
+        socket = ScriptedConnection(Manners(pings=False), clock)
+        async with _open(clock, socket, inbox):
+            for _ in range(50):
+                socket.push(_TRADE)
+            await clock.sleep_s(5)
+            assert len(inbox.arrivals) == 10
+            inbox.room = 1_000
+            inbox.emptied.set()
+            await clock.sleep_s(0.1)
+            assert len(inbox.arrivals) == 51  # the connection, and every message
+
+    run_virtual(main)
+
+
+def test_a_silence_of_our_own_making_is_named_as_such() -> None:
+    """When the inbox had no room, the reason of the timeout says so."""
+
+    async def main(clock: VirtualClock) -> None:
+        socket = ScriptedConnection(Manners(pings=False), clock)
+        async with _open(clock, socket, _Inbox(room=2)) as connection:
+            socket.push(_TRADE)
+            ended = await connection.ended
+        assert ended.cause is EndCause.SERVER_TIMEOUT
+        assert ended.detail.endswith("; our own inbox had no room for 30 s")
+
+    run_virtual(main)
 
 
 def test_a_deadline_names_what_was_late() -> None:

@@ -54,7 +54,7 @@ class _Tokens:
 
     async def __call__(self) -> Secret:
         self.asked += 1
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delay_s)  # virtual time: the loop's clock jumps
         if self.errors:
             raise self.errors.pop(0)
         return Secret(f"test-token-{len(self.invalidated)}-not-a-secret")
@@ -64,19 +64,17 @@ class _Tokens:
 
 
 class _Inbox:
-    """Keeps what arrives; full after `room` items, until `open_ns` of the clock."""
+    """Keeps what arrives."""
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
-        self.room = 1_000_000
-        self.emptied = asyncio.Event()
 
     def __call__(self, arrival: Arrival, /) -> bool:
         self.arrivals.append(arrival)
-        return len(self.arrivals) < self.room
+        return True
 
     async def wait_room(self) -> None:
-        await self.emptied.wait()
+        raise AssertionError("it is never full")
 
     @property
     def frames(self) -> list[Inbound]:
@@ -660,38 +658,7 @@ def test_a_line_runs_once() -> None:
     _play(scenario)
 
 
-# --- back-pressure and figures --------------------------------------------------------------
-
-
-def test_a_full_inbox_pauses_the_reader_and_loses_nothing() -> None:
-    """What was pushed meanwhile is read when there is room again."""
-
-    def flood(connection: ScriptedConnection) -> None:
-        for _ in range(50):
-            connection.push(_TRADE)
-
-    async def scenario(rig: Rig) -> None:
-        rig.inbox.room = 10
-        await rig.clock.sleep_s(5)
-        assert len(rig.inbox.arrivals) == 10
-        rig.inbox.room = 1_000
-        rig.inbox.emptied.set()
-        await rig.clock.sleep_s(0.1)
-
-    rig = _play(scenario, Manners(on_open=flood))
-    assert sum(len(frame.calls) for frame in rig.inbox.frames) == 50
-
-
-def test_a_silence_of_our_own_making_is_named_as_such() -> None:
-    """When the inbox had no room, the reason of the timeout says so."""
-
-    async def scenario(rig: Rig) -> None:
-        rig.inbox.room = 2
-        await rig.clock.sleep_s(31)
-        rig.inbox.room = 1_000
-
-    rig = _play(scenario, Manners(pings=False, on_open=_push_after(0, _TRADE)))
-    assert "our own inbox had no room for 30 s" in rig.ends[0][1]
+# --- figures ------------------------------------------------------------------------------
 
 
 def test_the_status_counts_over_all_connections() -> None:
