@@ -291,10 +291,8 @@ def _addressed(arguments: bytes) -> tuple[str, bytes]:
 def _items(data: bytes, *, in_envelope: bool = False) -> list[bytes]:
     """The ticks in any of the accepted shapes, without null padding."""
     if data[:1] == b"[":
-        try:
-            items = [bytes(item) for item in _decode_arguments(data)]
-        except _UNREADABLE as error:
-            raise _ShapeError(f"unreadable data: {error}") from error
+        # `data` has been read as JSON once, so it is a list that can be taken apart.
+        items = [bytes(item) for item in _decode_arguments(data)]
         return [item for item in items if item != b"null"]
     if data[:1] != b"{":
         raise _ShapeError("the data is neither an object nor a list")
