@@ -15,15 +15,14 @@ from tapekeeper.adapters.log import open_log
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
 from tapekeeper.adapters.tokens import LoginTokens
 from tapekeeper.adapters.websocket import AiohttpTransport
-from tapekeeper.app.config import CalendarException, Config
-from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
+from tapekeeper.app.config import Config
+from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.session import SessionKind
 from tapekeeper.ports import Log
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
@@ -94,12 +93,7 @@ class Parts:
         """
         known = self.calendars.get(name)
         if known is None:
-            wanted = [
-                _exception(item)
-                for item in self.config.calendar.exceptions
-                if item.calendar == name
-            ]
-            known = self.calendars[name] = calendar_by_name(name, wanted)
+            known = self.calendars[name] = self.config.calendar.calendar(name)
         return known
 
     async def abandon(self) -> None:
@@ -208,13 +202,3 @@ def _line_spec(config: Config, name: str, url: str) -> LineSpec:
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1_000_000_000)
-
-
-def _exception(item: CalendarException) -> SessionException:
-    return SessionException(
-        date=item.date,
-        kind=None if item.closed else SessionKind.EARLY_CLOSE,
-        close="" if item.close is None else f"{item.close:%H:%M}",
-        trade_date=item.trade_date,
-        reason=item.note,
-    )

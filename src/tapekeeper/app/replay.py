@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.config import DEFAULT_TIMEFRAMES
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
@@ -24,9 +25,6 @@ from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.journal_reader import JournalReader
 
-DEFAULT_TIMEFRAMES = tuple(
-    Timeframe.parse(text) for text in ("1s", "5s", "15s", "1m", "5m", "15m", "1h", "4h", "1d")
-)
 TRADE_COLUMNS = ("ts_event", "price", "size", "side", "symbol")
 """Columns a trades Parquet must have; `seq` and `ts_recv` are used where they are there."""
 ROWS_PER_STEP = 65_536
