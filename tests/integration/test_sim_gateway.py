@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,8 +16,6 @@ import pytest
 
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.gateway.times import parse_ns
-from tapekeeper.errors import UnreadableSourceError, UsageError
-from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, HubLimits, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
@@ -679,61 +676,3 @@ async def test_in_real_time_a_full_buffer_cuts_the_reader_off() -> None:
             pass
         await until(lambda: it.gateway.statistics().market.live == 0)
         assert it.gateway.statistics().market.aborted == {"its send buffer is full": 1}
-
-
-# --- starting and stopping -------------------------------------------------------------------
-
-
-@pytest.mark.asyncio
-async def test_stopping_ends_connections_without_a_word_and_leaves_no_task() -> None:
-    """As when a server's process ends; stopping twice is allowed."""
-    clock = ManualClock()
-    before = asyncio.all_tasks()
-    gateway = SimGateway(full_speed(), clock, Seeded(1, "test"))
-    urls = await gateway.start()
-    async with aiohttp.ClientSession() as http:
-        credentials = {"userName": TEST_USER, "apiKey": TEST_API_KEY}
-        async with http.post(f"{urls.rest}/api/Auth/loginKey", json=credentials) as answer:
-            token = (await answer.json())["token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        client = HubClient(await http.ws_connect(urls.market_hub, headers=headers))
-        await client.handshake()
-        await gateway.stop()
-        await gateway.stop()
-        assert await client.record() == {"closed": 1006}
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await http.post(f"{urls.rest}/api/Auth/loginKey", json=credentials)
-    await until(lambda: asyncio.all_tasks() == before)
-
-
-@pytest.mark.asyncio
-async def test_a_taken_port_is_named_in_one_sentence() -> None:
-    """And nothing stays behind: the same gateway starts on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        gateway = SimGateway(SimConfig(port=port), ManualClock(), Seeded(1, "test"))
-        with pytest.raises(UsageError, match=f"port {port} on 127.0.0.1 is in use"):
-            await gateway.start()
-    urls = await gateway.start()
-    assert urls.rest == f"http://127.0.0.1:{port}"
-    await gateway.stop()
-
-
-@pytest.mark.asyncio
-async def test_what_cannot_be_traded_or_played_is_refused_at_the_start(tmp_path: Path) -> None:
-    """Before any port is opened."""
-    unknown = SimGateway(SimConfig(products=("XX",)), ManualClock(), Seeded(1, "test"))
-    with pytest.raises(UsageError, match="unknown product 'XX'"):
-        await unknown.start()
-    absent = SimGateway(SimConfig(play=tmp_path), ManualClock(), Seeded(1, "test"))
-    with pytest.raises(UnreadableSourceError, match="there is no file"):
-        await absent.start()
-
-
-def test_the_calendar_is_the_callers_choice() -> None:
-    """What the gateway asks of sessions is what `core.calendar` offers."""
-    sessions = calendar_by_name("cme")
-    now_ns = ManualClock().now_ns()
-    assert sessions.is_open(now_ns)
-    assert sessions.session_of(now_ns).open_ns <= now_ns < sessions.next_open_ns(now_ns)
-    assert sessions.interval(Timeframe.parse("1m"), now_ns).start_ns == now_ns

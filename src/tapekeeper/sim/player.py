@@ -120,7 +120,7 @@ def load_tracks(source: Path) -> list[Track]:
         One track per symbol, in order of first appearance.
 
     Raises:
-        UnreadableSourceError: a file is absent, is not Parquet, lacks a column or a value, or is empty.
+        UnreadableSourceError: a file is absent, not Parquet, empty, or lacks a column or value.
     """
     trades_file = source / TRADES_FILE if source.is_dir() else source
     folder = trades_file.parent
