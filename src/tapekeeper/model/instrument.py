@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
+
+_DATED = re.compile(r"(?P<root>.+)[FGHJKMNQUVXZ][0-9]{1,2}")
+"""A dated name: root, month letter (January to December), one or two digits of the year."""
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -27,6 +32,16 @@ class Instrument(msgspec.Struct, frozen=True):
     tick_value: float = 0.0
     active: bool = True
     calendar: str = "cme"
+
+    @property
+    def root(self) -> str:
+        """The exchange's symbol: the name without its expiry (`ES` of `ESZ6`).
+
+        It often differs from the gateway's product code (`EP`). It helps a person to name a
+        contract and is never used to decide what data belongs to.
+        """
+        match = _DATED.fullmatch(self.name)
+        return match["root"] if match else self.name
 
     @property
     def product(self) -> str:

@@ -298,13 +298,14 @@ class TestMatch:
             ("MES", MES),
             (" mes ", MES),
             ("EP", ES),
+            ("es", ES),
         ],
     )
     def test_id_name_or_product(self, text: str, expected: Instrument) -> None:
         """An id or a name means one contract; a product means its front contract."""
         assert match_contract(text, FOUND) == expected
 
-    @pytest.mark.parametrize("text", ["ES", "ME", "MESZ", "S", "", "F.US.MES"])
+    @pytest.mark.parametrize("text", ["E", "ME", "MESZ", "S", "", "F.US.MES"])
     def test_nothing_is_guessed(self, text: str) -> None:
         """A part of a name matches nothing, although the gateway's search finds it."""
         with pytest.raises(UnknownContractError, match="no contract is named"):
@@ -314,9 +315,9 @@ class TestMatch:
         """At most five candidates, those that begin alike and are active first."""
         others = [contract(f"X{n}Z6", f"CON.F.US.X{n}.Z26") for n in range(6)]
         with pytest.raises(UnknownContractError) as raised:
-            match_contract("ES", [*others, ES_NEXT, ES])
+            match_contract("E", [*others, ES_NEXT, ES])
         assert str(raised.value) == (
-            "no contract is named 'ES'; near are: ESZ6 (CON.F.US.EP.Z26), "
+            "no contract is named 'E'; near are: ESZ6 (CON.F.US.EP.Z26), "
             "ESH7 (CON.F.US.EP.H27), X0Z6 (CON.F.US.X0.Z26), X1Z6 (CON.F.US.X1.Z26), "
             "X2Z6 (CON.F.US.X2.Z26), ..."
         )

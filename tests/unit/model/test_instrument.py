@@ -38,3 +38,12 @@ def test_an_instrument_is_frozen_and_a_value() -> None:
     with pytest.raises(AttributeError):
         one.tick_size = 0.5  # type: ignore[misc]  # the refused change is the point
     assert msgspec.json.decode(msgspec.json.encode(one), type=Instrument) == one
+
+
+@pytest.mark.parametrize(
+    ("name", "root"),
+    [("ESZ6", "ES"), ("M6EH27", "M6E"), ("ZNU26", "ZN"), ("BTCUSDT", "BTCUSDT"), ("Z6", "Z6")],
+)
+def test_root_is_the_name_without_its_expiry(name: str, root: str) -> None:
+    """A name without an expiry stands for itself."""
+    assert Instrument("CON.F.US.EP.Z26", name).root == root

@@ -372,9 +372,9 @@ def _incomplete(operation: Operation, what: str) -> GatewayError:
 def match_contract(text: str, found: list[Instrument]) -> Instrument:
     """The one contract of `found` that `text` names. The gateway's search is fuzzy; this is not.
 
-    In this order: the id; the name; the product segment of the id, which means its front
-    contract. Case is ignored. Names have a one-digit year, so they come again after ten years:
-    the active contract is preferred among equal names.
+    In this order: the id; the name; the product, by the exchange's symbol (`ES`) or by the
+    gateway's code (`EP`), which means its front contract. Case is ignored. Names have a one-digit
+    year, so they come again after ten years: the active contract is preferred among equal names.
 
     Raises:
         UnknownContractError: none or several match; the sentence lists up to five of `found`.
@@ -382,7 +382,11 @@ def match_contract(text: str, found: list[Instrument]) -> Instrument:
     wanted = text.strip().casefold()
     by_id = [item for item in found if item.contract_id.casefold() == wanted]
     by_name = [item for item in found if item.name.casefold() == wanted]
-    front = [item for item in found if item.active and item.product.casefold() == wanted]
+    front = [
+        item
+        for item in found
+        if item.active and wanted in {item.root.casefold(), item.product.casefold()}
+    ]
     for matches in (by_id, [item for item in by_name if item.active] or by_name, front):
         ids = {item.contract_id for item in matches}
         if len(ids) == 1:
