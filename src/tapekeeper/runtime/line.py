@@ -356,8 +356,6 @@ class Line:
         )
         self._connection = connection
         self._number = number
-        for wish in self._wishes.values():
-            wish.answer = _Answer.WANTED
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(connection.read()),
@@ -438,13 +436,13 @@ class Line:
             return  # asked again on the next connection, within the waiters' deadlines
         except InvocationError as error:
             wish.answer = _Answer.REFUSED
-            self._log("subscription_refused", line=self._spec.name, reason=str(error))
+            self._warn("subscription_refused", str(error))
             if wish.waiters and self._wishes.get(call) is wish:
                 del self._wishes[call]
             wish.tell(error)
         except DeadlineError as error:
             wish.answer = _Answer.UNANSWERED
-            self._log("subscription_unanswered", line=self._spec.name, reason=str(error))
+            self._warn("subscription_unanswered", str(error))
             wish.tell(error)
         else:
             wish.answer = _Answer.CONFIRMED
@@ -476,7 +474,7 @@ class Line:
         if ended.cause is EndCause.LOCAL_STOP:
             return None
         if ended.cause is EndCause.SERVER_CLOSE and not ended.allow_reconnect:
-            self._log("closed_for_good", line=self._spec.name, reason=ended.detail)
+            self._warn("closed_for_good", ended.detail)
         return _Failure(ended.detail, ended.cause.value)
 
     def _may_renew(self) -> bool:
@@ -488,13 +486,16 @@ class Line:
     def _renew(self, token: Secret) -> None:
         self._renewed_ns = self._clock.monotonic_ns()
         self._tokens.invalidate(token)
-        self._log("token_refused", line=self._spec.name)
+        self._warn("token_refused", "the hub answered 401; the token is renewed")
 
     # --- inside ---------------------------------------------------------------------------
 
     @property
     def _farewell_s(self) -> float:
         return self._spec.timers.close_timeout_ns / _NS_PER_S + _STOP_MARGIN_S
+
+    def _warn(self, event: str, reason: str) -> None:
+        self._log(event, level="warning", line=self._spec.name, reason=reason)
 
     def _received_ns(self) -> int | None:
         present = self._connection
@@ -519,6 +520,13 @@ class Line:
             last_received_ns=self._received_ns(),
             retry_in_s=retry_in_s,
         )
-        fields = {"line": self._spec.name, "state": after.value, "reason": reason}
-        self._log("line_state", **fields, connection=self._number, retry_in_s=retry_in_s)
+        self._log(
+            "line_state",
+            level="warning" if after is _S.BACKING_OFF else "info",
+            line=self._spec.name,
+            state=after.value,
+            reason=reason,
+            connection=self._number,
+            retry_in_s=retry_in_s,
+        )
         self._on_transition(self._last)

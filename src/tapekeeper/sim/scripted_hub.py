@@ -62,12 +62,14 @@ class ScriptedConnection:
     Attributes:
         calls: invocations received, in order.
         pinged_ns: monotonic times of the pings received.
+        said_goodbye: whether a Close record was received.
         closed: whether the client closed it.
     """
 
     def __init__(self, manners: Manners, clock: Clock) -> None:
         self.calls: list[Invocation] = []
         self.pinged_ns: list[int] = []
+        self.said_goodbye = False
         self.closed = False
         self._manners = manners
         self._clock = clock
@@ -144,6 +146,7 @@ class ScriptedConnection:
                 elif target not in manners.ignores:
                     self.push(encode_completion(invocation_id))
             case Close():
+                self.said_goodbye = True
                 if manners.says_goodbye:
                     self.push(encode_close())
                     self.drop("code 1000")

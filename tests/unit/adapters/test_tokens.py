@@ -29,7 +29,7 @@ class _Api:
         self.delay_s = 1.0
         self.calls: list[str] = []
         self.errors: list[OutsideError] = []
-        self.fresh = True
+        self.validation = "fresh"
         self.readable = True
         self.skew_s = 0.0
 
@@ -39,7 +39,7 @@ class _Api:
 
     async def validate(self, held: Secret) -> Secret | None:
         token = await self._answer("validate")
-        return token if self.fresh else None
+        return {"fresh": token, "same": held}.get(self.validation)
 
     async def _answer(self, name: str) -> Secret:
         self.calls.append(name)
@@ -77,15 +77,19 @@ def test_a_token_is_kept_until_a_share_of_its_life_is_over() -> None:
     _with(scenario)
 
 
-def test_the_life_is_read_from_the_token_whatever_the_host_s_clock_says() -> None:
+@pytest.mark.parametrize("skew_s", [-7 * 3600, 7 * 3600])
+def test_the_life_is_read_from_the_token_whatever_the_host_s_clock_says(skew_s: float) -> None:
     """A host that is hours off keeps tokens as long as one that is not."""
 
     async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
-        api.skew_s = -7 * 3600
+        api.skew_s = skew_s
         await tokens()
-        await clock.sleep_s(700)
+        await clock.sleep_s(799)
         await tokens()
         assert api.calls == ["login"]
+        await clock.sleep_s(1)
+        await tokens()
+        assert api.calls == ["login", "validate"]
 
     _with(scenario)
 
@@ -177,12 +181,13 @@ def test_an_invalidated_token_is_replaced_by_a_login() -> None:
     _with(scenario)
 
 
-def test_validation_without_a_new_token_leads_to_a_login() -> None:
+@pytest.mark.parametrize("answer", ["none", "same"])
+def test_validation_without_a_new_token_leads_to_a_login(answer: str) -> None:
     """The old token would end soon."""
 
     async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
         await tokens()
-        api.fresh = False
+        api.validation = answer
         await clock.sleep_s(900)
         await tokens()
         assert api.calls == ["login", "validate", "login"]

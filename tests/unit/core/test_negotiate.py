@@ -148,6 +148,6 @@ def test_where_a_redirect_may_lead() -> None:
     assert redirected_url("http://rtc.test/hub", plain) == "http://other.test/hub"
     with pytest.raises(ProtocolError, match="from https to plain http"):
         redirected_url("https://rtc.test/hub", plain)
-    for url in ("file:///etc/hosts", "/hub", ""):
+    for url in ("file:///etc/hosts", "/hub", "", "http://[nonsense"):
         with pytest.raises(ProtocolError, match="not an http"):
             redirected_url("https://rtc.test/hub", Redirect(url, None))

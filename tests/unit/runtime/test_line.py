@@ -196,6 +196,7 @@ def test_a_line_becomes_live_and_stops_politely() -> None:
     assert rig.hub.attempts[0].token == Secret("test-token-0-not-a-secret")
     assert [step.before for step in rig.steps[1:]] == [step.after for step in rig.steps[:-1]]
     assert rig.steps[-1].reason == "stopped"
+    assert rig.hub.connections[0].said_goodbye
 
 
 def test_every_frame_is_handed_on_with_what_was_read_in_it() -> None:
@@ -275,6 +276,20 @@ def test_a_401_renews_the_token_exactly_once_and_at_once() -> None:
     assert rig.hub.attempts[1].token == Secret("test-token-1-not-a-secret")
     assert rig.states == [S.AUTHENTICATING, S.CONNECTING, *_FORWARD, S.STOPPED]
     assert rig.delays_s == []
+
+
+def test_a_token_that_worked_may_be_renewed_again_soon() -> None:
+    """A connection that opened shows that renewing helped."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.clock.sleep_s(1)
+        rig.hub.plan = [ConnectFailedError("no", status=401)]
+        rig.hub.connections[0].drop("code 1006")
+        await rig.clock.sleep_s(5)
+
+    rig = _play(scenario, ConnectFailedError("no", status=401))
+    assert len(rig.tokens.invalidated) == 2
+    assert rig.delays_s == [0.5]  # after the drop; none after the refusals
 
 
 def test_a_hub_that_refuses_fresh_tokens_too_is_not_flooded() -> None:

@@ -102,7 +102,10 @@ def redirected_url(hub_url: str, redirect: Redirect) -> str:
         ProtocolError: it is not an http(s) URL, or it leads from https to http, where the token
             would travel in the clear.
     """
-    target = urlsplit(redirect.url)
+    try:
+        target = urlsplit(redirect.url)
+    except ValueError:
+        target = urlsplit("")
     if target.scheme not in {"http", "https"} or not target.netloc:
         raise ProtocolError("the negotiation redirects to something that is not an http(s) URL")
     if target.scheme == "http" and urlsplit(hub_url).scheme in {"https", "wss"}:
