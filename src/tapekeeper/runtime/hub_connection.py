@@ -34,6 +34,9 @@ from tapekeeper.runtime.line_values import Connected, HubCall, Inbound, Inbox
 UNSENT_MAX = 4_096
 """Records waiting to be sent; reached only by a server that calls us and does not read."""
 
+LOGOUT = "GatewayLogout"
+"""The gateway calls this when it ends the login session, as seen by live clients of it."""
+
 _NS_PER_S = 1_000_000_000
 _TICK_S = 0.001
 """The shortest sleep of the keeper, so that rounding can never make it spin."""
@@ -184,6 +187,8 @@ class HubConnection:
         for event in events:
             if type(event) is Called:
                 calls.append(event.invocation)
+                if event.invocation.target == LOGOUT:
+                    self.logged_out = True
             elif type(event) is Garbled:
                 garbled.append(event)
             elif type(event) is Opened:
@@ -203,8 +208,7 @@ class HubConnection:
             self._absorb(rest)
         if self._collect():
             self._wake.set()
-        if any(call.target == "GatewayLogout" for call in calls):
-            self.logged_out = True
+        if self.logged_out:
             self.abandon("the gateway ended the login session")
         return room
 
