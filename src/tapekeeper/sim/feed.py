@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.history import History
@@ -29,6 +30,7 @@ class Feed:
         self._histories: dict[str, History] = {}
         self._pacers: dict[str, Pacer] = {}
         self._quotes: dict[str, QuoteDelta] = {}
+        self._since_yield = 0
         self.trades_made: Counter[str] = Counter()
         """Prints that the market made, by contract."""
         self.trades_sent: Counter[str] = Counter()
@@ -52,25 +54,56 @@ class Feed:
         return self._pacers[contract_id].now_ns()
 
     async def run(self, contract_id: str, events: Iterable[MarketEvent]) -> None:
-        """Publish `events` at the pace of the contract.
-
-        At "max" nothing is published while nobody has subscribed the contract's trades.
-        """
+        """Publish the events of one contract when their time comes, listener or not."""
         pacer = self._pacers[contract_id]
-        since_yield = 0
         for event in events:
-            if pacer.is_max:
-                await self._subscriptions.present(Stream.TRADES, contract_id)
             await pacer.until(event.ts_ns)
-            listeners = self._publish(event)
-            if not pacer.is_real_time:
-                for one in listeners:
-                    if one.is_crowded:
-                        await one.room()
-            since_yield += 1
-            if since_yield >= YIELD_EVERY:
-                since_yield = 0
-                await asyncio.sleep(0)
+            await self._publish_and_yield(event, waits=not pacer.is_real_time)
+
+    async def run_together(self, sources: Mapping[str, Iterator[MarketEvent]]) -> None:
+        """Publish the events of several contracts without pauses, in one order of time.
+
+        A contract takes part while somebody has subscribed its trades, so a late subscriber
+        misses nothing; the others wait until it has caught up. Contracts that ran each on its
+        own would drift apart by hours of exchange time, which no real feed does.
+        """
+        heads = {contract_id: next(events, None) for contract_id, events in sources.items()}
+        ranks = {contract_id: rank for rank, contract_id in enumerate(heads)}
+        heap: list[tuple[int, int, str]] = []
+        version = -1
+        while any(heads.values()):
+            if version != self._subscriptions.version:
+                version = self._subscriptions.version
+                heap = [
+                    (head.ts_ns, ranks[contract_id], contract_id)
+                    for contract_id, head in heads.items()
+                    if head is not None and self._subscriptions.of(Stream.TRADES, contract_id)
+                ]
+                heapq.heapify(heap)
+            if not heap:
+                await self._subscriptions.changed(version)
+                continue
+            contract_id = heap[0][2]
+            event = heads[contract_id]
+            if event is None:
+                heapq.heappop(heap)
+                continue
+            following = heads[contract_id] = next(sources[contract_id], None)
+            at_ns = event.ts_ns if following is None else following.ts_ns
+            heapq.heapreplace(heap, (at_ns, ranks[contract_id], contract_id))
+            await self._pacers[contract_id].until(event.ts_ns)
+            await self._publish_and_yield(event, waits=True)
+
+    async def _publish_and_yield(self, event: MarketEvent, *, waits: bool) -> None:
+        listeners = self._publish(event)
+        if waits:
+            for one in listeners:
+                if one.is_crowded:
+                    await one.room()
+        self._since_yield += 1
+        if self._since_yield >= YIELD_EVERY:
+            self._since_yield = 0
+            await asyncio.sleep(0)
 
     def greet(self, stream: Stream, contract_id: str, connection: HubConnection) -> None:
         """A new subscriber of quotes gets the whole state first, if there is one."""

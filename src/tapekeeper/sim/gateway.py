@@ -154,6 +154,7 @@ class SimGateway:
             UnreadableSourceError: what should be played cannot be read.
         """
         sources = self._prepare()
+        self.finished.clear()
         async with contextlib.AsyncExitStack() as stack:
             listener = listen(self._config.host, self._config.port)
             stack.callback(listener.close)
@@ -263,9 +264,12 @@ class SimGateway:
         return sources
 
     async def _play(self, sources: list[tuple[str, Track | SyntheticMarket]]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for contract_id, source in sources:
-                tasks.create_task(self._play_one(contract_id, source))
+        if self._config.speed == "max":
+            await self.feed.run_together({id_: source.events() for id_, source in sources})
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                for contract_id, source in sources:
+                    tasks.create_task(self._play_one(contract_id, source))
         self.finished.set()
 
     async def _play_one(self, contract_id: str, source: Track | SyntheticMarket) -> None:

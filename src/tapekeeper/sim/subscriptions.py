@@ -27,11 +27,15 @@ class Subscriptions:
         # bound: one entry per stream and known contract or account, as callers check the key
         self._listeners: dict[tuple[Stream, str], dict[HubConnection, None]] = {}
         self._present: dict[tuple[Stream, str], asyncio.Event] = {}
+        self._changed = asyncio.Event()
+        self.version = 0
+        """Rises with every change."""
 
     def add(self, stream: Stream, key: str, connection: HubConnection) -> None:
         """Subscribe; a second time changes nothing."""
         self._listeners.setdefault((stream, key), {})[connection] = None
         self._event(stream, key).set()
+        self._change()
 
     def remove(self, stream: Stream, key: str, connection: HubConnection) -> None:
         """Unsubscribe; without a subscription nothing happens."""
@@ -39,6 +43,7 @@ class Subscriptions:
         listeners.pop(connection, None)
         if not listeners:
             self._event(stream, key).clear()
+        self._change()
 
     def remove_all(self, connection: HubConnection) -> None:
         """The connection has ended."""
@@ -52,6 +57,16 @@ class Subscriptions:
     async def present(self, stream: Stream, key: str) -> None:
         """Wait until somebody listens."""
         await self._event(stream, key).wait()
+
+    async def changed(self, version: int) -> None:
+        """Wait until `version` is no longer the current one."""
+        while self.version == version:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _change(self) -> None:
+        self.version += 1
+        self._changed.set()
 
     def _event(self, stream: Stream, key: str) -> asyncio.Event:
         return self._present.setdefault((stream, key), asyncio.Event())
