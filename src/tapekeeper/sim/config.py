@@ -71,8 +71,9 @@ class SimConfig:
         seed: of the synthetic market; the same seed and start give the same ticks.
         products: exchange roots of the synthetic market (see `tapekeeper.sim.contracts`).
         speed: exchange seconds per second, or "max". At "max" a contract's ticks wait while
-            nobody has subscribed its trades, and all contracts share one order of time. At any speed but 1.0 they also wait for slow readers; at 1.0 a reader
-            whose buffer is full is cut off.
+            nobody has subscribed its trades, and all contracts share one order of time. At any
+            speed but 1.0 they also wait for slow readers; at 1.0 a reader whose buffer is full
+            is cut off.
         start_ns: exchange time at which the synthetic market starts, ns UTC; None is now.
         trades_per_s: mean rate of one synthetic contract, prints per exchange second.
         trades_max: after so many prints a synthetic contract falls silent; None is never.
