@@ -15,7 +15,7 @@ Invariants, with `high` the largest event time seen and `floor` the largest end 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from tapekeeper.core.bars.node import Node, Row, with_bar
@@ -28,6 +28,8 @@ from tapekeeper.model.timeframe import Timeframe
 
 _NEVER_NS = 1 << 63
 _LONG_AGO_NS = -_NEVER_NS
+# Bound once: reading a member off its enumeration costs as much as folding a print.
+_FORMING, _CLOSED = BarState.FORMING, BarState.CLOSED
 
 
 class Grid(Protocol):
@@ -56,8 +58,8 @@ class Folded:
         late: indexes of rows below the end of a bar that has closed; they were not folded.
     """
 
-    closed: list[Bar] = field(default_factory=list)
-    late: list[int] = field(default_factory=list)
+    closed: list[Bar]
+    late: list[int]
 
 
 class ContractBars:
@@ -70,6 +72,7 @@ class ContractBars:
         self._roots: list[Node] = []
         self._fed: list[Node] = []
         self._ranks: dict[str, int] = {}
+        self._branched = False
         self._high_ns = self._floor_ns = _LONG_AGO_NS
         # Rows in [low, limit) lie within the open bars of all roots and need no decision.
         self._low_ns = self._limit_ns = _LONG_AGO_NS
@@ -129,35 +132,52 @@ class ContractBars:
         self._roots = [node for node in self._nodes if node.feeder is None]
         self._fed = [node for node in self._nodes if node.feeder is not None]
         self._ranks = {node.name: rank for rank, node in enumerate(self._nodes)}
+        self._branched = len(self._roots) > 1 or any(len(node.fed) > 1 for node in self._nodes)
         self._bound()
+        self._bound_fed()
 
     def fold(self, batch: TradeBatch) -> Folded:
         """Fold a batch of this contract's prints, in arrival order."""
         if batch.contract_id != self.contract_id:
             raise ValueError(f"prints of {batch.contract_id} in the bars of {self.contract_id}")
-        folded = Folded()
-        roots = self._roots
-        if not roots:
-            return folded
-        stop = len(batch)
-        columns = (batch.ts_event, batch.price, batch.size, batch.side)
-        sources = [zip(range(stop), *columns, strict=True) for _ in roots]
+        closed: list[Bar] = []
+        late: list[int] = []
+        if len(batch) == 1 and self._low_ns <= batch.ts_event[0] < self._limit_ns:
+            self._fold_one(batch)
+        elif self._roots:
+            self._fold_rows(batch, closed, late)
+        return Folded(closed, late)
+
+    def _fold_one(self, batch: TradeBatch) -> None:
+        """Fold a single print within the open bars: what most batches of a quiet market are."""
+        row = (0, batch.ts_event[0], batch.price[0], batch.size[0], batch.side[0])
+        for root in self._roots:
+            root.take_one(row)
+        self._high_ns = max(self._high_ns, row[1])
+
+    def _fold_rows(self, batch: TradeBatch, closed: list[Bar], late: list[int]) -> None:
+        times, prices, sizes, sides = batch.ts_event, batch.price, batch.size, batch.side
+        leader, others = self._roots[0], self._roots[1:]
+        stop = len(times)
+        # One walk over the columns for each root, all at the same row between runs.
+        walks = [zip(range(stop), times, prices, sizes, sides, strict=True) for _ in self._roots]
+        walk = walks.pop()
         first = 0
         while first < stop:
-            ended = stop
-            for root, rows in zip(roots, sources, strict=True):
-                ended = root.take(rows, first, stop, self._low_ns, self._limit_ns)
+            low_ns, limit_ns = self._low_ns, self._limit_ns
+            ended = leader.take(walk, first, stop, low_ns, limit_ns)
+            for root, its_walk in zip(others, walks, strict=True):
+                root.take(its_walk, first, stop, low_ns, limit_ns)
             if ended > first:
-                self._high_ns = max(self._high_ns, roots[0].last_ns)
+                self._high_ns = max(self._high_ns, leader.last_ns)
             if ended < stop:
-                ts_ns = batch.ts_event[ended]
+                ts_ns = times[ended]
                 if ts_ns < self._floor_ns:
-                    folded.late.append(ended)
+                    late.append(ended)
                 else:
-                    row = (ended, ts_ns, batch.price[ended], batch.size[ended], batch.side[ended])
-                    self._turn(row, folded.closed)
+                    row = (ended, ts_ns, prices[ended], sizes[ended], sides[ended])
+                    self._turn(row, closed)
             first = ended + 1
-        return folded
 
     def close_due(self, exchange_now_ns: int) -> list[Bar]:
         """Close every bar that is due at this exchange time (ns UTC), without a later print.
@@ -168,9 +188,10 @@ class ContractBars:
         closed: list[Bar] = []
         for node in self._complete():
             if node.due_ns() <= exchange_now_ns:
-                self._close(node, closed)
+                self._hand_out(node, node.shut(), closed)
         if closed:
             self._bound()
+            self._bound_fed()
             self._order(closed, 0)
         return closed
 
@@ -207,6 +228,7 @@ class ContractBars:
         for node in self._nodes:
             node.n = 0
         self._bound()
+        self._bound_fed()
         return bars
 
     def checks(self, accepted_volume: int) -> list[VolumeCheck]:
@@ -224,16 +246,32 @@ class ContractBars:
         mark = len(closed)
         if ts_ns < self._high_ns:
             self._take_early(row, closed)
+            self._close_over(self._roots, closed)
+            self._bound()
         else:
             self._high_ns = ts_ns
-            self._advance(closed)
-            for root in self._roots:
-                if root.n:
-                    root.take_one(row)
-                else:
-                    root.begin(self._grid.interval(root.timeframe, ts_ns), row)
-        self._bound()
+            self._take_latest(row, closed)
+        if self._fed_end_ns <= self._high_ns:
+            self._close_over(self._fed, closed)
+            self._bound_fed()
+        if self._floor_ns > self._low_ns:
+            self._bound()
         self._order(closed, mark)
+
+    def _take_latest(self, row: Row, closed: list[Bar]) -> None:
+        """Take a row than which none is later: close what it ends, and begin with it."""
+        ts_ns = row[1]
+        low_ns, limit_ns = _LONG_AGO_NS, _NEVER_NS
+        for root in self._roots:
+            if root.n and ts_ns < root.end:
+                root.take_one(row)
+            else:
+                if root.n:
+                    self._hand_out(root, root.shut(), closed)
+                root.begin(self._grid.interval(root.timeframe, ts_ns), row)
+            low_ns = max(low_ns, root.start)
+            limit_ns = min(limit_ns, root.end)
+        self._low_ns, self._limit_ns = low_ns, limit_ns
 
     def _take_early(self, row: Row, closed: list[Bar]) -> None:
         """Take a row that is earlier than an open bar, in an interval that no bar has closed.
@@ -251,30 +289,19 @@ class ContractBars:
             else:
                 alone = Node(self.contract_id, root.timeframe)
                 alone.begin(interval, row)
-                self._hand_out(root, alone.bar(BarState.CLOSED), closed)
-        self._advance(closed)
+                early = alone.bar(_CLOSED)
+                root.count(early)
+                self._hand_out(root, early, closed)
 
-    def _advance(self, closed: list[Bar]) -> None:
-        """Close every bar that ends at or before the largest event time."""
-        high_ns = self._high_ns
-        for root in self._roots:
-            if root.n and root.end <= high_ns:
-                self._close(root, closed)
-        if self._fed_end_ns <= high_ns:
-            for node in self._fed:
-                if node.n and node.end <= high_ns:
-                    self._close(node, closed)
-            self._fed_end_ns = min((node.end for node in self._fed if node.n), default=_NEVER_NS)
-
-    def _close(self, node: Node, closed: list[Bar]) -> None:
-        bar = node.bar(BarState.CLOSED)
-        node.n = 0
-        self._hand_out(node, bar, closed)
+    def _close_over(self, nodes: list[Node], closed: list[Bar]) -> None:
+        """Close the bars of these nodes that end at or before the largest event time."""
+        for node in nodes:
+            if node.n and node.end <= self._high_ns:
+                self._hand_out(node, node.shut(), closed)
 
     def _hand_out(self, node: Node, bar: Bar, closed: list[Bar]) -> None:
         """Give out a closed bar, and fold it into the nodes that hang from its own."""
         closed.append(bar)
-        node.count(bar)
         self._floor_ns = max(self._floor_ns, bar.ts_end)
         for fed in node.fed:
             if fed.n and bar.ts_first >= fed.start:
@@ -282,7 +309,9 @@ class ContractBars:
                 continue
             interval = self._grid.interval(fed.timeframe, bar.ts_first)
             if fed.n:  # an early bar, below the open one of a node that was a root
-                self._hand_out(fed, with_bar(fed, interval, bar, BarState.CLOSED), closed)
+                early = with_bar(fed, interval, bar, _CLOSED)
+                fed.count(early)
+                self._hand_out(fed, early, closed)
             else:
                 fed.begin_from(interval, bar)
                 self._fed_end_ns = min(self._fed_end_ns, fed.end)
@@ -300,22 +329,32 @@ class ContractBars:
     def _forming(self, node: Node) -> Bar | None:
         below = None if node.feeder is None else self._forming(node.feeder)
         if below is None:
-            return node.bar(BarState.FORMING) if node.n else None
+            return node.bar(_FORMING) if node.n else None
         interval = self._grid.interval(node.timeframe, below.ts_first)
-        return with_bar(node, interval, below, BarState.FORMING)
+        return with_bar(node, interval, below, _FORMING)
 
     def _bound(self) -> None:
-        """Set the bounds that depend on which bars are open."""
+        """Set the bounds of what needs no decision, after roots' bars opened or closed."""
+        low_ns = self._floor_ns
+        limit_ns = _NEVER_NS if self._roots else _LONG_AGO_NS
+        for root in self._roots:
+            if not root.n:
+                self._low_ns = self._limit_ns = _LONG_AGO_NS
+                return
+            low_ns = max(root.start, low_ns)
+            limit_ns = min(root.end, limit_ns)
+        self._low_ns, self._limit_ns = low_ns, limit_ns
+
+    def _bound_fed(self) -> None:
+        """Find the earliest end again, after bars of fed nodes closed."""
         self._fed_end_ns = min((node.end for node in self._fed if node.n), default=_NEVER_NS)
-        if self._roots and all(root.n for root in self._roots):
-            self._low_ns = max(self._floor_ns, *(root.start for root in self._roots))
-            self._limit_ns = min(root.end for root in self._roots)
-        else:
-            self._low_ns = self._limit_ns = _LONG_AGO_NS
 
     def _order(self, closed: list[Bar], mark: int) -> None:
-        """Put the bars that one event closed in the order of their ends, small before large."""
-        if len(closed) - mark > 1:
+        """Put the bars that one event closed in the order of their ends, small before large.
+
+        In a single chain they are closed in this order.
+        """
+        if self._branched and len(closed) - mark > 1:
             ranks = self._ranks
             closed[mark:] = sorted(
                 closed[mark:], key=lambda bar: (bar.ts_end, ranks[bar.timeframe])

@@ -15,6 +15,7 @@ Row = tuple[int, int, float, int, int]
 
 # Plain numbers: comparing with an enumeration's member costs three times as much per print.
 _BUY, _SELL = int(Side.BUY), int(Side.SELL)
+_CLOSED = BarState.CLOSED
 
 
 class Node:
@@ -122,9 +123,24 @@ class Node:
         return ended
 
     def take_one(self, row: Row) -> None:
-        """Fold one print that lies within the open bar."""
-        index, ts_ns = row[0], row[1]
-        self.take(iter((row,)), index, index + 1, ts_ns, ts_ns + 1)
+        """Fold one print that lies within the open bar; the same as `take`, without its set-up."""
+        _, ts_ns, price, size, side = row
+        if price > self._high:
+            self._high = price
+        elif price < self._low:
+            self._low = price
+        if ts_ns >= self.last_ns:
+            self.last_ns = ts_ns
+            self._close = price
+        elif ts_ns < self._first_ns:
+            self._first_ns = ts_ns
+            self._open = price
+        self.n += 1
+        self._volume += size
+        if side == _BUY:
+            self._buy += size
+        elif side == _SELL:
+            self._sell += size
 
     def absorb(self, bar: Bar) -> None:
         """Fold a bar that lies within the open bar's interval into it."""
@@ -179,8 +195,16 @@ class Node:
             state,
         )
 
+    def shut(self) -> Bar:
+        """Close the open bar."""
+        bar = self.bar(_CLOSED)
+        self._closed_bars += 1
+        self._closed_volume += self._volume
+        self.n = 0
+        return bar
+
     def count(self, bar: Bar) -> None:
-        """Note that a bar was handed out."""
+        """Note a bar that was handed out without having been the open one."""
         self._closed_bars += 1
         self._closed_volume += bar.volume
 

@@ -14,6 +14,10 @@ from tapekeeper.errors import ConfigError
 from tapekeeper.model.session import Interval, Session
 from tapekeeper.model.timeframe import Anchor, Timeframe
 
+# Bound once: `interval` is asked at every new bar, and reading a member off its enumeration costs
+# as much as the arithmetic.
+_EPOCH, _DATE = Anchor.EPOCH, Anchor.DATE
+
 
 class Calendar:
     """Sessions of one calendar, and the intervals of bars on it.
@@ -75,14 +79,14 @@ class Calendar:
         if self._session is None or not self._open_ns <= ts_ns < self._next_open_ns:
             self._seek(ts_ns)
         length_ns = timeframe.length_ns
-        if timeframe.anchor is Anchor.EPOCH:
+        if timeframe.anchor is _EPOCH:
             start_ns = ts_ns - ts_ns % length_ns
             end_ns = start_ns + length_ns
             # On this grid a bar may lie over an open (7m); it then stays open over the break.
             if start_ns < self._close_ns < end_ns <= self._next_open_ns:
                 return Interval(start_ns, end_ns, self._close_ns)
             return Interval(start_ns, end_ns, end_ns)
-        if timeframe.anchor is Anchor.DATE:
+        if timeframe.anchor is _DATE:
             return self._period(timeframe)
         start_ns = ts_ns - (ts_ns - self._open_ns) % length_ns
         end_ns = min(start_ns + length_ns, self._next_open_ns)
@@ -97,9 +101,9 @@ class Calendar:
         none in the others.
         """
         open_ns, close_ns, length_ns = session.open_ns, session.close_ns, timeframe.length_ns
-        if timeframe.anchor is Anchor.DATE:
+        if timeframe.anchor is _DATE:
             return [open_ns] if self.interval(timeframe, open_ns).start_ns == open_ns else []
-        first_ns = open_ns + (-open_ns % length_ns if timeframe.anchor is Anchor.EPOCH else 0)
+        first_ns = open_ns + (-open_ns % length_ns if timeframe.anchor is _EPOCH else 0)
         return list(range(first_ns, close_ns, length_ns))
 
     def _seek(self, ts_ns: int) -> Session:
