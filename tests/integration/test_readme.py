@@ -46,7 +46,7 @@ async def test_the_example_prints_live_bars(tmp_path: Path) -> None:
             stderr=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        printed = []
+        printed: list[int] = []
         try:
             while len(printed) < 3:
                 line = await process.stdout.readline()
