@@ -63,6 +63,7 @@ class _Contract:
     accepted_volume: int = 0
     quote: Quote | None = None
     last: Trade | None = None
+    traded_ns: int = 0  # when `last` was processed, monotonic
 
 
 @dataclass(slots=True)
@@ -95,7 +96,6 @@ class Pipeline:
         self._burst = Burst()
         self._contracts: dict[str, _Contract] = {}
         self._skew = Skew()
-        self._last: Trade | None = None
         self._trades = _Tally()
         self._quotes = _Tally()
         self._reasons: Counter[Reason] = Counter()
@@ -148,8 +148,12 @@ class Pipeline:
 
     # -- what happens to it ------------------------------------------------------------------
 
-    def step(self) -> Outputs:
-        """Carry the current burst through all stages."""
+    def step(self, now_ns: int = 0) -> Outputs:
+        """Carry the current burst through all stages.
+
+        Args:
+            now_ns: monotonic; only `due_limits` makes use of it, so a replay has none.
+        """
         burst, self._burst = self._burst, Burst()
         outputs = Outputs()
         self._trades.received += burst.trades_received
@@ -157,12 +161,12 @@ class Pipeline:
         self._quarantine(self._trades, burst.rejected_trades, outputs)
         self._quarantine(self._quotes, burst.rejected_quotes, outputs)
         for batch in burst.trades.values():
-            self._step_trades(batch, outputs)
+            self._step_trades(batch, now_ns, outputs)
         for quote in burst.quotes:
             self._step_quote(quote, outputs)
         return outputs
 
-    def _step_trades(self, batch: TradeBatch, outputs: Outputs) -> None:
+    def _step_trades(self, batch: TradeBatch, now_ns: int, outputs: Outputs) -> None:
         contract = self._contract(batch.contract_id)
         if contract is None:
             self._quarantine(self._trades, _unwanted_rows(batch), outputs)
@@ -186,7 +190,8 @@ class Pipeline:
             return
         self._skew.observe(batch.ts_event[-1], batch.ts_recv[-1])
         contract.accepted_volume += sum(batch.size)
-        self._last = contract.last = batch.row(-1)
+        contract.last = batch.row(-1)
+        contract.traded_ns = now_ns
         self._trades.accepted += len(batch)
         outputs.trades.append(batch)
 
@@ -222,29 +227,32 @@ class Pipeline:
 
     # -- time --------------------------------------------------------------------------------
 
-    def due_limit_ns(self, quiet_ns: int) -> int | None:
-        """The exchange time up to which bars may be closed after `quiet_ns` without a trade.
+    def due_limits(self, now_ns: int) -> list[tuple[str, int]]:
+        """Which contracts have bars that may be closed now, and up to which exchange time each.
 
-        None if that would close nothing. Exchange time is taken to run on from the last trade,
-        so neither the host's wall clock nor its difference from the exchange's matters, and a
-        backlog that is being worked off holds the timer back by itself. The caller records the
-        answer and hands it to `close_due`; a replay must not compute it again.
+        A contract's exchange time is taken to run on from its own last trade. So neither the
+        host's wall clock nor its difference from the exchange's matters, a contract that is ahead
+        or has a wild stamp closes nothing of another, and a backlog that is being worked off
+        holds the timer back by itself. The caller records the answer and hands it to
+        `close_due`; a replay must not compute it again.
 
         Args:
-            quiet_ns: monotonic time since the last accepted trade of any contract was processed.
+            now_ns: monotonic, as for `step`.
         """
-        if self._last is None:
-            return None
-        limit_ns = self._last.ts_event + quiet_ns - self._grace_ns
-        dues = (contract.bars.due_ns() for contract in self._contracts.values())
-        return limit_ns if any(due is not None and due <= limit_ns for due in dues) else None
+        limits = []
+        for contract_id, contract in self._contracts.items():
+            due_ns = contract.bars.due_ns()
+            if due_ns is None or contract.last is None:
+                continue
+            limit_ns = contract.last.ts_event + now_ns - contract.traded_ns - self._grace_ns
+            if due_ns <= limit_ns:
+                limits.append((contract_id, limit_ns))
+        return limits
 
-    def close_due(self, limit_ns: int) -> Outputs:
-        """Close every bar that is due at or before exchange time `limit_ns`."""
-        outputs = Outputs()
-        for contract in self._contracts.values():
-            outputs.closed.extend(contract.bars.close_due(limit_ns))
-        return outputs
+    def close_due(self, contract_id: str, limit_ns: int) -> Outputs:
+        """Close every bar of a contract that is due at or before exchange time `limit_ns`."""
+        contract = self._contracts.get(contract_id)
+        return Outputs() if contract is None else Outputs(contract.bars.close_due(limit_ns))
 
     # -- what can be read --------------------------------------------------------------------
 

@@ -67,9 +67,9 @@ def connect_entry(line: int, hub: str, now_ns: int) -> Entry:
     return Entry(EntryKind.CONNECT, line, now_ns, hub.encode())
 
 
-def clock_entry(limit_ns: int, now_ns: int) -> Entry:
-    """The entry of bars closed up to exchange time `limit_ns` at host time `now_ns`."""
-    return Entry(EntryKind.CLOCK, 0, now_ns, _LIMIT.pack(limit_ns))
+def clock_entry(contract_id: str, limit_ns: int, now_ns: int) -> Entry:
+    """The entry of a contract's bars closed up to exchange time `limit_ns` at host `now_ns`."""
+    return Entry(EntryKind.CLOCK, 0, now_ns, _LIMIT.pack(limit_ns) + contract_id.encode())
 
 
 class _Wire:
@@ -109,7 +109,7 @@ class Rerun:
         if entry.kind is EntryKind.FRAME:
             yield from self._frame(entry)
         elif entry.kind is EntryKind.CLOCK:
-            yield self._pipeline.close_due(_limit_of(entry))
+            yield self._pipeline.close_due(*_limit_of(entry))
         elif entry.kind is EntryKind.CONNECT:
             # A line has one connection at a time and numbers are not used twice, so what an
             # earlier connection of the same hub left unfinished is of no use any more.
@@ -153,8 +153,11 @@ class Rerun:
         self._pipeline.subscribe(Subscription(meta.instrument, timeframes, calendar))
 
 
-def _limit_of(entry: Entry) -> int:
-    if len(entry.payload) != _LIMIT.size:
-        raise UnreadableSourceError("the journal holds a timer entry that cannot be read")
-    limit_ns: int = _LIMIT.unpack(entry.payload)[0]
-    return limit_ns
+def _limit_of(entry: Entry) -> tuple[str, int]:
+    try:
+        limit_ns: int = _LIMIT.unpack_from(entry.payload)[0]
+        return entry.payload[_LIMIT.size :].decode(), limit_ns
+    except (struct.error, UnicodeDecodeError) as error:
+        raise UnreadableSourceError(
+            "the journal holds a timer entry that cannot be read"
+        ) from error

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from typing import TypeVar
+import weakref
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Generic, TypeVar
 
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.model.bar import Bar
 from tapekeeper.runtime.mailbox import Mailbox, MailboxStatistics
 
 T = TypeVar("T")
+
+
+class _Register(Generic[T]):
+    """The mailboxes of those who still hold one.
+
+    Held weakly: a subscriber that leaves its loop, or never begins it, says nothing. It lets go
+    of its stream, and with that the mailbox must not go on filling up. (An async generator that
+    takes itself off the register at its end was rejected: one that never began has no end.)
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: list[weakref.ref[Mailbox[T]]] = []  # bound: forgotten with their holders
+
+    def add(self, mailbox: Mailbox[T]) -> None:
+        self._known = [*(known for known in self._known if _is_held(known)), weakref.ref(mailbox)]
+
+    def __iter__(self) -> Iterator[Mailbox[T]]:
+        for known in self._known:
+            mailbox = known()
+            if mailbox is not None and not mailbox.ended:
+                yield mailbox
+
+
+def _is_held(known: weakref.ref[Mailbox[T]]) -> bool:
+    mailbox = known()
+    return mailbox is not None and not mailbox.ended
 
 
 class Dispatch:
@@ -21,8 +50,8 @@ class Dispatch:
 
     def __init__(self, mailbox_limit: int) -> None:
         self._limit = mailbox_limit
-        self._bars: dict[tuple[str, str], list[Mailbox[Bar]]] = {}
-        self._user: list[Mailbox[UserEvent]] = []
+        self._bars: dict[tuple[str, str], _Register[Bar]] = {}
+        self._user: _Register[UserEvent] = _Register()
         self._closed = False
 
     def publish_bars(self, bars: Iterable[Bar]) -> None:
@@ -41,20 +70,21 @@ class Dispatch:
         """A stream of closed bars from now on. It ends when the tape stops.
 
         Registered by this call, not by the first `async for` step, so nothing that closes in
-        between is missed.
+        between is missed; until the last reference to what it returns is gone.
         """
-        mailbox: Mailbox[Bar] = Mailbox(f"the {timeframe} bars of {contract_id}", self._limit)
-        return self._stream(mailbox, self._bars.setdefault((contract_id, timeframe), []))
+        register = self._bars.setdefault((contract_id, timeframe), _Register())
+        return self._stream(f"the {timeframe} bars of {contract_id}", register)
 
     def user(self) -> AsyncIterator[UserEvent]:
         """A stream of user events from now on. It ends when the tape stops."""
-        return self._stream(Mailbox("the user events", self._limit), self._user)
+        return self._stream("the user events", self._user)
 
-    def _stream(self, mailbox: Mailbox[T], register: list[Mailbox[T]]) -> AsyncIterator[T]:
-        register.append(mailbox)
+    def _stream(self, name: str, register: _Register[T]) -> AsyncIterator[T]:
+        mailbox: Mailbox[T] = Mailbox(name, self._limit)
+        register.add(mailbox)
         if self._closed:
             mailbox.close()
-        return _read(mailbox, register)
+        return mailbox
 
     def close(self) -> None:
         """End every stream after what waits in it."""
@@ -66,14 +96,7 @@ class Dispatch:
         """One frozen view per subscriber."""
         return tuple(mailbox.statistics() for mailbox in self._all())
 
-    def _all(self) -> list[Mailbox[Bar] | Mailbox[UserEvent]]:
-        bars = [mailbox for mailboxes in self._bars.values() for mailbox in mailboxes]
-        return [*bars, *self._user]
-
-
-async def _read(mailbox: Mailbox[T], register: list[Mailbox[T]]) -> AsyncIterator[T]:
-    try:
-        async for item in mailbox:
-            yield item
-    finally:
-        register.remove(mailbox)
+    def _all(self) -> Iterator[Mailbox[Bar] | Mailbox[UserEvent]]:
+        for register in self._bars.values():
+            yield from register
+        yield from self._user

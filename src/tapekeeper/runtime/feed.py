@@ -25,6 +25,7 @@ from tapekeeper.core.runlog import (
     subscribe_entry,
     unsubscribe_entry,
 )
+from tapekeeper.errors import JournalError
 from tapekeeper.model.tick import Rejected
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
@@ -98,7 +99,7 @@ class Feed:
         self._frames = 0
         self._bytes = 0
         self._bursts = 0
-        self._traded_ns = 0  # monotonic
+        self._failure: BaseException | None = None
         self._arrived = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -130,21 +131,36 @@ class Feed:
     async def run(self) -> None:
         """Process what arrives, until cancelled.
 
+        A step that failed on behalf of somebody else (see `drain`) fails here again: the pipeline
+        is in doubt, so the tape must not go on, even if that one does.
+
         Raises:
             JournalError: the journal cannot accept; nothing is processed beyond it.
         """
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._waiting:
-                self._step(self._take_burst())
+            while self._waiting or self._failure is not None:
+                self._step()
                 # Lines and subscribers run between two bursts, however long the backlog is.
                 await asyncio.sleep(0)
 
     def drain(self) -> None:
         """Process everything that waits, now."""
         while self._waiting:
-            self._step(self._take_burst())
+            self._step()
+
+    def finish(self) -> None:
+        """Process what waits, at the end. After a failure it is kept in the journal alone.
+
+        Raises:
+            JournalError: the journal cannot accept, and this is the first that is known of it.
+        """
+        if self._failure is None:
+            self.drain()
+        elif not isinstance(self._failure, JournalError):
+            while self._waiting:
+                self._journaler.append([_entry(item) for item in self._take_burst()])
 
     def _take_burst(self) -> list[Arrival]:
         burst = [self._waiting.popleft() for _ in range(min(len(self._waiting), BURST_FRAMES_MAX))]
@@ -156,8 +172,19 @@ class Feed:
             self._roomy.set()
         return burst
 
-    def _step(self, burst: list[Arrival]) -> None:
-        self._journaler.append([_entry(item) for item in burst])
+    def _step(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        burst = self._take_burst()
+        try:
+            self._journaler.append([_entry(item) for item in burst])
+            self._process(burst)
+        except BaseException as error:
+            self._failure = error
+            self._arrived.set()
+            raise
+
+    def _process(self, burst: list[Arrival]) -> None:
         self._bursts += 1
         for item in burst:
             if isinstance(item, Connected):
@@ -168,10 +195,7 @@ class Feed:
                 self.pipeline.take(item.calls, item.recv_ns)
             for garbled in item.garbled:
                 self.pipeline.take_garbled(garbled.raw, garbled.detail, item.recv_ns)
-        outputs = self.pipeline.step()
-        if outputs.trades:
-            self._traded_ns = self._clock.monotonic_ns()
-        self._publish(outputs)
+        self._publish(self.pipeline.step(self._clock.monotonic_ns()))
 
     def _publish(self, outputs: Outputs) -> None:
         self.recent.add(outputs.closed)
@@ -202,15 +226,18 @@ class Feed:
         self._journaler.append([unsubscribe_entry(contract_id, self._clock.now_ns())])
         self.pipeline.unsubscribe(contract_id)
 
-    def on_time(self) -> None:
-        """Close the bars that are due although no print came."""
+    def on_time(self, now_ns: int) -> None:
+        """Close the bars that are due although no print came.
+
+        Args:
+            now_ns: monotonic; when it was known that nothing had held this process up. What the
+                work here takes (a disk may stall for seconds) is no quiet of the market.
+        """
         # What has arrived counts before the timer does.
         self.drain()
-        limit_ns = self.pipeline.due_limit_ns(self._clock.monotonic_ns() - self._traded_ns)
-        if limit_ns is None:
-            return
-        self._journaler.append([clock_entry(limit_ns, self._clock.now_ns())])
-        self._publish(self.pipeline.close_due(limit_ns))
+        for contract_id, limit_ns in self.pipeline.due_limits(now_ns):
+            self._journaler.append([clock_entry(contract_id, limit_ns, self._clock.now_ns())])
+            self._publish(self.pipeline.close_due(contract_id, limit_ns))
 
     def statistics(self) -> FeedStatistics:
         """A frozen view of the counters."""

@@ -41,13 +41,19 @@ class Mailbox(Generic[T]):
         self._items: deque[T] = deque()  # bound: `put` refuses beyond the limit
         self._changed = asyncio.Event()
         self._closed = False
+        self._ended = False
         self._offered = 0
         self._delivered = 0
         self._missed = 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has come to its end, so that nothing is taken any more."""
+        return self._ended
+
     def put(self, item: T) -> None:
         """Offer one event; counted as missed once the mailbox has overflowed."""
-        if self._closed:
+        if self._closed or self._ended:
             return
         self._offered += 1
         if self._missed or len(self._items) >= self._limit:
@@ -69,22 +75,26 @@ class Mailbox(Generic[T]):
 
         Raises:
             StopAsyncIteration: the stream has ended.
-            FellBehindError: events were missed; those that fitted have been delivered.
+            FellBehindError: events were missed; those that fitted have been delivered. The
+                stream has ended with it.
         """
-        while True:
+        while not self._ended:
             if self._items:
                 self._delivered += 1
                 return self._items.popleft()
             if self._missed:
+                self._ended = True
                 raise FellBehindError(
                     f"{self._name} did not keep up: {self._limit:,} events waited and "
                     f"{self._missed:,} more came; the journal has them all",
                     missed=self._missed,
                 )
             if self._closed:
-                raise StopAsyncIteration
+                self._ended = True
+                break
             self._changed.clear()
             await self._changed.wait()
+        raise StopAsyncIteration
 
     def statistics(self) -> MailboxStatistics:
         """A frozen view of the counters."""

@@ -20,5 +20,6 @@ async def run_timer(feed: Feed, clock: Clock) -> None:
     while True:
         before_ns = clock.monotonic_ns()
         await clock.sleep_s(INTERVAL_S)
-        if clock.monotonic_ns() - before_ns < OVERSLEPT_S * 1e9:
-            feed.on_time()
+        now_ns = clock.monotonic_ns()
+        if now_ns - before_ns < OVERSLEPT_S * 1e9:
+            feed.on_time(now_ns)

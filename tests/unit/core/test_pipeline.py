@@ -136,23 +136,34 @@ def test_a_quote_with_an_impossible_member_does_not_become_the_state() -> None:
 def test_quiet_time_closes_bars_after_the_grace_and_not_before() -> None:
     """Exchange time runs on from the last trade; the grace is waited out."""
     pipeline = running("1s")
-    assert pipeline.due_limit_ns(10**18) is None, "nothing is due before the first trade"
-    fed(pipeline, trades([trade(START + SECOND // 2)]))
-    assert pipeline.due_limit_ns(3 * SECOND // 2 - 1) is None
-    limit_ns = pipeline.due_limit_ns(3 * SECOND // 2)
-    assert limit_ns == START + SECOND
-    outputs = pipeline.close_due(limit_ns)
+    assert pipeline.due_limits(10**18) == [], "nothing is due before the first trade"
+    pipeline.take([trades([trade(START + SECOND // 2)])], START)
+    pipeline.step(now_ns=7)
+    assert pipeline.due_limits(7 + 3 * SECOND // 2 - 1) == []
+    (due,) = pipeline.due_limits(7 + 3 * SECOND // 2)
+    assert due == (MES, START + SECOND)
+    outputs = pipeline.close_due(*due)
     assert [(bar.ts_open, bar.state) for bar in outputs.closed] == [(START, BarState.CLOSED)]
-    assert pipeline.due_limit_ns(10**18) is None, "nothing is left to close"
+    assert pipeline.due_limits(10**18) == [], "nothing is left to close"
 
 
 def test_quotes_do_not_keep_a_bar_open() -> None:
     """Only trades move the time that closes bars."""
     pipeline = running("1s")
     fed(pipeline, trades([trade(START)]))
-    before = pipeline.due_limit_ns(5 * SECOND)
+    before = pipeline.due_limits(5 * SECOND)
     fed(pipeline, quote(START + 4 * SECOND, bestBid=1.0))
-    assert pipeline.due_limit_ns(5 * SECOND) == before is not None
+    assert pipeline.due_limits(5 * SECOND) == before != []
+
+
+def test_a_contract_with_a_wild_stamp_closes_nothing_of_another() -> None:
+    """Each contract's time runs on from its own last trade."""
+    pipeline = running("1s")
+    other = "CON.F.US.MNQ.H26"
+    pipeline.subscribe(subscription(other, "1s"))
+    fed(pipeline, trades([trade(START)]), trades([trade(START + 10**15)], other))
+    assert pipeline.due_limits(SECOND) == []
+    assert [contract_id for contract_id, _ in pipeline.due_limits(2 * SECOND)] == [MES, other]
 
 
 def test_after_the_end_of_a_subscription_its_ticks_are_not_wanted() -> None:

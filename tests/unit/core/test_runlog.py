@@ -113,7 +113,7 @@ def test_a_timer_closes_in_the_past_what_it_closed_then() -> None:
         subscribe_entry(SUBSCRIPTION, START),
         connect_entry(7, MARKET_HUB, START),
         frame(trade(0)),
-        clock_entry(START + SECOND, START),
+        clock_entry(MES, START + SECOND, START),
     ):
         for outputs in repeat.take(entry):
             closed.extend(outputs.closed)

@@ -107,7 +107,7 @@ def test_the_journal_has_a_burst_before_anything_comes_of_it(bench: Bench) -> No
     bench.feed(inbound())
     bench.feed.drain()
     bench.clock.ns += 10 * SECOND
-    bench.feed.on_time()
+    bench.feed.on_time(bench.clock.ns)
     assert bench.kinds() == [
         EntryKind.META,
         EntryKind.CONNECT,
@@ -180,11 +180,14 @@ def test_what_is_quarantined_is_said_once_per_reason_and_burst(bench: Bench) -> 
 def test_user_frames_reach_the_user_stream(bench: Bench) -> None:
     """They are journalled, decoded, and kept away from the bars."""
     call = Invocation("GatewayUserAccount", b'[{"action":1,"data":{"id":1,"name":"TEST"}}]')
-    bench.feed.dispatch.user()
+    stream = bench.feed.dispatch.user()
     bench.feed(Inbound(2, "user", START, b"x", (call,), ()))
     bench.feed.drain()
     assert [each.offered for each in bench.feed.dispatch.statistics()] == [1]
     assert bench.kinds()[-1] is EntryKind.FRAME
+    assert stream is not None
+    del stream
+    assert bench.feed.dispatch.statistics() == ()
 
 
 @pytest.mark.asyncio
