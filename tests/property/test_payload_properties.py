@@ -186,7 +186,7 @@ def test_any_answer_is_understood_or_refused(
     ),
 )
 def test_a_match_was_found_and_is_named_by_the_text(text: str, found: list[Instrument]) -> None:
-    """A match is one of what was found, and the text is its id, its name or its product."""
+    """A match is one of what was found, and the text is its id, name, symbol or product."""
     try:
         item = match_contract(text, found)
     except UnknownContractError:
@@ -195,5 +195,6 @@ def test_a_match_was_found_and_is_named_by_the_text(text: str, found: list[Instr
     assert text.strip().casefold() in {
         item.contract_id.casefold(),
         item.name.casefold(),
+        item.root.casefold(),
         item.product.casefold(),
     }
