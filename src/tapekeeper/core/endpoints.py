@@ -1,0 +1,162 @@
+"""Several addresses of one hub, the preferred one first: which one to connect to next.
+
+Each endpoint has a circuit breaker. The first whose breaker would let somebody through is
+chosen, so a failing endpoint is left after some failures in a row, tried by one probe at a time
+after its cool-down, and used again as soon as a probe has succeeded. Where all of them cool down
+there is still a choice, the one that is ready first: a recorder never gives up, it only waits.
+
+The owner tells every attempt and its outcome:
+
+    choice = endpoints.choose(now_ns)      # changes nothing, ask as often as you like
+    endpoints.begin(choice.index, now_ns)  # an attempt is made; of a cooling one it is the probe
+    endpoints.succeeded(choice.index, now_ns)  or  endpoints.failed(choice.index, now_ns, why)
+
+and asks `better(index, now_ns)` now and then while it is connected to `index`, to return to a
+preferred endpoint whose cool-down has passed. Returning is a probe, too: the old connection is
+left only when the new one has proven itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tapekeeper.core.breaker import Breaker, BreakerPolicy, BreakerState
+
+_NS_PER_S = 1_000_000_000
+
+ENDPOINT_POLICY = BreakerPolicy(
+    failures_max=3,
+    cool_down_ns=30 * _NS_PER_S,
+    cool_down_cap_ns=600 * _NS_PER_S,
+    healthy_after_ns=300 * _NS_PER_S,
+)
+"""Three failures in a row are no accident; the cool-down outlasts a server's restart, and an
+endpoint that fails again within five minutes of its return is left alone for longer."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Where to connect to.
+
+    Attributes:
+        index: of the endpoint.
+        url: of the endpoint.
+        wait_ns: how long it should be left alone yet; above 0 only if that is true of all.
+        probe: whether the endpoint has failed and this attempt will show if it is back.
+    """
+
+    index: int
+    url: str
+    wait_ns: int
+    probe: bool
+
+
+class EndpointHealth(msgspec.Struct, frozen=True):
+    """What is known of one endpoint.
+
+    Attributes:
+        url: without a token.
+        state: of its breaker.
+        since_ns: when it got there, on the caller's clock.
+        until_ns: when its cool-down ends, or None.
+        failures_in_row: since the last success.
+        attempts, succeeded, failed: how many were told.
+        opened: how often it was given up for a while.
+        why: the last failure; "" before the first.
+    """
+
+    url: str
+    state: BreakerState
+    since_ns: int
+    until_ns: int | None
+    failures_in_row: int
+    attempts: int
+    succeeded: int
+    failed: int
+    opened: int
+    why: str
+
+
+class Endpoints:
+    """See the module's text.
+
+    Args:
+        urls: at least one, without tokens, the preferred one first; each only once.
+        policy: of every endpoint's breaker.
+    """
+
+    def __init__(self, urls: Sequence[str], policy: BreakerPolicy = ENDPOINT_POLICY) -> None:
+        if not urls or len(set(urls)) != len(urls):
+            raise ValueError(f"endpoints are at least one and each only once: {len(urls)} given")
+        self._urls = tuple(urls)
+        self._breakers = tuple(Breaker(policy) for _ in urls)
+        self._attempts = [0] * len(urls)
+
+    def __len__(self) -> int:
+        return len(self._urls)
+
+    def url(self, index: int) -> str:
+        """The address of an endpoint."""
+        return self._urls[index]
+
+    def choose(self, now_ns: int) -> Choice:
+        """Where the next attempt should go; changes nothing.
+
+        Args:
+            now_ns: on a clock that does not step back.
+        """
+        waits_ns = [breaker.wait_ns(now_ns) for breaker in self._breakers]
+        # The first of the smallest: of those that are ready, the preferred one.
+        index = waits_ns.index(min(waits_ns))
+        return self._choice(index, now_ns)
+
+    def better(self, index: int, now_ns: int) -> Choice | None:
+        """An endpoint before `index` that may be tried now, the preferred one first; or None."""
+        for before in range(index):
+            if self._breakers[before].wait_ns(now_ns) == 0:
+                return self._choice(before, now_ns)
+        return None
+
+    def begin(self, index: int, now_ns: int) -> None:
+        """An attempt at this endpoint is made; until its outcome is told, no other probes it."""
+        self._attempts[index] += 1
+        self._breakers[index].admit(now_ns)
+
+    def succeeded(self, index: int, now_ns: int) -> None:
+        """A connection to this endpoint works: it is subscribed, or has delivered for a while."""
+        self._breakers[index].succeeded(now_ns)
+
+    def failed(self, index: int, now_ns: int, why: str) -> None:
+        """An attempt failed, or a connection proved bad; `why` is one clause without secrets."""
+        self._breakers[index].failed(now_ns, why)
+
+    def health(self) -> tuple[EndpointHealth, ...]:
+        """A frozen view of all endpoints, in their order."""
+        views = []
+        for url, breaker, attempts in zip(self._urls, self._breakers, self._attempts, strict=True):
+            tally = breaker.tally()
+            views.append(
+                EndpointHealth(
+                    url=url,
+                    state=tally.state,
+                    since_ns=tally.since_ns,
+                    until_ns=tally.until_ns,
+                    failures_in_row=tally.failures_in_row,
+                    attempts=attempts,
+                    succeeded=tally.succeeded,
+                    failed=tally.failed,
+                    opened=tally.opened,
+                    why=tally.why,
+                )
+            )
+        return tuple(views)
+
+    def _choice(self, index: int, now_ns: int) -> Choice:
+        breaker = self._breakers[index]
+        return Choice(
+            index=index,
+            url=self._urls[index],
+            wait_ns=breaker.wait_ns(now_ns),
+            probe=breaker.state is not BreakerState.CLOSED,
+        )
