@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -33,6 +34,8 @@ from tapekeeper.runtime.supervisor import Supervisor
 
 MAILBOX_LIMIT = 100_000
 """Bars that may wait for one subscriber: a day of one-second bars, some 20 MB."""
+RELEASE_TIMEOUT_S = 5.0
+"""For closing idle connections, where the farewell of a TLS peer may not come."""
 _MEGABYTE = 1_000_000
 
 
@@ -104,8 +107,10 @@ class Parts:
             await self.close()
 
     async def close(self) -> None:
-        """Release the network."""
-        await self.resources.aclose()
+        """Release the network; what does not let go in time is left to the system."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_TIMEOUT_S):
+                await self.resources.aclose()
 
 
 async def compose(config: Config) -> Parts:

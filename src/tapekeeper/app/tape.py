@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from tapekeeper.app.replay import ReplayResult, result_of
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
-from tapekeeper.errors import UnknownContractError, UsageError
+from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
@@ -25,6 +26,7 @@ from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import JournalStatistics
+from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import HubCall, LineStatus
 
 MARKET_STREAMS = ("Trades", "Quotes")
@@ -75,16 +77,31 @@ class Tape:
     def __init__(self, config: Config | Path | str | Mapping[str, Any]) -> None:
         self._config = load_config(config)
         self._parts: Parts | None = None
+        self._entered = False
         self._wanted: dict[str, Instrument] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def __aenter__(self) -> Self:
         """Log in and connect.
 
         Raises:
+            UsageError: this tape is running already.
             AuthError: the credentials were refused.
-            ConnectFailedError: the gateway cannot be reached.
+            OutsideError: the gateway or its user hub cannot be reached, or refused the accounts.
             JournalError: the journal cannot be written, or another process writes it.
         """
+        if self._entered:
+            raise UsageError("this tape is running already: make another one")
+        self._entered = True
+        self._wanted.clear()
+        try:
+            self._parts = await self._started()
+        except BaseException:
+            self._entered = False
+            raise
+        return self
+
+    async def _started(self) -> Parts:
         parts = await compose(self._config)
         try:
             accounts = await parts.log_in()
@@ -92,19 +109,12 @@ class Tape:
         except BaseException:
             await parts.abandon()
             raise
-        self._parts = parts
         try:
-            if parts.user_line is not None:
-                await parts.user_line.subscribe(HubCall("SubscribeAccounts", ()))
-                for account_id in accounts:
-                    for stream in USER_STREAMS:
-                        await parts.user_line.subscribe(
-                            HubCall(f"Subscribe{stream}", (account_id,))
-                        )
+            await _follow_accounts(parts, accounts)
         except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
+            await _stop(parts, error)
             raise
-        return self
+        return parts
 
     async def __aexit__(
         self,
@@ -112,12 +122,17 @@ class Tape:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop in order and seal the journal."""
+        """Stop in order and seal the journal.
+
+        What the block ended with comes out of it as it is.
+
+        Raises:
+            TapekeeperError: what made a part fail, if that is why the block ended.
+            BaseExceptionGroup: a bug in a part, or several failures at once.
+        """
         parts = self._running()
-        try:
-            await parts.supervisor.stop(error)
-        finally:
-            await parts.close()
+        self._entered = False
+        await _stop(parts, error)
 
     # -- what is wanted ----------------------------------------------------------------------
 
@@ -138,35 +153,68 @@ class Tape:
             InvocationError: the gateway refused the subscription.
             DeadlineError: it did not answer in time.
         """
-        parts = self._running()
+        parts = self._live()
         wanted = _timeframes(timeframes) or self._config.bars.timeframes
         instrument = await parts.resolve(contract)
         subscription = Subscription(instrument, wanted, parts.calendar_of(instrument.calendar))
-        # The pipeline first: a print may arrive before the completion of the call.
-        parts.feed.subscribe(subscription)
-        try:
-            for stream in MARKET_STREAMS:
-                call = HubCall(f"SubscribeContract{stream}", (instrument.contract_id,))
-                await parts.market_line.subscribe(call)
-        except BaseException:
-            if instrument.contract_id not in self._wanted:
-                parts.feed.unsubscribe(instrument.contract_id)
-            raise
-        self._wanted[instrument.contract_id] = instrument
+        contract_id = instrument.contract_id
+        async with self._turn(contract_id):
+            parts = self._live()
+            # The pipeline first: a print may arrive before the completion of the call.
+            parts.feed.subscribe(subscription)
+            try:
+                for stream in MARKET_STREAMS:
+                    await _ask(parts.market_line, f"SubscribeContract{stream}", contract_id)
+            except BaseException:
+                if contract_id not in self._wanted:
+                    self._give_up(parts, contract_id)
+                raise
+            self._wanted[contract_id] = instrument
         return instrument
 
     async def unsubscribe(self, contract: str) -> None:
-        """Stop following a contract; its bars so far stay readable."""
-        parts = self._running()
-        instrument = self.instrument(contract)
+        """Stop following a contract; its bars so far stay readable until the tape stops.
+
+        Raises:
+            UnknownContractError: it is not subscribed.
+            InvocationError, DeadlineError: the gateway refused, or did not answer. The contract
+                is not followed any more nevertheless.
+        """
+        contract_id = self.instrument(contract).contract_id
+        async with self._turn(contract_id):
+            parts = self._live()
+            self.instrument(contract_id)
+            failures: list[OutsideError] = []
+            try:
+                for stream in MARKET_STREAMS:
+                    try:
+                        await parts.market_line.unsubscribe(*_calls(stream, contract_id))
+                    except OutsideError as error:
+                        failures.append(error)
+                parts.feed.unsubscribe(contract_id)
+            except BaseException:
+                self._give_up(parts, contract_id)
+                raise
+            finally:
+                del self._wanted[contract_id]
+            if failures:
+                raise failures[0]
+
+    def _give_up(self, parts: Parts, contract_id: str) -> None:
+        """Forget a contract on both ends at once, so that no print comes that nobody asked for."""
+        if not self._entered:
+            return  # the journal is being sealed, and nothing comes any more
         for stream in MARKET_STREAMS:
-            arguments = (instrument.contract_id,)
-            await parts.market_line.unsubscribe(
-                HubCall(f"SubscribeContract{stream}", arguments),
-                HubCall(f"UnsubscribeContract{stream}", arguments),
-            )
-        parts.feed.unsubscribe(instrument.contract_id)
-        del self._wanted[instrument.contract_id]
+            parts.market_line.forget(*_calls(stream, contract_id))
+        parts.feed.unsubscribe(contract_id)
+
+    def _turn(self, contract_id: str) -> asyncio.Lock:
+        """Orders what callers want of one contract, so that its streams and bars stay of one mind.
+
+        Nothing on the way of the data takes it, and all that is awaited under it has deadlines.
+        """
+        # bound: contracts that the gateway has confirmed to exist
+        return self._turns.setdefault(contract_id, asyncio.Lock())
 
     # -- what can be read ----------------------------------------------------------------------
 
@@ -264,10 +312,53 @@ class Tape:
             )
         return contract_id, wanted
 
+    def _live(self) -> Parts:
+        parts = self._running()
+        if not self._entered:
+            raise UsageError("the tape has stopped: subscribe inside `async with Tape(...)`")
+        return parts
+
     def _running(self) -> Parts:
         if self._parts is None:
             raise UsageError("the tape is not running: use it inside `async with Tape(...)`")
         return self._parts
+
+
+async def _follow_accounts(parts: Parts, accounts: Iterable[int]) -> None:
+    if parts.user_line is None:
+        return
+    await _ask(parts.user_line, "SubscribeAccounts")
+    for account_id in accounts:
+        for stream in USER_STREAMS:
+            await _ask(parts.user_line, f"Subscribe{stream}", account_id)
+
+
+async def _ask(line: Line, target: str, *arguments: str | int) -> None:
+    """Subscribe; one that had no answer says what the connection is at."""
+    try:
+        await line.subscribe(HubCall(target, arguments))
+    except DeadlineError as error:
+        status = line.status()
+        late = f"{error}; the connection is {status.state}: {status.reason}"
+    else:
+        return
+    raise DeadlineError(late)
+
+
+def _calls(stream: str, contract_id: str) -> tuple[HubCall, HubCall]:
+    """The call that subscribes a stream of a contract, and the one that undoes it."""
+    arguments = (contract_id,)
+    return (
+        HubCall(f"SubscribeContract{stream}", arguments),
+        HubCall(f"UnsubscribeContract{stream}", arguments),
+    )
+
+
+async def _stop(parts: Parts, error: BaseException | None) -> None:
+    try:
+        await parts.supervisor.stop(error)
+    finally:
+        await parts.close()
 
 
 def _timeframe(value: str | Timeframe) -> Timeframe:

@@ -160,6 +160,12 @@ class HubConnection:
         finally:
             self._answers.pop(invocation_id, None)
 
+    def tell(self, call: HubCall) -> None:
+        """Call the hub of an open connection; its answer is of no interest."""
+        self._session.invoke(call.target, list(call.arguments), self._clock.monotonic_ns())
+        self._collect()
+        self._wake.set()
+
     async def stop(self, timeout_s: float) -> None:
         """Say goodbye and wait, at most `timeout_s`, for the end."""
         self._absorb(self._session.stop(self._clock.monotonic_ns()))

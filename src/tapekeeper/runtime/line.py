@@ -258,6 +258,17 @@ class Line:
             with suppress(ConnectionLostError):
                 await self._connection.call(undo)
 
+    def forget(self, call: HubCall, undo: HubCall) -> None:
+        """Want `call` no more; tell an open connection `undo` without waiting for its answer.
+
+        For a caller that is being cancelled, or has waited in vain already.
+        """
+        wish = self._wishes.pop(call, None)
+        if wish is not None:
+            wish.tell(InvocationError(f"{call} was withdrawn before it was answered"))
+        if self._connection is not None and self._connection.is_open:
+            self._connection.tell(undo)
+
     def status(self) -> LineStatus:
         """A frozen view."""
         present = self._connection
@@ -430,6 +441,8 @@ class Line:
 
     async def _ask(self, connection: HubConnection, call: HubCall, wish: _Wish) -> None:
         """Ask for one subscription and tell who waits for it."""
+        if self._wishes.get(call) is not wish:
+            return  # withdrawn meanwhile: asked now, it would come after its own undoing
         try:
             await connection.call(call)
         except ConnectionLostError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -50,23 +50,37 @@ class Supervisor:
     async def stop(self, error: BaseException | None) -> None:
         """Stop in order; `error` is what the user's block ended with, if anything.
 
+        Cancellation cuts the farewell of the lines short, never the rest: what has arrived is
+        journalled, and the journal is sealed, whatever happens.
+
         Raises:
             TapekeeperError: what made a part fail, if that is why the tape stops.
+            CancelledError: the caller was cancelled, before or meanwhile, and nothing failed.
             BaseExceptionGroup: a bug, or several failures at once.
         """
         try:
-            if not any(task.done() for task in self._tasks):
-                for line in self._lines:
-                    await line.stop()
+            try:
+                await self._stop_lines()
+            except asyncio.CancelledError as cancelled:
+                # A part failed meanwhile, which the group tells below, or patience has ended.
+                error = cancelled if error is None else error
             for task in self._tasks:
                 task.cancel()
             await self._leave(error)
-            self._feed.drain()
         finally:
             try:
-                self._journaler.close()
+                self._feed.finish()
             finally:
-                self._feed.dispatch.close()
+                try:
+                    self._journaler.close()
+                finally:
+                    self._feed.dispatch.close()
+
+    async def _stop_lines(self) -> None:
+        for line in self._lines:
+            # After a failure the group has cancelled the lines already.
+            if not any(task.done() for task in self._tasks):
+                await line.stop()
 
     async def _leave(self, error: BaseException | None) -> None:
         try:
@@ -76,19 +90,33 @@ class Supervisor:
                 None if error is None else error.__traceback__,
             )
         except BaseExceptionGroup as group:
-            only = _only_cause(group)
-            if only is error:
+            # What the block ended with goes on by itself, in its own shape.
+            if all(each is error for each in group.exceptions):
                 return
-            if isinstance(only, TapekeeperError):
-                raise only from None
-            raise
+            cause = _one_cause(group)
+            if cause is None:
+                raise
+            if cause is not error:
+                raise cause from None
 
 
-def _only_cause(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """The single exception inside nested groups, or None if there are several."""
-    inner: BaseException = group
-    while isinstance(inner, BaseExceptionGroup):
-        if len(inner.exceptions) != 1:
-            return None
-        inner = inner.exceptions[0]
-    return inner
+def _one_cause(group: BaseExceptionGroup[BaseException]) -> TapekeeperError | None:
+    """The outside trouble that all of `group` tells of; None if it is a bug or several things.
+
+    Several parts may meet the same trouble: a full disk refuses the feed and the timer alike. The
+    last one stands for all, because the block's own error is last where it is among them.
+    """
+    leaves = list(_leaves(group))
+    last = leaves[-1]
+    if not isinstance(last, TapekeeperError):
+        return None
+    told = (type(last), str(last))
+    return last if all((type(leaf), str(leaf)) == told for leaf in leaves) else None
+
+
+def _leaves(failure: BaseException) -> Iterator[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        for each in failure.exceptions:
+            yield from _leaves(each)
+    else:
+        yield failure
