@@ -44,6 +44,7 @@ from tapekeeper.app.config_errors import (
 )
 from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
 from tapekeeper.errors import ConfigError, UsageError
+from tapekeeper.model.address import is_private_way
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.session import SessionKind
 from tapekeeper.model.timeframe import Timeframe
@@ -117,6 +118,12 @@ def _url(value: str) -> str:
     if parts.fragment or any(key.lower() == "access_token" for key, _ in parse_qsl(parts.query)):
         raise PydanticCustomError(
             HIDDEN_VALUE, "must not hold a fragment or an access_token: set auth instead"
+        )
+    if not is_private_way(value):
+        raise PydanticCustomError(
+            HIDDEN_VALUE,
+            "must start with https://: plain http:// is for loopback addresses only, because "
+            "anybody on the way could read the token",
         )
     return value.rstrip("/")
 

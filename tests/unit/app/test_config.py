@@ -247,6 +247,9 @@ class TestAddresses:
             "https://gateway.invalid:99999",
             "https://gateway.invalid:0",
             "https://[::1",
+            "http://gateway.invalid/hubs/market",
+            "http://127.0.0.1.gateway.invalid",
+            "ws://gateway.invalid",
         ],
     )
     def test_refused_without_being_shown(self, url: str) -> None:
@@ -255,6 +258,17 @@ class TestAddresses:
         assert text.startswith("gateway.market_hub_url must ")
         assert url not in text.replace("https:// and", "")
         assert "test-" not in text
+
+    @pytest.mark.parametrize("key", ["rest_url", "market_hub_url", "user_hub_url"])
+    def test_plain_http_is_for_this_machine(self, key: str) -> None:
+        """A token never crosses a network unencrypted; on loopback there is none to cross."""
+        assert _complaint({"gateway": {key: "http://gateway.invalid"}}) == (
+            f"gateway.{key} must start with https://: plain http:// is for loopback addresses "
+            "only, because anybody on the way could read the token"
+        )
+        for host in ("127.0.0.1:1", "localhost", "[::1]:8790"):
+            config = load_config({"gateway": {key: f"http://{host}"}})
+            assert getattr(config.gateway, key) == f"http://{host}"
 
     def test_trailing_slash_does_not_matter(self) -> None:
         """Paths are appended to the REST address, so it ends without a slash."""
