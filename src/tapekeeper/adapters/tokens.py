@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import jwt
@@ -18,6 +19,9 @@ DEFAULT_LIFE_S = 24 * 3600.0
 
 RENEWAL_TIMEOUT_S = 40.0
 """For validation and login together; a waiting caller is never kept longer than this."""
+
+RETRY_AFTER_S = 5.0
+"""After a renewal failed, how long a token that is still good is given without trying again."""
 
 _NS_PER_S = 1_000_000_000
 
@@ -43,6 +47,10 @@ class _Held(msgspec.Struct, frozen=True):
     life_s: float
 
 
+def _ignore(_: Secret) -> None:
+    return
+
+
 class LoginTokens:
     """A `ports.TokenSource` that logs in with an API key.
 
@@ -56,6 +64,9 @@ class LoginTokens:
         api_key: the key.
         clock: measures ages.
         refresh_at_share: part of a token's life after which it is renewed, 0 to 1.
+
+    Attributes:
+        on_renewed: called synchronously with every new token, whoever asked for it.
     """
 
     def __init__(
@@ -76,6 +87,8 @@ class LoginTokens:
         # Its result is the token, or None where the renewing caller was cancelled.
         self._flight: asyncio.Future[Secret | None] | None = None
         self._renewals = 0
+        self._failed_ns: int | None = None  # monotonic; when the last renewal failed, if it did
+        self.on_renewed: Callable[[Secret], None] = _ignore
 
     @property
     def renewals(self) -> int:
@@ -91,19 +104,62 @@ class LoginTokens:
         """
         while True:
             held = self._held
-            if held is not None and self._age_s(held) < held.life_s * self._refresh_at_share:
+            if held is not None and self._serves(held):
                 return held.token
-            if self._flight is None:
-                return await self._lead()
-            # Shielded, because cancelling one waiter would otherwise cancel the shared future.
-            token = await asyncio.shield(self._flight)
+            try:
+                token = await self._join()
+            except AuthError:
+                raise
+            except OutsideError:
+                if held is not None and self._held is held and self._age_s(held) < held.life_s:
+                    # The gateway may be away; what is held serves until its own end.
+                    return held.token
+                raise
             if token is not None:
                 return token
+
+    async def renew(self) -> Secret:
+        """A token that is new, or the outcome of the renewal that is under way.
+
+        What was held stays held if this fails.
+
+        Raises:
+            AuthError: the credentials were refused.
+            OutsideError: the gateway did not give one.
+        """
+        while True:
+            token = await self._join()
+            if token is not None:
+                return token
+
+    def due_in_s(self) -> float | None:
+        """Seconds until the held token should be renewed, at most 0 if it should now.
+
+        None if none is held.
+        """
+        held = self._held
+        return None if held is None else held.life_s * self._refresh_at_share - self._age_s(held)
 
     def invalidate(self, refused: Secret) -> None:
         """`refused` did not work; forget it unless another one is held by now."""
         if self._held is not None and self._held.token == refused:
             self._held = None
+
+    def _serves(self, held: _Held) -> bool:
+        """Whether `held` is given without asking the gateway first."""
+        age_s = self._age_s(held)
+        if age_s < held.life_s * self._refresh_at_share:
+            return True
+        if age_s >= held.life_s or self._failed_ns is None:
+            return False
+        return self._clock.monotonic_ns() - self._failed_ns < RETRY_AFTER_S * _NS_PER_S
+
+    async def _join(self) -> Secret | None:
+        """Renew, or wait for who does; None if that one was cancelled."""
+        if self._flight is None:
+            return await self._lead()
+        # Shielded, because cancelling one waiter would otherwise cancel the shared future.
+        return await asyncio.shield(self._flight)
 
     async def _lead(self) -> Secret:
         """Renew on behalf of all who ask meanwhile."""
@@ -113,28 +169,25 @@ class LoginTokens:
             async with deadline(RENEWAL_TIMEOUT_S, "renewing the token"):
                 token = await self._renew()
         except OutsideError as error:
+            self._failed_ns = self._clock.monotonic_ns()
             flight.set_exception(error)
             flight.exception()  # nobody may be waiting, and that is no mistake
             raise
         else:
+            self._failed_ns = None
             flight.set_result(token)
-            return token
         finally:
             self._flight = None
             if not flight.done():
                 flight.set_result(None)
+        self.on_renewed(token)
+        return token
 
     async def _renew(self) -> Secret:
         self._renewals += 1
         held = self._held
         if held is not None and self._age_s(held) < held.life_s:
-            try:
-                return await self._extend(held)
-            except AuthError:
-                raise
-            except OutsideError:
-                # The gateway may be away; what is held serves until its own end.
-                return held.token
+            return await self._extend(held)
         return self._keep(await self._api.login_key(self._user_name, self._api_key))
 
     async def _extend(self, held: _Held) -> Secret:

@@ -259,3 +259,50 @@ def test_a_login_that_hangs_has_a_deadline() -> None:
         assert tokens.renewals == 2
 
     _with(scenario)
+
+
+def test_a_renewal_may_be_asked_for_and_whoever_follows_is_told() -> None:
+    """A young token is exchanged all the same, and each new one is told once."""
+
+    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+        told: list[Secret] = []
+        tokens.on_renewed = told.append
+        assert tokens.due_in_s() is None
+        first = await tokens()
+        assert tokens.due_in_s() == 800
+        await clock.sleep_s(300)
+        assert tokens.due_in_s() == 500
+        second = await tokens.renew()
+        assert told == [first, second]
+        assert await tokens() == second
+
+    _with(scenario)
+
+
+def test_a_renewal_that_was_asked_for_says_that_it_failed() -> None:
+    """The one who keeps the token must know; the token that is held stays held."""
+
+    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+        first = await tokens()
+        api.errors = [ConnectFailedError("away")]
+        with pytest.raises(ConnectFailedError):
+            await tokens.renew()
+        assert await tokens() == first
+
+    _with(scenario)
+
+
+def test_a_failed_renewal_is_not_repeated_by_every_caller() -> None:
+    """While the gateway is away, what is held is given at once; it is tried again soon after."""
+
+    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+        first = await tokens()
+        await clock.sleep_s(850)
+        api.errors = [ConnectFailedError("away")]
+        for _ in range(50):
+            assert await tokens() == first
+        assert api.calls == ["login", "validate"]
+        await clock.sleep_s(5)
+        assert await tokens() != first
+
+    _with(scenario)
