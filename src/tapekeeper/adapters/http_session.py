@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from tapekeeper.errors import ConnectFailedError, DeadlineError, ProtocolError
+from tapekeeper.model.address import is_private_way
 
 USER_AGENT = "tapekeeper"
 
@@ -24,6 +25,7 @@ RETRY_AFTER_MAX_S = 3600.0
 """A server that asks for more than an hour is taken to have meant an hour."""
 
 _CHUNK_BYTES = 65_536
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def open_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
@@ -31,14 +33,50 @@ def open_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
 
     No cookies are kept (a cookie would be a second, invisible credential), no timeout of the
     library applies (each call brings its own deadline), and proxy variables of the environment
-    are ignored unless `trust_env`: data must not take a way that nobody chose.
+    are ignored unless `trust_env`: data must not take a way that nobody chose. Certificates are
+    always verified, and no argument of ours reaches the switch that says otherwise.
     """
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         headers={"User-Agent": USER_AGENT},
         trust_env=trust_env,
+        middlewares=(_stay_here,),
     )
+
+
+async def _stay_here(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Fail an upgrade that is redirected, before the library follows.
+
+    `ws_connect` follows up to ten redirects and has no argument against it. It takes the
+    `Authorization` header along within an origin and drops it on the way to another one, so a
+    redirect would either move the token to a path that nobody chose, or connect without it. All
+    other requests of ours say `allow_redirects=False` themselves.
+    """
+    response = await send(request)
+    if response.status in _REDIRECTS and "Upgrade" in request.headers:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, (), status=response.status, headers=response.headers
+        )
+    return response
+
+
+def require_private_way(url: str) -> None:
+    """Refuse an address where a token could be read on the way.
+
+    The configuration refuses such addresses with a better sentence; this is for those that come
+    from a server, and for callers that bring their own.
+
+    Raises:
+        ConnectFailedError: it is plain http or ws to another machine, or no address at all.
+    """
+    if not is_private_way(url):
+        raise ConnectFailedError(
+            f"{place(url)} is not encrypted, so anybody on the way could read the token: refused"
+        )
 
 
 @asynccontextmanager

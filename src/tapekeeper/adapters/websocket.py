@@ -9,7 +9,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
 
-from tapekeeper.adapters.http_session import deadline, describe, place, read_body, retry_after_s
+from tapekeeper.adapters.http_session import (
+    deadline,
+    describe,
+    place,
+    read_body,
+    require_private_way,
+    retry_after_s,
+)
 from tapekeeper.errors import ConnectFailedError, ConnectionLostError
 from tapekeeper.model.secret import Secret
 
@@ -56,11 +63,12 @@ class AiohttpTransport:
         """POST with an empty body; the body of a 200 answer. Redirects are not followed.
 
         Raises:
-            ConnectFailedError: no connection, or another status than 200.
+            ConnectFailedError: no connection, another status than 200, or not encrypted.
             DeadlineError: `timeout_s` passed.
             ProtocolError: the answer is larger than any negotiation.
         """
         what = f"negotiation with {place(url)}"
+        require_private_way(url)
         failure: ConnectFailedError
         async with deadline(timeout_s, what):
             try:
@@ -77,13 +85,15 @@ class AiohttpTransport:
         raise failure
 
     async def connect(self, url: str, *, token: Secret | None, timeout_s: float) -> HubSocket:
-        """Upgrade `url` (http, https, ws or wss) to a WebSocket.
+        """Upgrade `url` (http, https, ws or wss) to a WebSocket. Redirects are not followed.
 
         Raises:
-            ConnectFailedError: no connection, or the upgrade was refused (with its status).
+            ConnectFailedError: no connection, the upgrade was refused (with its status), or not
+                encrypted.
             DeadlineError: `timeout_s` passed.
         """
         what = f"the connection to {place(url)}"
+        require_private_way(url)
         failure: ConnectFailedError
         async with deadline(timeout_s, what):
             try:

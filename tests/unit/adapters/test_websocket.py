@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -30,18 +34,39 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def _serving(handler: Handler) -> AsyncIterator[str]:
-    """A server on loopback that answers every request with `handler`; its http URL."""
+async def _serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A server on loopback that answers every request with `handler`; its http(s) URL."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hub"
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{runner.addresses[0][1]}/hub"
     finally:
         await runner.cleanup()
+
+
+def _self_signed(folder: Path) -> ssl.SSLContext:
+    """A server's TLS with a certificate for 127.0.0.1 that no authority has signed."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl command to make a certificate with")
+    key, certificate = folder / "test.key", folder / "test.pem"
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext"
+    subprocess.run(
+        [
+            *(openssl, *request.split(), "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 @asynccontextmanager
@@ -182,6 +207,61 @@ async def test_a_redirect_of_the_negotiation_is_not_followed() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("auth", ["header", "query"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_redirect_of_the_upgrade_is_not_followed(
+    auth: Auth, status: int, host: str
+) -> None:
+    """Neither within the origin nor to another one: the token goes where it was sent, once."""
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(f"{request.host} {request.path}")
+        port = request.url.port
+        return web.Response(status=status, headers={"Location": f"http://{host}:{port}/else"})
+
+    async with _serving(handler) as url, _transport(auth) as transport:
+        error = await _failure(transport.connect(url, token=_TOKEN, timeout_s=5))
+    assert isinstance(error, ConnectFailedError)
+    assert error.status == status
+    assert asked == [f"{url.split('/')[2]} /hub"]
+    assert not _leaks(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("url", ["http://hub.invalid/h", "ws://10.0.0.1/h", "http://[::1/h"])
+async def test_a_way_that_others_can_read_is_not_taken(url: str) -> None:
+    """Wherever an address comes from, nothing is sent in the clear to another machine."""
+    async with _transport() as transport:
+        for call in (transport.post, transport.connect):
+            error = await _failure(call(url, token=_TOKEN, timeout_s=5))
+            assert isinstance(error, ConnectFailedError)
+            assert error.status is None
+            assert str(error).endswith(("could read the token: refused", "is not a URL"))
+
+
+@pytest.mark.asyncio
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """TLS is verified on both calls, on loopback too, and no token is sent without it."""
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(body=b"{}")
+
+    async with (
+        _serving(handler, tls=_self_signed(tmp_path)) as url,
+        _transport() as transport,
+    ):
+        for call in (transport.post, transport.connect):
+            error = await _failure(call(url, token=_TOKEN, timeout_s=5))
+            assert isinstance(error, ConnectFailedError)
+            assert "TLS failed (SSLCertVerificationError)" in str(error)
+    assert asked == []
+
+
+@pytest.mark.asyncio
 async def test_nobody_listening_is_a_failed_connection() -> None:
     """The sentence names host and path and says what happened."""
     with socket.socket() as holder:
@@ -200,7 +280,7 @@ async def test_nobody_listening_is_a_failed_connection() -> None:
 async def test_an_unknown_host_is_a_failed_connection() -> None:
     """A name that does not resolve is said to be one."""
     async with _transport() as transport:
-        error = await _failure(transport.connect("http://hub.invalid/", token=None, timeout_s=5))
+        error = await _failure(transport.connect("https://hub.invalid/", token=None, timeout_s=5))
     assert isinstance(error, ConnectFailedError)
     assert "the host name was not found" in str(error)
 
