@@ -328,6 +328,18 @@ def test_a_timeframe_keeps_its_feeder_where_a_new_one_would_lose_prints() -> Non
     assert all(item.holds for item in bars.checks(15))
 
 
+def test_a_new_root_may_begin_with_a_print_that_is_not_the_latest() -> None:
+    """7m beside 5m takes its first print in whatever order it comes, and stays open."""
+    bars = engine("5m")
+    bars.fold(tape((NOON + 9 * S, 10.0)))
+    bars.add([tf("7m")], accepted_volume=1)
+    folded = bars.fold(tape((NOON + 7 * S, 11.0), (NOON + 8 * S, 12.0)))
+    assert (folded.closed, folded.late) == ([], [])
+    assert brief(bars.forming_all()) == [("5m", 3), ("7m", 2)]
+    assert [bar.close for bar in bars.forming_all()] == [10.0, 12.0]
+    assert all(item.holds for item in bars.checks(3))
+
+
 def test_a_check_shows_a_difference() -> None:
     """Where accepted volume and bars differ, the check does not hold: it is no tautology."""
     bars = engine("1s", "1m")
