@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from aiohttp import WSMsgType, web
 
@@ -17,6 +19,28 @@ WEBSOCKET_BYTES_MAX = 4 * 1024 * 1024
 
 CLOSE_TIMEOUT_S = 5.0
 """How long a server waits for the peer's close frame."""
+
+
+RECENT_RECORDS = 64
+"""Records of a connection that are remembered, so that they can be sent a second time."""
+
+SLOW_STEP_S = 0.1
+"""How often a slow writer looks whether its connection still stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slowness:
+    """How a connection writes for a while.
+
+    Attributes:
+        until_ns: monotonic ns; from then on it writes at once again.
+        delay_s: wait before each message.
+        chunk_bytes: largest message; 0 leaves messages whole, anything else cuts through records.
+    """
+
+    until_ns: int
+    delay_s: float
+    chunk_bytes: int = 0
 
 
 class HubConnection:
@@ -49,6 +73,10 @@ class HubConnection:
         self._outbox = Outbox(limits.send_buffer_bytes)
         self._session = ServerSession(limits, self.send_raw, clock.monotonic_ns())
         self._blocked_since_ns: int | None = None
+        self._slowness: Slowness | None = None
+        self._recent: deque[bytes] = deque(maxlen=RECENT_RECORDS)
+        self._dropped = False
+        self._refuses_handshake: str | None = None
         self.socket = web.WebSocketResponse(
             timeout=CLOSE_TIMEOUT_S, max_msg_size=WEBSOCKET_BYTES_MAX, compress=False
         )
@@ -78,6 +106,8 @@ class HubConnection:
                 data = message.data
             else:
                 return
+            if self._refuses_handshake is not None and not self._session.open:
+                self._session.refuse_handshake(self._refuses_handshake)
             for call in self._session.receive(data, self._clock.monotonic_ns()):
                 self._answer(self, call)
             self._end_if_over()
@@ -85,13 +115,37 @@ class HubConnection:
     async def _write(self) -> None:
         try:
             while burst := await self._outbox.take():
-                self._blocked_since_ns = self._clock.monotonic_ns()
-                await self.socket.send_frame(burst, WSMsgType.TEXT)
-                self._blocked_since_ns = None
+                for message in self._messages(burst):
+                    await self._wait_while_slow()
+                    self._blocked_since_ns = self._clock.monotonic_ns()
+                    await self.socket.send_frame(message, WSMsgType.TEXT)
+                    self._blocked_since_ns = None
             await self.socket.close(code=1000)
         except ConnectionError:
             # The peer is gone; the reader learns of it by itself.
             self._end(drop=True)
+
+    def _messages(self, burst: bytes) -> Iterator[bytes]:
+        """One message, or many while the connection is to trickle."""
+        while burst:
+            slow = self._slow()
+            size = slow.chunk_bytes if slow is not None and slow.chunk_bytes else len(burst)
+            yield burst[:size]
+            burst = burst[size:]
+
+    def _slow(self) -> Slowness | None:
+        slow = self._slowness
+        if slow is None or self._dropped or self._clock.monotonic_ns() >= slow.until_ns:
+            return None
+        return slow
+
+    async def _wait_while_slow(self) -> None:
+        slow = self._slow()
+        if slow is None:
+            return
+        over_ns = self._clock.monotonic_ns() + round(slow.delay_s * SECOND_NS)
+        while self._slow() and (left_ns := over_ns - self._clock.monotonic_ns()) > 0:
+            await self._clock.sleep_s(min(left_ns / SECOND_NS, SLOW_STEP_S))
 
     def _offer(self, record: bytes) -> bool:
         if self._muted:
@@ -100,6 +154,7 @@ class HubConnection:
         taken = self._outbox.put(record)
         if taken:
             self.records_sent += 1
+            self._recent.append(record)
         elif not self._outbox.ended:
             self.abort("its send buffer is full")
         return taken
@@ -110,6 +165,7 @@ class HubConnection:
 
     def _end(self, *, drop: bool) -> None:
         if drop:
+            self._dropped = True
             self._outbox.drop()
         if not self._outbox.ended:
             self._outbox.end()
@@ -122,6 +178,22 @@ class HubConnection:
     def send_raw(self, data: bytes) -> None:
         """Queue bytes that need not be a record."""
         self._offer(data)
+
+    def refuse_handshake(self, text: str | None) -> None:
+        """Answer the handshake, which has not come yet, with an error; None never answers it."""
+        self._refuses_handshake = text
+        self._muted = text is None
+
+    def slow_down(self, slowness: Slowness) -> None:
+        """Write slowly for a while, from the next message on."""
+        self._slowness = slowness
+
+    def replay(self, count: int) -> int:
+        """Send the last `count` records a second time; how many there were."""
+        again = list(self._recent)[-count:]
+        for record in again:
+            self.send_raw(record)
+        return len(again)
 
     @property
     def is_open(self) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from tapekeeper.model.secret import Secret
+from tapekeeper.ports import Clock
 from tapekeeper.sim.faults import Door, Faults
 from tapekeeper.sim.tokens import Caller, TokenOffice
 
 SCHEME = "bearer "
+
+SILENCE_S = 120
+"""How long a request without an answer is held, unless its client goes first."""
 
 
 class Doorkeeper:
@@ -19,9 +23,13 @@ class Doorkeeper:
     there, as the usual hook makes it.
     """
 
-    def __init__(self, office: TokenOffice, faults: Faults, *, allow_query_token: bool) -> None:
+    def __init__(
+        self, office: TokenOffice, faults: Faults, clock: Clock, *, allow_query_token: bool
+    ) -> None:
         self._office = office
-        self._faults = faults
+        self._clock = clock
+        self.faults = faults
+        """What is planned to go wrong."""
         self._allow_query_token = allow_query_token
         self.refused = 0
         """Requests turned away for want of a valid token."""
@@ -43,6 +51,10 @@ class Doorkeeper:
             raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: challenge}, text="")
         return found
 
+    def fresh_token(self, caller: Caller) -> str:
+        """Another token of the caller's session, as a redirect hands out."""
+        return self._office.renew(caller)
+
     def _token(self, request: web.Request, *, is_hub: bool) -> Secret | None:
         if is_hub and self._allow_query_token and (text := request.query.get("access_token")):
             return Secret(text)
@@ -51,11 +63,18 @@ class Doorkeeper:
             return None
         return Secret(header[len(SCHEME) :].strip())
 
-    def planned_refusal(self, door: Door) -> web.Response | None:
-        """The answer to a request that a planned fault turns away."""
-        planned = self._faults.take_refusal(door)
+    async def turned_away(self, request: web.Request, door: Door) -> web.Response | None:
+        """The answer to a request that a planned fault turns away; it may never come."""
+        planned = self.faults.take_refusal(door)
         if planned is None:
             return None
+        if planned.manner == "silence":
+            for _ in range(SILENCE_S):
+                if request.transport is None or request.transport.is_closing():
+                    break
+                await self._clock.sleep_s(1.0)
+        if planned.manner != "answer" and request.transport is not None:
+            request.transport.abort()
         headers = {}
         if planned.retry_after_s is not None:
             headers[hdrs.RETRY_AFTER] = str(planned.retry_after_s)

@@ -30,6 +30,7 @@ from tapekeeper.sim.methods import market_methods, user_methods
 from tapekeeper.sim.pace import Pacer
 from tapekeeper.sim.player import Track, load_tracks
 from tapekeeper.sim.rest import Rest
+from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.session import SECOND_NS
 from tapekeeper.sim.sessions import Sessions
 from tapekeeper.sim.subscriptions import Stream, Subscriptions
@@ -120,10 +121,17 @@ class SimGateway:
         self._user_subscriptions = Subscriptions()
         self._book = ContractBook()
         self.feed = Feed(self._subscriptions)
-        self.faults = Faults(self._connections)
         self.finished = asyncio.Event()
         office = TokenOffice(config.token_life_s, clock, random)
-        self._door = Doorkeeper(office, self.faults, allow_query_token=config.allow_query_token)
+        self.faults = Faults(
+            self._connections,
+            subscriptions=(self._subscriptions, self._user_subscriptions),
+            change_key=office.change_key,
+            numbers=Seeded(config.seed, "which connection a fault meets"),
+        )
+        self._door = Doorkeeper(
+            office, self.faults, clock, allow_query_token=config.allow_query_token
+        )
         self._rest = Rest(config, clock, office, self._door, self._book, self.feed)
         market = market_methods(
             self._subscriptions,

@@ -18,6 +18,7 @@ from tapekeeper.sim.ids import Claim, ConnectionIds, new_id
 from tapekeeper.sim.methods import Methods
 from tapekeeper.sim.session import Call
 from tapekeeper.sim.subscriptions import Subscriptions
+from tapekeeper.sim.tokens import Caller
 
 NEGOTIATE_VERSION_MAX = 1
 NO_SUCH_ID = "No Connection with that ID"
@@ -150,11 +151,18 @@ class Hub:
         )
 
     async def _negotiate(self, request: web.Request) -> web.StreamResponse:
-        refusal = self._door.planned_refusal(Door.NEGOTIATE)
+        refusal = await self._door.turned_away(request, Door.NEGOTIATE)
         if refusal is not None:
             self._counts["refused"] += 1
             return refusal
-        self._admit(request)
+        caller = self._admit(request)
+        if self._door.faults.take_redirect():
+            return web.json_response(
+                {
+                    "url": f"{request.url.origin()}{self._path}",
+                    "accessToken": self._door.fresh_token(caller),
+                }
+            )
         query = {name.lower(): value for name, value in request.query.items()}
         answer, id_ = negotiate_answer(query.get("negotiateversion"), self._random)
         if id_ is not None:
@@ -163,7 +171,7 @@ class Hub:
         return web.json_response(answer)
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        refusal = self._door.planned_refusal(Door.UPGRADE)
+        refusal = await self._door.turned_away(request, Door.UPGRADE)
         if refusal is not None:
             self._counts["refused"] += 1
             return refusal
@@ -201,9 +209,9 @@ class Hub:
             return web.Response(status=400, text="Connection ID required")
         return web.Response(status=404, text=NO_SUCH_ID)
 
-    def _admit(self, request: web.Request) -> None:
+    def _admit(self, request: web.Request) -> Caller:
         try:
-            self._door.caller(request, is_hub=True)
+            return self._door.caller(request, is_hub=True)
         except web.HTTPUnauthorized:
             self._counts["refused"] += 1
             raise
@@ -212,7 +220,11 @@ class Hub:
         connection = HubConnection(
             request, self._limits, self._clock, self._answer, self._subscriptions.remove_all
         )
+        spoiled = self._door.faults.take_handshake()
+        if spoiled is not None:
+            connection.refuse_handshake(spoiled.error)
         self._live[connection] = None
+        self._door.faults.evict(list(self._live))
         self._counts["connections"] += 1
         try:
             await connection.serve()
@@ -226,4 +238,4 @@ class Hub:
         return connection.socket
 
     def _answer(self, connection: HubConnection, call: Call) -> None:
-        self._methods.answer(connection, call)
+        self._methods.answer(connection, call, self._door.faults.take_call(call.target))

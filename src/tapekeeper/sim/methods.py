@@ -25,6 +25,17 @@ Action = Callable[[HubConnection, str], Refusal]
 
 
 @dataclass(frozen=True, slots=True)
+class CallFault:
+    """What goes wrong with one call.
+
+    Attributes:
+        refusal: the text it is refused with; None carries it out and never answers.
+    """
+
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """One hub method.
 
@@ -60,10 +71,13 @@ class Methods:
     def __init__(self, methods: list[Method]) -> None:
         self._methods = {method.name.lower(): method for method in methods}
 
-    def answer(self, connection: HubConnection, call: Call) -> None:
+    def answer(self, connection: HubConnection, call: Call, fault: CallFault | None = None) -> None:
         """Run a call; its events go out before its completion."""
-        error = self._run(connection, call)
-        if call.invocation_id is not None:
+        if fault is not None and fault.refusal is not None:
+            error: str | None = _thrown(call.target, fault.refusal)
+        else:
+            error = self._run(connection, call)
+        if call.invocation_id is not None and (fault is None or fault.refusal is not None):
             connection.send(encode_completion(call.invocation_id, error=error))
 
     def _run(self, connection: HubConnection, call: Call) -> str | None:
@@ -83,10 +97,11 @@ class Methods:
         refusal = method.action(connection, argument)
         if refusal is None:
             return None
-        return (
-            f"An unexpected error occurred invoking '{call.target}' on the server. "
-            f"HubException: {refusal}"
-        )
+        return _thrown(call.target, refusal)
+
+
+def _thrown(target: str, text: str) -> str:
+    return f"An unexpected error occurred invoking '{target}' on the server. HubException: {text}"
 
 
 def market_methods(

@@ -193,7 +193,7 @@ class Rest:
         return web.Response(text="pong")
 
     async def _login(self, request: web.Request) -> web.StreamResponse:
-        refusal = self._door.planned_refusal(Door.LOGIN)
+        refusal = await self._door.turned_away(request, Door.LOGIN)
         if refusal is None:
             refusal = self._too_many(self._rest_limit, f"login from {request.remote}")
         if refusal is not None:
@@ -215,7 +215,7 @@ class Rest:
 
     def _handler(self, operation: Operation, limit: RateLimit) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            refusal = self._door.planned_refusal(Door.REST)
+            refusal = await self._door.turned_away(request, Door.REST)
             if refusal is not None:
                 return refusal
             caller = self._door.caller(request, is_hub=False)

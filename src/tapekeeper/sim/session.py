@@ -122,9 +122,10 @@ class ServerSession:
             self._pinged_ns = now_ns
             self._send(b"{}\x1e")
         else:
-            self._refuse_handshake(error)
+            self.refuse_handshake(error)
 
-    def _refuse_handshake(self, error: str) -> None:
+    def refuse_handshake(self, error: str) -> None:
+        """Answer a handshake with an error and end."""
         self.protocol_error = error
         self._send(b'{"error":' + _encode_json(error) + b"}\x1e")
         self.ended = True
@@ -148,7 +149,7 @@ class ServerSession:
             self.protocol_error = detail
             self.close(error=CLOSED_WITH_ERROR, allow_reconnect=True)
         else:
-            self._refuse_handshake("An unexpected error occurred during connection handshake.")
+            self.refuse_handshake("An unexpected error occurred during connection handshake.")
 
     def on_tick(self, now_ns: int) -> None:
         """What time asks for; called about once a second."""
@@ -156,7 +157,7 @@ class ServerSession:
             return
         if not self.open:
             if now_ns - self._opened_ns >= self._limits.handshake_timeout_s * SECOND_NS:
-                self._refuse_handshake("Handshake was canceled.")
+                self.refuse_handshake("Handshake was canceled.")
             return
         silent_ns = now_ns - self._received_ns
         if self._timeout_armed and silent_ns > self._limits.client_timeout_s * SECOND_NS:

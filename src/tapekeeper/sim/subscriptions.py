@@ -50,6 +50,10 @@ class Subscriptions:
         for stream, key in list(self._listeners):
             self.remove(stream, key, connection)
 
+    def held_by(self, connection: HubConnection) -> list[tuple[Stream, str]]:
+        """What a connection listens to, in order of first subscription by anybody."""
+        return [key for key, listeners in self._listeners.items() if connection in listeners]
+
     def of(self, stream: Stream, key: str) -> list[HubConnection]:
         """The connections that listen, in order of subscription."""
         return list(self._listeners.get((stream, key), ()))

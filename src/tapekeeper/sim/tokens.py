@@ -55,6 +55,10 @@ class TokenOffice:
             del self._revoked[next(iter(self._revoked))]
         self._revoked[caller.session_id] = None
 
+    def change_key(self) -> None:
+        """Refuse every token issued so far, as a server does that came back with a new key."""
+        self._key = random_bytes(self._random, 32)
+
     def check(self, token: Secret) -> Caller | str:
         """Whose token it is, or why it is refused (in the words of a bearer challenge)."""
         try:

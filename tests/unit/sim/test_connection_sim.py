@@ -32,7 +32,9 @@ def connection(over: Subscriptions | None = None) -> HubConnection:
 def door(*, allow_query_token: bool) -> tuple[Doorkeeper, str]:
     """A doorkeeper and a token it accepts."""
     office = TokenOffice(60.0, ManualClock(), Seeded(1, "keys"))
-    keeper = Doorkeeper(office, Faults(lambda _: []), allow_query_token=allow_query_token)
+    keeper = Doorkeeper(
+        office, Faults(lambda _: []), ManualClock(), allow_query_token=allow_query_token
+    )
     return keeper, office.issue("test-user")
 
 
@@ -67,17 +69,19 @@ def test_the_query_is_read_on_hubs_only_and_only_when_allowed() -> None:
         strict.caller(request, is_hub=True)
 
 
-def test_planned_refusals_belong_to_their_door() -> None:
+@pytest.mark.asyncio
+async def test_planned_refusals_belong_to_their_door() -> None:
     """A refused upgrade leaves the login alone."""
     faults = Faults(lambda _: [])
     office = TokenOffice(60.0, ManualClock(), Seeded(1, "keys"))
-    keeper = Doorkeeper(office, faults, allow_query_token=False)
+    keeper = Doorkeeper(office, faults, ManualClock(), allow_query_token=False)
+    request = make_mocked_request("POST", "/")
     faults.refuse(Door.UPGRADE, 1, 503, retry_after_s=9)
-    assert keeper.planned_refusal(Door.LOGIN) is None
-    refusal = keeper.planned_refusal(Door.UPGRADE)
+    assert await keeper.turned_away(request, Door.LOGIN) is None
+    refusal = await keeper.turned_away(request, Door.UPGRADE)
     assert refusal is not None
     assert (refusal.status, refusal.headers["Retry-After"]) == (503, "9")
-    assert keeper.planned_refusal(Door.UPGRADE) is None
+    assert await keeper.turned_away(request, Door.UPGRADE) is None
 
 
 @pytest.mark.asyncio
