@@ -14,7 +14,13 @@ from tapekeeper.app.config import DEFAULT_PORT
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.errors import UsageError
 from tapekeeper.sim.config import SimConfig, Speed
+from tapekeeper.sim.fault_file import load_faults
+from tapekeeper.sim.fault_menu import Fault, kind_of
+from tapekeeper.sim.fault_seed import seeded_faults
 from tapekeeper.sim.gateway import SimGateway, SimUrls
+
+FAULTS_WITHIN_S = 600.0
+"""How long the faults of a seed go on; an unattended gateway then behaves."""
 
 
 def gateway_command(
@@ -40,6 +46,14 @@ def gateway_command(
             metavar="FILE", help="Play this trades.parquet, or the folder it is in, as it was."
         ),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Misbehave as this TOML file schedules it."),
+    ] = None,
+    fault_seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Misbehave for ten minutes as this seed schedules it."),
+    ] = None,
     token_life_s: Annotated[
         float, typer.Option(metavar="S", help="Seconds a token is valid.")
     ] = 86_400.0,
@@ -63,7 +77,18 @@ def gateway_command(
         token_life_s=token_life_s,
         allow_query_token=allow_query_token,
     )
-    asyncio.run(_serve(config))
+    asyncio.run(_serve(config, schedule(faults, fault_seed)))
+
+
+def schedule(file: Path | None, seed: int | None) -> tuple[Fault, ...]:
+    """The faults of a file and of a seed together.
+
+    Raises:
+        UsageError: the file is not a schedule of faults, or cannot be read.
+    """
+    scripted = () if file is None else load_faults(file)
+    drawn = () if seed is None else seeded_faults(seed, within_s=FAULTS_WITHIN_S)
+    return scripted + drawn
 
 
 def parse_speed(text: str) -> Speed:
@@ -80,11 +105,13 @@ def parse_speed(text: str) -> Speed:
         raise UsageError(f"speed {text!r} is neither a number nor max") from None
 
 
-async def _serve(config: SimConfig) -> None:
+async def _serve(config: SimConfig, faults: Sequence[Fault]) -> None:
     with stop_signals() as stop:
-        async with SimGateway(config, SystemClock(), SystemRandom()) as gateway:
+        async with SimGateway(config, SystemClock(), SystemRandom(), schedule=faults) as gateway:
             for line in announcement(config, gateway.urls, gateway.contracts):
                 typer.echo(line)
+            if faults:
+                typer.echo(f"faults scheduled: {', '.join(kind_of(fault) for fault in faults)}")
             await stop.wait()
     typer.echo("stopped")
 

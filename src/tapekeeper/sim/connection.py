@@ -33,12 +33,12 @@ class Slowness:
     """How a connection writes for a while.
 
     Attributes:
-        until_ns: monotonic ns; from then on it writes at once again.
+        for_s: how long; then it writes at once again.
         delay_s: wait before each message.
         chunk_bytes: largest message; 0 leaves messages whole, anything else cuts through records.
     """
 
-    until_ns: int
+    for_s: float
     delay_s: float
     chunk_bytes: int = 0
 
@@ -74,6 +74,7 @@ class HubConnection:
         self._session = ServerSession(limits, self.send_raw, clock.monotonic_ns())
         self._blocked_since_ns: int | None = None
         self._slowness: Slowness | None = None
+        self._slow_until_ns = 0
         self._recent: deque[bytes] = deque(maxlen=RECENT_RECORDS)
         self._dropped = False
         self._refuses_handshake: str | None = None
@@ -135,7 +136,7 @@ class HubConnection:
 
     def _slow(self) -> Slowness | None:
         slow = self._slowness
-        if slow is None or self._dropped or self._clock.monotonic_ns() >= slow.until_ns:
+        if slow is None or self._dropped or self._clock.monotonic_ns() >= self._slow_until_ns:
             return None
         return slow
 
@@ -187,6 +188,7 @@ class HubConnection:
     def slow_down(self, slowness: Slowness) -> None:
         """Write slowly for a while, from the next message on."""
         self._slowness = slowness
+        self._slow_until_ns = self._clock.monotonic_ns() + round(slowness.for_s * SECOND_NS)
 
     def replay(self, count: int) -> int:
         """Send the last `count` records a second time; how many there were."""

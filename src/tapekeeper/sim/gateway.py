@@ -7,7 +7,7 @@ import contextlib
 import datetime as dt
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,8 @@ from tapekeeper.sim.config import BAD_PORTS, SimConfig
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.contracts import PRODUCTS, ContractBook, listed
 from tapekeeper.sim.door import Doorkeeper
+from tapekeeper.sim.fault_menu import Fault
+from tapekeeper.sim.fault_runner import FaultRunner
 from tapekeeper.sim.faults import Faults
 from tapekeeper.sim.feed import Feed
 from tapekeeper.sim.history import History, SeededPast
@@ -99,9 +101,11 @@ class SimGateway:
         random: for keys, tokens and ids; the market's ticks follow from `config.seed` alone.
         sessions: when the synthetic market trades, and what a day is; default: UTC days, always
             open, so that a demonstration works on a Sunday.
+        schedule: faults that happen by themselves, counted from the start.
 
     Attributes:
         faults: misbehaviour on demand.
+        runner: runs the schedule.
         finished: set when everything that was to be played has been handed to connections;
             never set where nothing is played and `trades_max` is None.
     """
@@ -113,8 +117,10 @@ class SimGateway:
         random: Random,
         *,
         sessions: Sessions | None = None,
+        schedule: Sequence[Fault] = (),
     ) -> None:
         self._config = config
+        self._schedule = schedule
         self._clock = clock
         self._sessions = sessions or calendar_by_name("24x7")
         self._subscriptions = Subscriptions()
@@ -169,6 +175,10 @@ class SimGateway:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             endless = [tasks.create_task(self._tick())]
             endless.append(tasks.create_task(self._play(sources)))
+            self.runner = FaultRunner(
+                self._schedule, self.faults, self._clock, seed=self._config.seed
+            )
+            endless.append(tasks.create_task(self.runner.run()))
             stack.callback(_cancel, endless)
             runner = web.AppRunner(
                 self._app(), access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S

@@ -1,0 +1,414 @@
+"""The menu of faults: everything that goes wrong at a gateway, as frozen values with a time.
+
+The kinds are those of the references (SignalR checklist, gateway checklist). A fault happens
+`at_s`, or `every_s`, or both (first then, then again and again, `until_s`), each time with its
+`probability`. Seconds count from the start of the gateway.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from tapekeeper.core.signalr.records import encode_invocation
+from tapekeeper.sim.connection import Slowness
+from tapekeeper.sim.faults import Door, Faults, Which
+from tapekeeper.sim.subscriptions import Stream
+
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=10_000_000.0)]
+Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+Status = Annotated[int, msgspec.Meta(ge=300, le=599)]
+Hub: TypeAlias = Literal["market", "user"]
+
+EVERY_S = 1.0
+"""How often a fault that has nothing but a probability is drawn."""
+
+PARTIAL = encode_invocation("GatewayTrade", ["CON.F.US.MES.Z26", [{"price": 1}]])[:40]
+GARBAGE = b'\xff\x00{"type":1,"target":\x1e[]\x1e{"type":"1"}\x1e'
+
+
+def _kind(name: str) -> str:
+    """`NoAnswer` is written `no_answer`."""
+    return "".join("_" + one.lower() if one.isupper() else one for one in name).lstrip("_")
+
+
+class Fault(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag=_kind,
+):
+    """When something goes wrong; what, the subclass says.
+
+    Attributes:
+        at_s: first time; default: `every_s`.
+        every_s: again after so long; None: once. A fault with nothing but a probability is drawn
+            every second.
+        until_s: not later than this.
+        probability: whether it happens when its time has come.
+    """
+
+    at_s: Seconds | None = None
+    every_s: Annotated[float, msgspec.Meta(ge=0.001, le=10_000_000.0)] | None = None
+    until_s: Seconds | None = None
+    probability: Share = 1.0
+
+    @property
+    def has_time(self) -> bool:
+        """Whether it says when it happens."""
+        return self.at_s is not None or self.every_s is not None or self.probability < 1.0
+
+    @property
+    def first_s(self) -> float:
+        """When it is due first."""
+        return self.at_s if self.at_s is not None else self.every_s or EVERY_S
+
+    def next_s(self, due_s: float) -> float | None:
+        """When it is due after `due_s`; None if never."""
+        every_s = self.every_s
+        if every_s is None and self.at_s is None:
+            every_s = EVERY_S
+        if every_s is None:
+            return None
+        following_s = due_s + every_s
+        return None if self.until_s is not None and following_s > self.until_s else following_s
+
+    def apply(self, faults: Faults) -> float | None:
+        """Let it happen now.
+
+        Returns:
+            Seconds after which `revert` is due, or None where there is nothing to revert.
+        """
+        raise NotImplementedError
+
+    def revert(self, faults: Faults) -> None:
+        """End what lasts; called only if `apply` asked for it."""
+        raise NotImplementedError
+
+
+class Drop(Fault, frozen=True):
+    """TCP ends without Close record and close frame."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Cut the connections."""
+        faults.drop_all(self.hub, self.which)
+
+
+class Close(Fault, frozen=True):
+    """A Close record, with or without leave to reconnect."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+    error: str | None = None
+    allow_reconnect: bool = False
+
+    def apply(self, faults: Faults) -> None:
+        """Close the connections."""
+        faults.close_all(
+            self.hub, which=self.which, error=self.error, allow_reconnect=self.allow_reconnect
+        )
+
+
+class Silence(Fault, frozen=True):
+    """Half-open: the connection stays and says nothing any more, not even pings."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Mute the connections."""
+        faults.go_silent(self.hub, self.which)
+
+
+class Refuse(Fault, frozen=True):
+    """HTTP refusals: 401, 404, 409, 429 or 503 at a door, with `Retry-After` if it is given."""
+
+    door: Door
+    status: Status
+    count: Count = 1
+    retry_after_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)] | None = None
+
+    def apply(self, faults: Faults) -> None:
+        """Plan the refusals."""
+        faults.refuse(self.door, self.count, self.status, retry_after_s=self.retry_after_s)
+
+
+class HangUp(Fault, frozen=True):
+    """TCP ends where an HTTP answer should come."""
+
+    door: Door
+    count: Count = 1
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.refuse(self.door, self.count, 503, manner="hang_up")
+
+
+class NoAnswer(Fault, frozen=True):
+    """An HTTP answer never comes."""
+
+    door: Door
+    count: Count = 1
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.refuse(self.door, self.count, 503, manner="silence")
+
+
+class Redirect(Fault, frozen=True):
+    """A negotiation answers with another address (here: the same) and another token."""
+
+    count: Count = 1
+
+    def apply(self, faults: Faults) -> None:
+        """Plan the redirects."""
+        faults.redirect(self.count)
+
+
+class BadHandshake(Fault, frozen=True):
+    """The handshake of connections to come is answered with an error."""
+
+    count: Count = 1
+    error: str = "Handshake refused on demand."
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.spoil_handshakes(self.count, self.error)
+
+
+class NoHandshake(Fault, frozen=True):
+    """The handshake of connections to come is never answered."""
+
+    count: Count = 1
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.spoil_handshakes(self.count, None)
+
+
+class Partial(Fault, frozen=True):
+    """Half a record, and then TCP ends, unless the connection is to go on behind it."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+    drop: bool = True
+
+    def apply(self, faults: Faults) -> float | None:
+        """Send the half; the drop comes once it has left."""
+        faults.send_raw(PARTIAL, self.hub, self.which)
+        return 0.05 if self.drop else None
+
+    def revert(self, faults: Faults) -> None:
+        """Cut the connections."""
+        faults.drop_all(self.hub, self.which)
+
+
+class UnknownRecord(Fault, frozen=True):
+    """A record of a type that JSON clients do not know or did not ask for: 99, 8 or 9."""
+
+    type: Annotated[int, msgspec.Meta(ge=0, le=255)] = 99
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Send one."""
+        faults.send_raw(b'{"type":%d,"sequenceId":1}\x1e' % self.type, self.hub, self.which)
+
+
+class Garbage(Fault, frozen=True):
+    """Records that are none: no JSON, no object, no type."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Send some."""
+        faults.send_raw(GARBAGE, self.hub, self.which)
+
+
+class Replay(Fault, frozen=True):
+    """The last records come a second time, as on a stateful reconnect that went wrong."""
+
+    records: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Send them again."""
+        faults.replay(self.records, self.hub, self.which)
+
+
+class RefuseSubscription(Fault, frozen=True):
+    """Subscriptions to come are answered with an error."""
+
+    count: Count = 1
+    text: str = "Refused on demand."
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.spoil_calls(self.count, self.text)
+
+
+class NoCompletion(Fault, frozen=True):
+    """Subscriptions to come are carried out and never answered."""
+
+    count: Count = 1
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.spoil_calls(self.count, None)
+
+
+class Burst(Fault, frozen=True):
+    """Nothing for a while, then everything that was held back, at once."""
+
+    for_s: Seconds = 2.0
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Hold the writers back."""
+        slowness = Slowness(for_s=self.for_s, delay_s=self.for_s)
+        faults.slow_down(slowness, self.hub, self.which)
+
+
+class Trickle(Fault, frozen=True):
+    """Messages of a few bytes, so that records are cut anywhere."""
+
+    for_s: Seconds = 5.0
+    bytes: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 11
+    pause_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 5
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Slow the writers down."""
+        slowness = Slowness(self.for_s, self.pause_ms / 1e3, self.bytes)
+        faults.slow_down(slowness, self.hub, self.which)
+
+
+class Delay(Fault, frozen=True):
+    """Every message waits before it leaves, in order."""
+
+    delay_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 500
+    for_s: Seconds = 10.0
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Slow the writers down."""
+        slowness = Slowness(self.for_s, self.delay_ms / 1e3)
+        faults.slow_down(slowness, self.hub, self.which)
+
+
+class Freeze(Fault, frozen=True):
+    """One subscription of a connection dies without a word, while the others live on."""
+
+    stream: Stream | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Forget it."""
+        faults.freeze(self.stream, self.which)
+
+
+class Logout(Fault, frozen=True):
+    """`GatewayLogout`; the connections end after a while, or for None do not."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+    drop_after_s: Seconds | None = 3.0
+    refuse_tokens: bool = False
+
+    def apply(self, faults: Faults) -> float | None:
+        """Log out."""
+        if self.refuse_tokens:
+            faults.refuse_tokens()
+        faults.log_out(self.hub, self.which)
+        return self.drop_after_s
+
+    def revert(self, faults: Faults) -> None:
+        """End the connections."""
+        faults.drop_all(self.hub, self.which)
+
+
+class SessionLimit(Fault, frozen=True):
+    """From now on a connection too many ends the oldest one of its hub."""
+
+    connections: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
+    for_s: Seconds = 60.0
+
+    def apply(self, faults: Faults) -> float:
+        """Set the limit."""
+        faults.session_limit = self.connections
+        return self.for_s
+
+    def revert(self, faults: Faults) -> None:
+        """Lift it."""
+        faults.session_limit = None
+
+
+class RefuseTokens(Fault, frozen=True):
+    """Every token issued so far is refused from now on; live connections stay."""
+
+    def apply(self, faults: Faults) -> None:
+        """Refuse them."""
+        faults.refuse_tokens()
+
+
+class Outage(Fault, frozen=True):
+    """The gateway is gone for a while: connections are cut, and so is every request."""
+
+    for_s: Seconds = 10.0
+
+    def apply(self, faults: Faults) -> float:
+        """Go away."""
+        faults.is_away = True
+        faults.drop_all()
+        return self.for_s
+
+    def revert(self, faults: Faults) -> None:
+        """Come back."""
+        faults.is_away = False
+
+
+KINDS: tuple[type[Fault], ...] = (
+    Drop,
+    Close,
+    Silence,
+    Refuse,
+    HangUp,
+    NoAnswer,
+    Redirect,
+    BadHandshake,
+    NoHandshake,
+    Partial,
+    UnknownRecord,
+    Garbage,
+    Replay,
+    RefuseSubscription,
+    NoCompletion,
+    Burst,
+    Trickle,
+    Delay,
+    Freeze,
+    Logout,
+    SessionLimit,
+    RefuseTokens,
+    Outage,
+)
+"""Every kind of fault, in the order in which they are listed to people."""
+
+BY_KIND = {_kind(one.__name__): one for one in KINDS}
+
+
+def kind_of(fault: Fault) -> str:
+    """The word for its kind, as it is written in a file."""
+    return _kind(type(fault).__name__)
