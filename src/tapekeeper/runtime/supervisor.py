@@ -77,9 +77,8 @@ class Supervisor:
                     self._feed.dispatch.close()
 
     async def _stop_lines(self) -> None:
-        for line in self._lines:
-            # After a failure the group has cancelled the lines already.
-            if not any(task.done() for task in self._tasks):
+        if not any(task.done() for task in self._tasks):
+            for line in self._lines:
                 await line.stop()
 
     async def _leave(self, error: BaseException | None) -> None:

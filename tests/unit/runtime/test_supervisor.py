@@ -59,7 +59,7 @@ def silent(event: str, /, *, level: str = "info", **fields: object) -> None:
 
 
 class Bench:
-    """A supervisor over one line to a scripted hub, used the way a tape uses it."""
+    """A supervisor over two lines to a scripted hub, used the way a tape uses it."""
 
     def __init__(self, folder: Path, clock: VirtualClock, *manners: Manners) -> None:
         self.folder = folder
@@ -74,18 +74,23 @@ class Bench:
             limits=FeedLimits(frames=100, bytes=100_000),
             log=silent,
         )
-        self.line = Line(
-            LineSpec(name="market", hub_url="https://hub.test/hubs/market"),
-            transport=ScriptedHub(clock, *manners),
-            tokens=Tokens(),
-            clock=clock,
-            random=SimpleNamespace(random=lambda: 0.5),
-            inbox=self.feed,
-            log=silent,
-            numbers=itertools.count(1).__next__,
-        )
+        numbers = itertools.count(1).__next__
+        self.hub = ScriptedHub(clock, *manners)
+        self.lines = [
+            Line(
+                LineSpec(name=name, hub_url=f"https://hub.test/hubs/{name}"),
+                transport=self.hub,
+                tokens=Tokens(),
+                clock=clock,
+                random=SimpleNamespace(random=lambda: 0.5),
+                inbox=self.feed,
+                log=silent,
+                numbers=numbers,
+            )
+            for name in ("market", "user")
+        ]
         self.supervisor = Supervisor(
-            feed=self.feed, journaler=self.journaler, lines=[self.line], clock=clock
+            feed=self.feed, journaler=self.journaler, lines=self.lines, clock=clock
         )
         calendar = calendar_by_name("cme")
         self.feed.subscribe(
@@ -94,7 +99,7 @@ class Bench:
 
     async def __aenter__(self) -> Self:
         await self.supervisor.start()
-        while self.line.status().state is not LineState.LIVE:  # noqa: ASYNC110 - it has no event
+        while self.states() != {LineState.LIVE}:  # noqa: ASYNC110 - a line has no event for it
             await asyncio.sleep(0)
         return self
 
@@ -105,6 +110,10 @@ class Bench:
         """Enter, run a user's block, and leave."""
         async with asyncio.timeout(within_s), self:
             await block()
+
+    def states(self) -> set[LineState]:
+        """Where the lines stand."""
+        return {line.status().state for line in self.lines}
 
     def takes(self, arguments: object) -> None:
         """A frame with a call arrives; with arguments that are not bytes it is a played bug."""
@@ -117,7 +126,7 @@ class Bench:
         reader = JournalReader(FolderFiles(self.folder))
         assert sum(entry.payload == FRAME for entry in reader) == frames
         assert reader.problems == []
-        assert self.line.status().state is LineState.STOPPED
+        assert self.states() == {LineState.STOPPED}
         with pytest.raises(JournalError):
             self.feed.unsubscribe(MES)
 
@@ -148,6 +157,19 @@ def test_what_the_block_raises_comes_out_as_it_is(raised: BaseException, tmp_pat
         assert caught.value is raised
         assert bench.feed.pipeline.trade_counts().accepted == 1
         bench.check_over(frames=1)
+
+    run_virtual(main)
+
+
+def test_every_line_says_goodbye(tmp_path: Path) -> None:
+    """In an orderly end no hub is left without a word."""
+
+    async def main(clock: VirtualClock) -> None:
+        bench = Bench(tmp_path, clock)
+        async with bench:
+            pass
+        assert [connection.said_goodbye for connection in bench.hub.connections] == [True, True]
+        bench.check_over(frames=0)
 
     run_virtual(main)
 
