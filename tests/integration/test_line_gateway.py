@@ -15,7 +15,7 @@ import pytest
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
-from tapekeeper.adapters.tokens import LoginTokens
+from tapekeeper.adapters.tokens import KeptTokens, KeyLogin
 from tapekeeper.adapters.websocket import AiohttpTransport, Auth
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.signalr.session import SessionTimers
@@ -57,7 +57,8 @@ class _Setting:
         clock = SystemClock()
         caller = RestCaller(session, gateway.urls.rest, clock)
         self.gateway = gateway
-        self.tokens = LoginTokens(GatewayAuth(caller), TEST_USER, Secret(TEST_API_KEY), clock)
+        login = KeyLogin(GatewayAuth(caller), TEST_USER, Secret(TEST_API_KEY))
+        self.tokens = KeptTokens(login, clock)
         self.rest = GatewayRest(caller, self.tokens)
         self.steps: list[Transition] = []
         self.trades: dict[str, int] = {}

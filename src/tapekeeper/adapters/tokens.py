@@ -1,8 +1,9 @@
-"""Tokens by API key: kept while they are good, renewed before they end, by one caller at a time."""
+"""Tokens: kept while they are good, renewed before they end, by one caller at a time."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,8 +18,13 @@ from tapekeeper.ports import Clock
 DEFAULT_LIFE_S = 24 * 3600.0
 """The documented life of a token, for one that does not say when it expires."""
 
+GIVEN_LIFE_MIN_S = 60.0
+"""Least life of a token that was not issued just now. By this host's clock it may have ended, but
+the gateway is the judge of that, and a wrong clock must not make its source be asked all the time.
+"""
+
 RENEWAL_TIMEOUT_S = 40.0
-"""For validation and login together; a waiting caller is never kept longer than this."""
+"""For one renewal as a whole; a waiting caller is never kept longer than this."""
 
 RETRY_AFTER_S = 5.0
 """After a renewal failed, how long a token that is still good is given without trying again."""
@@ -38,6 +44,53 @@ class LoginApi(Protocol):
         ...
 
 
+class TokenIssuer(Protocol):
+    """Where tokens come from."""
+
+    @property
+    def just_issued(self) -> bool:
+        """Whether a token is new when it comes, so that its life counts from its issue."""
+        ...
+
+    async def issue(self) -> Secret:
+        """A token.
+
+        Raises:
+            AuthError: the credentials were refused.
+            OutsideError: there is none now.
+        """
+        ...
+
+    async def extend(self, held: Secret) -> Secret | None:
+        """A fresh token for one that is still good, or None where only `issue` gives any."""
+        ...
+
+
+class KeyLogin:
+    """A `TokenIssuer` that logs in with an API key.
+
+    Args:
+        api: logs in and validates.
+        user_name: of the API key.
+        api_key: the key.
+    """
+
+    just_issued = True
+
+    def __init__(self, api: LoginApi, user_name: str, api_key: Secret) -> None:
+        self._api = api
+        self._user_name = user_name
+        self._api_key = api_key
+
+    async def issue(self) -> Secret:
+        """Log in; raises what `LoginApi` does."""
+        return await self._api.login_key(self._user_name, self._api_key)
+
+    async def extend(self, held: Secret) -> Secret | None:
+        """Validate; raises what `LoginApi` does."""
+        return await self._api.validate(held)
+
+
 class _Held(msgspec.Struct, frozen=True):
     """A token, when it came (both clocks, ns) and how long it lives (s)."""
 
@@ -51,17 +104,15 @@ def _ignore(_: Secret) -> None:
     return
 
 
-class LoginTokens:
-    """A `ports.TokenSource` that logs in with an API key.
+class KeptTokens:
+    """A `ports.TokenSource` that keeps the token of an issuer while it is good.
 
     Callers that come while a renewal is under way share its outcome. The first of them does the
     work in its own task; if it is cancelled, the next takes over, so that nobody's cancellation
     is felt by another.
 
     Args:
-        api: logs in and validates.
-        user_name: of the API key.
-        api_key: the key.
+        issuer: gives tokens.
         clock: measures ages.
         refresh_at_share: part of a token's life after which it is renewed, 0 to 1.
 
@@ -71,16 +122,12 @@ class LoginTokens:
 
     def __init__(
         self,
-        api: LoginApi,
-        user_name: str,
-        api_key: Secret,
+        issuer: TokenIssuer,
         clock: Clock,
         *,
         refresh_at_share: float = 0.8,
     ) -> None:
-        self._api = api
-        self._user_name = user_name
-        self._api_key = api_key
+        self._issuer = issuer
         self._clock = clock
         self._refresh_at_share = refresh_at_share
         self._held: _Held | None = None
@@ -188,21 +235,23 @@ class LoginTokens:
         held = self._held
         if held is not None and self._age_s(held) < held.life_s:
             return await self._extend(held)
-        return self._keep(await self._api.login_key(self._user_name, self._api_key))
+        return self._keep(await self._issuer.issue())
 
     async def _extend(self, held: _Held) -> Secret:
         """Exchange a token that is still good for a fresh one."""
         try:
-            fresh = await self._api.validate(held.token)
+            fresh = await self._issuer.extend(held.token)
         except AuthError:
             fresh = None  # revoked meanwhile
         if fresh is None or fresh == held.token:
-            fresh = await self._api.login_key(self._user_name, self._api_key)
+            fresh = await self._issuer.issue()
         return self._keep(fresh)
 
     def _keep(self, token: Secret) -> Secret:
+        if not _is_visible_ascii(token):
+            raise OutsideError("the token holds characters that no header can carry")
         now_ns = self._clock.now_ns()
-        life_s = _life_s(token, now_ns)
+        life_s = _life_s(token, now_ns, just_issued=self._issuer.just_issued)
         self._held = _Held(token, now_ns, self._clock.monotonic_ns(), life_s)
         return token
 
@@ -213,16 +262,29 @@ class LoginTokens:
         return max(wall_ns, self._clock.monotonic_ns() - held.monotonic_ns) / _NS_PER_S
 
 
-def _life_s(token: Secret, now_ns: int) -> float:
+def _is_visible_ascii(token: Secret) -> bool:
+    """Whether a header or a query takes the token as it is."""
+    text = token.reveal()
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _life_s(token: Secret, now_ns: int, *, just_issued: bool) -> float:
     """How long a token that just came is good, s.
 
-    Taken from its own issue time where it names one, so that a wrong clock of this host does not
-    matter. The signature is the gateway's to check; nothing here trusts the content.
+    One that was just issued lives from its own issue time where it names one, so that a wrong
+    clock of this host does not matter; any other one lives from now. The signature is the
+    gateway's to check; nothing here trusts the content.
     """
+    now_s = now_ns / _NS_PER_S
     try:
         claims = jwt.decode(token.reveal(), options={"verify_signature": False})
-        begin = claims.get("iat", now_ns / _NS_PER_S)
-        life_s = float(claims["exp"]) - float(begin)
+        ends_s = float(claims["exp"])
+        begin_s = float(claims.get("iat", now_s)) if just_issued else now_s
     except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
         return DEFAULT_LIFE_S
+    life_s = ends_s - begin_s
+    if not math.isfinite(life_s):
+        return DEFAULT_LIFE_S
+    if not just_issued:
+        return max(life_s, GIVEN_LIFE_MIN_S)
     return life_s if life_s > 0 else DEFAULT_LIFE_S

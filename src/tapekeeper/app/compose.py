@@ -11,10 +11,11 @@ import msgspec
 
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.log import open_log
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
-from tapekeeper.adapters.tokens import LoginTokens
+from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.app.config import Config
 from tapekeeper.core.calendar import Calendar
@@ -45,7 +46,7 @@ class Parts:
 
     config: Config
     rest: GatewayRest
-    tokens: LoginTokens
+    tokens: KeptTokens
     feed: Feed
     journaler: Journaler
     market_line: Line
@@ -113,20 +114,24 @@ class Parts:
                 await self.resources.aclose()
 
 
-async def compose(config: Config) -> Parts:
+async def compose(config: Config, given: TokenCallable | None = None) -> Parts:
     """Make all parts of a tape; nothing is connected yet.
+
+    Args:
+        config: the settings.
+        given: gives the tokens; None means a login with the user name and API key of `config`.
 
     Raises:
         ConfigError: the credentials are missing, or a calendar is unknown.
         JournalError: the journal cannot be written.
     """
-    user_name, api_key = config.credentials()
     clock = SystemClock()
     log = open_log(config.log.level, config.log.format)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
         caller = RestCaller(session, config.gateway.rest_url, clock)
-        tokens = LoginTokens(GatewayAuth(caller), user_name, api_key, clock)
+        issuer = _issuer(config, caller, given)
+        tokens = KeptTokens(issuer, clock)
         rest = GatewayRest(caller, tokens, live=config.gateway.live)
         journaler = Journaler(
             FolderFiles(config.journal.dir),
@@ -175,6 +180,18 @@ async def compose(config: Config) -> Parts:
             log=log,
             resources=stack.pop_all(),
         )
+
+
+def _issuer(config: Config, caller: RestCaller, given: TokenCallable | None) -> TokenIssuer:
+    """Where tokens come from.
+
+    Raises:
+        ConfigError: there are no credentials, and nothing else gives tokens.
+    """
+    if given is not None:
+        return GivenTokens(given)
+    user_name, api_key = config.credentials()
+    return KeyLogin(GatewayAuth(caller), user_name, api_key)
 
 
 def _first_line_number(now_ns: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import msgspec
 import polars as pl
 
+from tapekeeper.adapters.given_tokens import TokenCallable
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import bars_frame
@@ -69,13 +70,23 @@ class Tape:
     Args:
         config: a `Config`, the path of a TOML file, or a mapping in its shape. The environment
             (`TAPEKEEPER_...`) is laid over the latter two.
+        tokens: a function that returns a valid token (text or `Secret`), instead of a login with
+            a user name and an API key. A coroutine function is awaited; a plain one is called in
+            a thread, so that it may block. It is asked before a token ends by its own `exp`, and
+            after one was refused; it has 40 s, and never runs twice at once.
 
     Raises:
         ConfigError: the configuration is wrong.
     """
 
-    def __init__(self, config: Config | Path | str | Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config | Path | str | Mapping[str, Any],
+        *,
+        tokens: TokenCallable | None = None,
+    ) -> None:
         self._config = load_config(config)
+        self._given = tokens
         self._parts: Parts | None = None
         self._entered = False
         self._wanted: dict[str, Instrument] = {}
@@ -102,7 +113,7 @@ class Tape:
         return self
 
     async def _started(self) -> Parts:
-        parts = await compose(self._config)
+        parts = await compose(self._config, self._given)
         try:
             accounts = await parts.log_in()
             await parts.supervisor.start()

@@ -9,7 +9,7 @@ from typing import TypeVar
 import jwt
 import pytest
 
-from tapekeeper.adapters.tokens import DEFAULT_LIFE_S, LoginTokens
+from tapekeeper.adapters.tokens import DEFAULT_LIFE_S, KeptTokens, KeyLogin
 from tapekeeper.errors import AuthError, ConnectFailedError, DeadlineError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
@@ -54,11 +54,11 @@ class _Api:
 
 
 def _with(
-    scenario: Callable[[LoginTokens, _Api, VirtualClock], Awaitable[_T]],
+    scenario: Callable[[KeptTokens, _Api, VirtualClock], Awaitable[_T]],
 ) -> _T:
     async def main(clock: VirtualClock) -> _T:
         api = _Api(clock)
-        return await scenario(LoginTokens(api, "test-user", _KEY, clock), api, clock)
+        return await scenario(KeptTokens(KeyLogin(api, "test-user", _KEY), clock), api, clock)
 
     return run_virtual(main)
 
@@ -66,7 +66,7 @@ def _with(
 def test_a_token_is_kept_until_a_share_of_its_life_is_over() -> None:
     """Four fifths of its life cost one login; then it is exchanged for a fresh one."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         first = await tokens()
         await clock.sleep_s(799)
         assert await tokens() == first
@@ -81,7 +81,7 @@ def test_a_token_is_kept_until_a_share_of_its_life_is_over() -> None:
 def test_the_life_is_read_from_the_token_whatever_the_host_s_clock_says(skew_s: float) -> None:
     """A host that is hours off keeps tokens as long as one that is not."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         api.skew_s = skew_s
         await tokens()
         await clock.sleep_s(799)
@@ -97,7 +97,7 @@ def test_the_life_is_read_from_the_token_whatever_the_host_s_clock_says(skew_s: 
 def test_an_unreadable_token_lives_a_day() -> None:
     """The documented life serves where the token does not say."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         api.readable = False
         await tokens()
         await clock.sleep_s(DEFAULT_LIFE_S * 0.8 - 1)
@@ -113,7 +113,7 @@ def test_an_unreadable_token_lives_a_day() -> None:
 def test_concurrent_callers_share_one_login() -> None:
     """Whoever comes while one is under way gets its outcome."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         async with asyncio.TaskGroup() as group:
             callers = [group.create_task(tokens()) for _ in range(10)]
         assert len({caller.result().reveal() for caller in callers}) == 1
@@ -125,7 +125,7 @@ def test_concurrent_callers_share_one_login() -> None:
 def test_concurrent_callers_share_a_failure_too() -> None:
     """A refused login is not repeated by each of those who waited for it."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         api.errors = [AuthError("refused", status=200)]
         outcomes = await asyncio.gather(*(tokens() for _ in range(5)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [AuthError] * 5
@@ -139,7 +139,7 @@ def test_concurrent_callers_share_a_failure_too() -> None:
 def test_cancelling_the_caller_who_logs_in_cancels_nobody_else() -> None:
     """The next one takes over."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         async with asyncio.TaskGroup() as group:
             first, second, third = (group.create_task(tokens()) for _ in range(3))
             await clock.sleep_s(0.5)
@@ -154,7 +154,7 @@ def test_cancelling_the_caller_who_logs_in_cancels_nobody_else() -> None:
 def test_cancelling_a_caller_who_waits_cancels_nobody_else() -> None:
     """Neither the one who logs in nor the others who wait."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         async with asyncio.TaskGroup() as group:
             first, second, third = (group.create_task(tokens()) for _ in range(3))
             await clock.sleep_s(0.5)
@@ -169,7 +169,7 @@ def test_cancelling_a_caller_who_waits_cancels_nobody_else() -> None:
 def test_an_invalidated_token_is_replaced_by_a_login() -> None:
     """What the gateway refused is not offered for validation."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         first = await tokens()
         tokens.invalidate(first)
         second = await tokens()
@@ -185,7 +185,7 @@ def test_an_invalidated_token_is_replaced_by_a_login() -> None:
 def test_validation_without_a_new_token_leads_to_a_login(answer: str) -> None:
     """The old token would end soon."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         await tokens()
         api.validation = answer
         await clock.sleep_s(900)
@@ -198,7 +198,7 @@ def test_validation_without_a_new_token_leads_to_a_login(answer: str) -> None:
 def test_a_revoked_token_leads_to_a_login() -> None:
     """A refused validation is no refusal of the credentials."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         first = await tokens()
         await clock.sleep_s(900)
         api.errors = [AuthError("revoked", status=401)]
@@ -211,7 +211,7 @@ def test_a_revoked_token_leads_to_a_login() -> None:
 def test_an_expired_token_is_not_validated() -> None:
     """It could only be refused."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         await tokens()
         await clock.sleep_s(1000)
         await tokens()
@@ -223,7 +223,7 @@ def test_an_expired_token_is_not_validated() -> None:
 def test_a_good_token_serves_on_while_the_gateway_is_away() -> None:
     """A renewal that fails does not take away what still works; an expired one is not offered."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         first = await tokens()
         await clock.sleep_s(850)
         api.errors = [ConnectFailedError("away"), ConnectFailedError("away")]
@@ -238,7 +238,7 @@ def test_a_good_token_serves_on_while_the_gateway_is_away() -> None:
 def test_a_token_ages_with_the_wall_clock_while_the_machine_sleeps() -> None:
     """A clock that stood still does not keep a token young."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         await tokens()
         clock.step_wall_ns(2000 * _NS)
         await tokens()
@@ -250,7 +250,7 @@ def test_a_token_ages_with_the_wall_clock_while_the_machine_sleeps() -> None:
 def test_a_login_that_hangs_has_a_deadline() -> None:
     """Nobody waits for ever, and the next caller may try again."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         api.delay_s = 1e6
         with pytest.raises(DeadlineError, match="renewing the token took longer than 40 s"):
             await tokens()
@@ -264,7 +264,7 @@ def test_a_login_that_hangs_has_a_deadline() -> None:
 def test_a_renewal_may_be_asked_for_and_whoever_follows_is_told() -> None:
     """A young token is exchanged all the same, and each new one is told once."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         told: list[Secret] = []
         tokens.on_renewed = told.append
         assert tokens.due_in_s() is None
@@ -282,7 +282,7 @@ def test_a_renewal_may_be_asked_for_and_whoever_follows_is_told() -> None:
 def test_a_renewal_that_was_asked_for_says_that_it_failed() -> None:
     """The one who keeps the token must know; the token that is held stays held."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         first = await tokens()
         api.errors = [ConnectFailedError("away")]
         with pytest.raises(ConnectFailedError):
@@ -295,7 +295,7 @@ def test_a_renewal_that_was_asked_for_says_that_it_failed() -> None:
 def test_a_failed_renewal_is_not_repeated_by_every_caller() -> None:
     """While the gateway is away, what is held is given at once; it is tried again soon after."""
 
-    async def scenario(tokens: LoginTokens, api: _Api, clock: VirtualClock) -> None:
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
         first = await tokens()
         await clock.sleep_s(850)
         api.errors = [ConnectFailedError("away")]
