@@ -28,15 +28,19 @@ _CHUNK_BYTES = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-def open_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
+def open_session(
+    *, trust_env: bool = False, connector: aiohttp.BaseConnector | None = None
+) -> aiohttp.ClientSession:
     """A client session for one gateway; close it with `async with` or `close()`.
 
     No cookies are kept (a cookie would be a second, invisible credential), no timeout of the
     library applies (each call brings its own deadline), and proxy variables of the environment
     are ignored unless `trust_env`: data must not take a way that nobody chose. Certificates are
     always verified, and no argument of ours reaches the switch that says otherwise.
+    A `connector` other than the library's own carries the bytes in its own way.
     """
     return aiohttp.ClientSession(
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         headers={"User-Agent": USER_AGENT},

@@ -9,15 +9,12 @@ from itertools import count
 
 import msgspec
 
-from tapekeeper.adapters.clock import SystemClock, SystemRandom
-from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
-from tapekeeper.adapters.http_session import open_session
-from tapekeeper.adapters.log import open_log
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.app.config import Config
+from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.pipeline import Pipeline
@@ -114,27 +111,31 @@ class Parts:
                 await self.resources.aclose()
 
 
-async def compose(config: Config, given: TokenCallable | None = None) -> Parts:
+async def compose(
+    config: Config, given: TokenCallable | None = None, outside: Outside | None = None
+) -> Parts:
     """Make all parts of a tape; nothing is connected yet.
 
     Args:
         config: the settings.
         given: gives the tokens; None means a login with the user name and API key of `config`.
+        outside: time, chance, disk, network and log; None means the real ones.
 
     Raises:
         ConfigError: the credentials are missing, or a calendar is unknown.
         JournalError: the journal cannot be written.
     """
-    clock = SystemClock()
-    log = open_log(config.log.level, config.log.format)
+    outside = outside or real_outside()
+    clock = outside.clock
+    log = outside.log(config.log)
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(open_session())
+        session = await stack.enter_async_context(outside.session())
         caller = RestCaller(session, config.gateway.rest_url, clock)
         issuer = _issuer(config, caller, given)
         tokens = KeptTokens(issuer, clock)
         rest = GatewayRest(caller, tokens, live=config.gateway.live)
         journaler = Journaler(
-            FolderFiles(config.journal.dir),
+            outside.files(config.journal.dir),
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
             created_ns=clock.now_ns(),
         )
@@ -158,7 +159,7 @@ async def compose(config: Config, given: TokenCallable | None = None) -> Parts:
                 transport=transport,
                 tokens=tokens,
                 clock=clock,
-                random=SystemRandom(),
+                random=outside.random,
                 inbox=feed,
                 log=log,
                 numbers=lambda: next(numbers),

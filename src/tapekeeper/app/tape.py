@@ -15,6 +15,7 @@ from tapekeeper.adapters.given_tokens import TokenCallable
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import bars_frame
+from tapekeeper.app.outside import Outside
 from tapekeeper.app.replay import ReplayResult, result_of
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
@@ -74,6 +75,7 @@ class Tape:
             a user name and an API key. A coroutine function is awaited; a plain one is called in
             a thread, so that it may block. It is asked before a token ends by its own `exp`, and
             after one was refused; it has 40 s, and never runs twice at once.
+        outside: time, chance, disk, network and log, for simulations; None means the real ones.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -84,8 +86,10 @@ class Tape:
         config: Config | Path | str | Mapping[str, Any],
         *,
         tokens: TokenCallable | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self._config = load_config(config)
+        self._outside = outside
         self._given = tokens
         self._parts: Parts | None = None
         self._entered = False
@@ -113,7 +117,7 @@ class Tape:
         return self
 
     async def _started(self) -> Parts:
-        parts = await compose(self._config, self._given)
+        parts = await compose(self._config, self._given, self._outside)
         try:
             accounts = await parts.log_in()
             await parts.supervisor.start()

@@ -28,6 +28,7 @@ from tapekeeper.sim.feed import Feed
 from tapekeeper.sim.history import History, SeededPast
 from tapekeeper.sim.hub import Hub, HubStatistics
 from tapekeeper.sim.market import MarketSpec, SyntheticMarket
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.methods import market_methods, user_methods
 from tapekeeper.sim.pace import Pacer
 from tapekeeper.sim.player import Track, load_tracks
@@ -47,6 +48,9 @@ TICK_S = 1.0
 
 SHUTDOWN_S = 1.0
 """How long requests in flight may take when the gateway stops."""
+
+MEMORY_PORT = 8_790
+"""Where a gateway in memory is, unless its configuration names a port."""
 
 _PORT_TRIES = 20
 
@@ -102,6 +106,7 @@ class SimGateway:
         sessions: when the synthetic market trades, and what a day is; default: UTC days, always
             open, so that a demonstration works on a Sunday.
         schedule: faults that happen by themselves, counted from the start.
+        network: serves in memory instead of on a socket.
 
     Attributes:
         faults: misbehaviour on demand.
@@ -118,9 +123,11 @@ class SimGateway:
         *,
         sessions: Sessions | None = None,
         schedule: Sequence[Fault] = (),
+        network: MemoryNetwork | None = None,
     ) -> None:
         self._config = config
         self._schedule = schedule
+        self._network = network
         self._clock = clock
         self._sessions = sessions or calendar_by_name("24x7")
         self._subscriptions = Subscriptions()
@@ -170,8 +177,10 @@ class SimGateway:
         sources = self._prepare()
         self.finished.clear()
         async with contextlib.AsyncExitStack() as stack:
-            listener = listen(self._config.host, self._config.port)
-            stack.callback(listener.close)
+            listener = None
+            if self._network is None:
+                listener = listen(self._config.host, self._config.port)
+                stack.callback(listener.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             endless = [tasks.create_task(self._tick())]
             endless.append(tasks.create_task(self._play(sources)))
@@ -186,8 +195,13 @@ class SimGateway:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.callback(self._abort_all)
-            await web.SockSite(runner, listener).start()
-            port = listener.getsockname()[1]
+            if listener is not None:
+                await web.SockSite(runner, listener).start()
+                port = listener.getsockname()[1]
+            elif self._network is not None and runner.server is not None:
+                port = self._config.port or MEMORY_PORT
+                self._network.listen(port, runner.server)
+                stack.callback(self._network.close, port)
             self._exit = stack.pop_all()
         host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
         base = f"http://{host}:{port}"

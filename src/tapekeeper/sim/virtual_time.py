@@ -13,6 +13,7 @@ same loop work, because what is readable is polled before time advances.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import selectors
 from collections.abc import Callable, Coroutine
@@ -65,6 +66,28 @@ class _JumpingSelector(selectors.BaseSelector):
         self._real.close()
 
 
+class _NumberedTask(asyncio.Task[_T]):
+    """A task whose place in a set follows from its number, not from its address in memory.
+
+    asyncio keeps tasks in sets and cancels them in the order of the set; with this the order is
+    the same in every run.
+    """
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, _T],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        **options: Any,  # noqa: ANN401 - what the Python version at hand passes on
+    ) -> None:
+        self._number = number
+        super().__init__(coro, loop=loop, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop whose time jumps. Starts at zero seconds."""
 
@@ -73,6 +96,16 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
         # The base class widens "due" by the host clock's resolution, which is 16 ms on Windows.
         self._clock_resolution = 1e-9
+        numbers = itertools.count()
+
+        def numbered(
+            loop: asyncio.AbstractEventLoop,
+            coro: Any,  # noqa: ANN401 - a coroutine, or what older versions took for one
+            **options: Any,  # noqa: ANN401 - what the Python version at hand passes on
+        ) -> asyncio.Future[Any]:
+            return _NumberedTask(coro, loop=loop, number=next(numbers), **options)
+
+        self.set_task_factory(numbered)
 
     @property
     def now_ns(self) -> int:

@@ -1,0 +1,44 @@
+"""Everything that a tape takes from outside itself, as one value that can be replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from tapekeeper.adapters.clock import SystemClock, SystemRandom
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.adapters.http_session import open_session
+from tapekeeper.adapters.log import open_log
+from tapekeeper.app.config import LogConfig
+from tapekeeper.ports import Clock, Files, Log, Random
+
+
+def _log(config: LogConfig) -> Log:
+    return open_log(config.level, config.format)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Time, chance, disk, network and log of one tape; the defaults are the real ones.
+
+    Attributes:
+        clock: time.
+        random: jitter of delays.
+        files: the folder of a path.
+        session: opens the client session that all connections are made with.
+        log: opens the log of a configuration.
+    """
+
+    clock: Clock
+    random: Random
+    files: Callable[[Path], Files] = FolderFiles
+    session: Callable[[], aiohttp.ClientSession] = open_session
+    log: Callable[[LogConfig], Log] = _log
+
+
+def real_outside() -> Outside:
+    """The outside of a program."""
+    return Outside(SystemClock(), SystemRandom())

@@ -1,0 +1,231 @@
+"""A network in memory: byte streams between a client and the servers of one event loop.
+
+It stands under the HTTP library, not beside it: client and server are the same code as over
+sockets, down to the WebSocket frames, and only what carries bytes is replaced. So whatever is
+found here is true of the real thing, and all of it runs in virtual time.
+
+Bytes arrive in order, after a latency that is drawn for each write, cut where the draw says. A
+server that cuts a connection is felt as the end of the stream or as a reset, which is drawn too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections import deque
+from collections.abc import Callable
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.tracing import Trace
+
+from tapekeeper.sim.seeded import Seeded
+
+HIGH_WATER_BYTES = 65_536
+"""What may be under way before a writer is asked to wait, as in asyncio."""
+LOW_WATER_BYTES = HIGH_WATER_BYTES // 4
+
+LATENCY_S = (0.000_05, 0.02)
+"""Least and most time under way."""
+
+CUT_SHARE = 0.2
+"""Share of writes that arrive in two pieces."""
+
+HOST = "127.0.0.1"
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class _End(asyncio.Transport):
+    """One end of a connection. Two of them are joined; each sends into the other."""
+
+    def __init__(self, numbers: Seeded, sockname: tuple[str, int], peer: tuple[str, int]) -> None:
+        super().__init__({"sockname": sockname, "peername": peer})
+        self._loop = asyncio.get_running_loop()
+        self._numbers = numbers
+        self._peer: _End
+        self._protocol: asyncio.Protocol
+        # bound: writers are asked to wait at HIGH_WATER_BYTES
+        self._arrived: deque[bytes | None] = deque()
+        self._under_way = 0
+        self._last_s = 0.0
+        self._reading = True
+        self._writer_waits = False
+        self._closing = False
+        self._lost = False
+
+    def join(self, peer: _End, protocol: asyncio.Protocol) -> None:
+        """Name the other end and who uses this one."""
+        self._peer = peer
+        self._protocol = protocol
+
+    # --- asyncio.Transport ------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send; what is written to a closing end is lost."""
+        if self._closing or not data:
+            return
+        whole = bytes(data)
+        cut = len(whole)
+        if self._numbers.random() < CUT_SHARE:
+            cut = 1 + self._numbers.below(len(whole))
+        for piece in (whole[:cut], whole[cut:]):
+            if piece:
+                self._under_way += len(piece)
+                self._send(piece)
+        if self._under_way > HIGH_WATER_BYTES and not self._writer_waits:
+            self._writer_waits = True
+            self._protocol.pause_writing()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._closing
+
+    def close(self) -> None:
+        """End the stream behind what was written."""
+        if not self._closing:
+            self._closing = True
+            self._send(None)
+            self._loop.call_soon(self._lose, None)
+
+    def abort(self) -> None:
+        """Cut it; the other end learns of it by an end of stream or by a reset."""
+        if self._closing:
+            return
+        if self._numbers.below(2):
+            self.close()
+            return
+        self._closing = True
+        self._loop.call_later(LATENCY_S[0], self._peer.reset)
+        self._loop.call_soon(self._lose, None)
+
+    def reset(self) -> None:
+        """The other end is gone; what is unread is lost."""
+        self._arrived.clear()
+        self._closing = True
+        self._lose(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+
+    def can_write_eof(self) -> bool:
+        """Half-closed streams are not needed."""
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes under way."""
+        return self._under_way
+
+    def is_reading(self) -> bool:
+        """Whether what arrives is handed on."""
+        return self._reading and not self._closing
+
+    def pause_reading(self) -> None:
+        """Hand nothing on."""
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """Hand on again, beginning with what has arrived."""
+        self._reading = True
+        self._loop.call_soon(self._hand_on)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _send(self, piece: bytes | None) -> None:
+        low, high = LATENCY_S
+        at_s = self._loop.time() + low + (high - low) * self._numbers.random() ** 4
+        # A stream keeps its order, whatever is drawn; timers of one time run in any order.
+        self._last_s = max(at_s, self._last_s + 1e-9)
+        self._loop.call_at(self._last_s, self._peer.arrive, piece)
+
+    def arrive(self, piece: bytes | None) -> None:
+        """A piece, or None for the end of the stream, has come."""
+        if not self._lost:
+            self._arrived.append(piece)
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        while self._arrived and self._reading and not self._lost:
+            piece = self._arrived.popleft()
+            if piece is None:
+                self._protocol.eof_received()
+                self.close()
+                return
+            self._peer.taken(len(piece))
+            self._protocol.data_received(piece)
+
+    def taken(self, size: int) -> None:
+        """The other end has read so many bytes."""
+        self._under_way -= size
+        if self._writer_waits and self._under_way <= LOW_WATER_BYTES and not self._lost:
+            self._writer_waits = False
+            self._protocol.resume_writing()
+
+    def _lose(self, error: Exception | None) -> None:
+        if not self._lost:
+            self._lost = True
+            self._protocol.connection_lost(error)
+
+
+class MemoryNetwork:
+    """Servers by port, and the connections to them.
+
+    Args:
+        numbers: draw latencies and cuts.
+    """
+
+    def __init__(self, numbers: Seeded) -> None:
+        self._numbers = numbers
+        self._servers: dict[int, ProtocolFactory] = {}  # bound: one per server
+        self.connections = 0
+        """Connections made so far."""
+        self._clients = 50_000
+
+    def listen(self, port: int, factory: ProtocolFactory) -> None:
+        """Serve a port of `HOST`."""
+        self._servers[port] = factory
+
+    def close(self, port: int) -> None:
+        """Refuse connections from now on; safe to call twice."""
+        self._servers.pop(port, None)
+
+    async def connect(self, port: int, client: asyncio.Protocol) -> None:
+        """Join a client to the server at `port`.
+
+        Raises:
+            ConnectionRefusedError: there is none.
+        """
+        await asyncio.sleep(LATENCY_S[0] + LATENCY_S[1] * self._numbers.random())
+        factory = self._servers.get(port)
+        if factory is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        self.connections += 1
+        here, there = (HOST, self._clients + self.connections), (HOST, port)
+        near, far = _End(self._numbers, here, there), _End(self._numbers, there, here)
+        server = factory()
+        near.join(far, client)
+        far.join(near, server)
+        server.connection_made(far)
+        client.connection_made(near)
+
+
+class MemoryConnector(aiohttp.BaseConnector):
+    """Lets a client session of the HTTP library reach the servers of a `MemoryNetwork`."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        super().__init__()
+        self._network = network
+
+    async def _create_connection(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],  # noqa: ARG002 - as the base class has it
+        timeout: aiohttp.ClientTimeout,  # noqa: ARG002, ASYNC109 - as the base class has it
+    ) -> ResponseHandler:
+        """What the library asks of a connector; its own are made in the same way."""
+        protocol = self._factory()
+        key = req.connection_key
+        try:
+            await self._network.connect(key.port or 80, protocol)
+        except OSError as error:
+            raise aiohttp.ClientConnectorError(key, error) from error
+        return protocol
