@@ -227,7 +227,7 @@ class Pipeline:
 
     # -- time --------------------------------------------------------------------------------
 
-    def due_limits(self, now_ns: int) -> list[tuple[str, int]]:
+    def due_limits(self, now_ns: int, awake_ns: int = 0) -> list[tuple[str, int]]:
         """Which contracts have bars that may be closed now, and up to which exchange time each.
 
         A contract's exchange time is taken to run on from its own last trade. So neither the
@@ -238,13 +238,16 @@ class Pipeline:
 
         Args:
             now_ns: monotonic, as for `step`.
+            awake_ns: monotonic; time before it does not count as quiet, because nobody was there
+                to see a trade.
         """
         limits = []
         for contract_id, contract in self._contracts.items():
             due_ns = contract.bars.due_ns()
             if due_ns is None or contract.last is None:
                 continue
-            limit_ns = contract.last.ts_event + now_ns - contract.traded_ns - self._grace_ns
+            quiet_ns = now_ns - max(contract.traded_ns, awake_ns)
+            limit_ns = contract.last.ts_event + quiet_ns - self._grace_ns
             if due_ns <= limit_ns:
                 limits.append((contract_id, limit_ns))
         return limits

@@ -100,6 +100,7 @@ class Feed:
         self._bytes = 0
         self._bursts = 0
         self._failure: BaseException | None = None
+        self._awake_ns = 0  # since when nothing has held this process up, monotonic
         self._arrived = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -235,9 +236,17 @@ class Feed:
         """
         # What has arrived counts before the timer does.
         self.drain()
-        for contract_id, limit_ns in self.pipeline.due_limits(now_ns):
+        for contract_id, limit_ns in self.pipeline.due_limits(now_ns, self._awake_ns):
             self._journaler.append([clock_entry(contract_id, limit_ns, self._clock.now_ns())])
             self._publish(self.pipeline.close_due(contract_id, limit_ns))
+
+    def held_up(self, now_ns: int) -> None:
+        """This process did nothing for a while, up to `now_ns` (monotonic).
+
+        Nobody can say how much of that while a contract was quiet. What came in it is read bit
+        by bit from now on, in the order of arrival, so a contract may have to wait for its turn.
+        """
+        self._awake_ns = now_ns
 
     def statistics(self) -> FeedStatistics:
         """A frozen view of the counters."""

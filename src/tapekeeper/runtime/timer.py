@@ -14,12 +14,16 @@ OVERSLEPT_S = 2 * INTERVAL_S
 async def run_timer(feed: Feed, clock: Clock) -> None:
     """Look for bars that are due, until cancelled.
 
-    A round that comes too late is left out: the process was stopped or starved, and what has
+    A round that comes too late closes nothing: the process was stopped or starved, and what has
     arrived meanwhile is still in the sockets. Closing bars before it is read would make it late.
     """
+    before_ns = clock.monotonic_ns()
     while True:
-        before_ns = clock.monotonic_ns()
         await clock.sleep_s(INTERVAL_S)
         now_ns = clock.monotonic_ns()
         if now_ns - before_ns < OVERSLEPT_S * 1e9:
             feed.on_time(now_ns)
+        else:
+            feed.held_up(now_ns)
+        # Not read again: the time that a round takes may hold the process up as well.
+        before_ns = now_ns

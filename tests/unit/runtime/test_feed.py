@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.core.journal import EntryKind
+from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.signalr.records import Invocation
@@ -23,7 +23,7 @@ from tapekeeper.runtime.feed import BURST_FRAMES_MAX, Feed, FeedLimits
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Connected, Inbound
-from tapekeeper.runtime.timer import INTERVAL_S, run_timer
+from tapekeeper.runtime.timer import run_timer
 
 SECOND = 1_000_000_000
 START = 1_767_625_200 * SECOND
@@ -36,7 +36,8 @@ class SteppedClock:
     def __init__(self) -> None:
         self.ns = START
         self.oversleep_s = 0.0
-        self.naps = 0
+        self.naps_left = 0
+        self.tired = asyncio.Event()
 
     def now_ns(self) -> int:
         """The wall clock is the same as the monotonic one."""
@@ -47,10 +48,11 @@ class SteppedClock:
         return self.ns
 
     async def sleep_s(self, delay_s: float) -> None:
-        """Move on by the delay and what is overslept; the third nap never ends."""
-        self.naps += 1
-        if self.naps > 2:
+        """Move on by the delay and what is overslept; when no nap is left, for ever."""
+        if not self.naps_left:
+            self.tired.set()
             await asyncio.Event().wait()
+        self.naps_left -= 1
         self.ns += round((delay_s + self.oversleep_s) * SECOND)
         await asyncio.sleep(0)
 
@@ -200,10 +202,51 @@ async def test_the_timer_closes_quiet_bars_but_not_after_a_stall(
     bench.feed.drain()
     bench.clock.ns += 2 * SECOND
     bench.clock.oversleep_s = oversleep_s
+    await nap(bench, 1)
+    assert len(bench.feed.recent.of(MES, "1s")) == closed
+
+
+@pytest.mark.asyncio
+async def test_time_that_was_slept_through_is_no_quiet(bench: Bench) -> None:
+    """After a stall a contract whose prints are read last is not closed by those before it."""
+    bench.feed(inbound())
+    bench.feed.drain()
+    bench.clock.oversleep_s = 10.0
+    await nap(bench, 1)
+    bench.clock.oversleep_s = 0.0
+    await nap(bench, 9)
+    bench.feed(inbound(0.9))
+    bench.feed.drain()
+    counts = bench.feed.pipeline.trade_counts()
+    assert (counts.accepted, counts.quarantined) == (2, 0)
+    await nap(bench, 9)
+    assert len(bench.feed.recent.of(MES, "1s")) == 1
+
+
+@pytest.mark.asyncio
+async def test_time_that_a_round_takes_is_no_quiet(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that stalls while the timer writes holds up the reading as well."""
+    bench.feed(inbound())
+    append = bench.journaler.append
+
+    def stalled(entries: Sequence[Entry]) -> None:
+        bench.clock.ns += 10 * SECOND
+        append(entries)
+
+    monkeypatch.setattr(Journaler, "append", lambda _self, entries: stalled(entries))
+    await nap(bench, 1)
+    monkeypatch.undo()
+    await nap(bench, 2)
+    assert bench.feed.recent.of(MES, "1s") == ()
+
+
+async def nap(bench: Bench, naps: int) -> None:
+    """Let the timer sleep so many times, and look after each."""
+    bench.clock.naps_left = naps
+    bench.clock.tired.clear()
     async with asyncio.TaskGroup() as group:
         timer = group.create_task(run_timer(bench.feed, bench.clock))
-        while bench.clock.naps < 3:  # noqa: ASYNC110 - the clock has no event
-            await asyncio.sleep(0)
+        await bench.clock.tired.wait()
         timer.cancel()
-    assert len(bench.feed.recent.of(MES, "1s")) == closed
-    assert INTERVAL_S > 0
