@@ -229,6 +229,8 @@ async def test_time_that_a_round_takes_is_no_quiet(
 ) -> None:
     """A disk that stalls while the timer writes holds up the reading as well."""
     bench.feed(inbound())
+    bench.feed.drain()
+    bench.feed(Connected(2, "user", START))
     append = bench.journaler.append
 
     def stalled(entries: Sequence[Entry]) -> None:
