@@ -15,8 +15,9 @@ import pytest
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
+from tapekeeper.adapters.token_forms import Auth, TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin
-from tapekeeper.adapters.websocket import AiohttpTransport, Auth
+from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.errors import AuthError, InvocationError
@@ -72,7 +73,7 @@ class _Setting:
                 backoff_base_ms=1,
                 backoff_cap_ms=20,
             ),
-            transport=AiohttpTransport(session, auth=auth),
+            transport=AiohttpTransport(session, TokenForms(auth, _log)),
             tokens=self.tokens,
             clock=clock,
             random=Seeded(1, "line"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
@@ -17,12 +17,9 @@ from tapekeeper.adapters.http_session import (
     require_private_way,
     retry_after_s,
 )
+from tapekeeper.adapters.token_forms import Form, TokenForms
 from tapekeeper.errors import ConnectFailedError, ConnectionLostError
 from tapekeeper.model.secret import Secret
-
-Auth: TypeAlias = Literal["header", "query"]
-"""Where the token travels. Any standard server reads the header; the query form is for gateways
-that read nothing else, and puts the token into the logs of every proxy on the way."""
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 """Servers set no limit on what they send (20 MB was measured), the library's 4 MiB is too small."""
@@ -32,7 +29,9 @@ CLOSE_TIMEOUT_S = 5.0
 """How long a polite close may take; the reference server waits as long for our close frame."""
 
 _REASON_CHARS_MAX = 200
+_UNAUTHORIZED = 401
 
+_Answer = TypeVar("_Answer")
 _Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
 
 
@@ -41,7 +40,7 @@ class AiohttpTransport:
 
     Args:
         session: from `http_session.open_session`.
-        auth: where the token travels.
+        forms: where the token travels.
         message_bytes_max: a larger message ends the connection.
         close_timeout_s: bound of a polite close.
     """
@@ -49,13 +48,13 @@ class AiohttpTransport:
     def __init__(
         self,
         session: aiohttp.ClientSession,
+        forms: TokenForms,
         *,
-        auth: Auth = "header",
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
     ) -> None:
         self._session = session
-        self._auth = auth
+        self._forms = forms
         self._message_bytes_max = message_bytes_max
         self._close_timeout_s = close_timeout_s
 
@@ -67,22 +66,9 @@ class AiohttpTransport:
             DeadlineError: `timeout_s` passed.
             ProtocolError: the answer is larger than any negotiation.
         """
-        what = f"negotiation with {place(url)}"
         require_private_way(url)
-        failure: ConnectFailedError
-        async with deadline(timeout_s, what):
-            try:
-                async with self._session.post(
-                    self._addressed(url, token),
-                    headers=self._headers(token),
-                    allow_redirects=False,
-                ) as response:
-                    if response.status == 200:  # noqa: PLR2004 - HTTP's OK
-                        return await read_body(response, bytes_max=NEGOTIATE_BYTES_MAX)
-                    failure = _refused(what, response.status, response.headers)
-            except (aiohttp.ClientError, OSError) as error:
-                failure = _failed(what, error)
-        raise failure
+        async with deadline(timeout_s, f"negotiation with {place(url)}"):
+            return await self._in_its_form(self._post, url, token)
 
     async def connect(self, url: str, *, token: Secret | None, timeout_s: float) -> HubSocket:
         """Upgrade `url` (http, https, ws or wss) to a WebSocket. Redirects are not followed.
@@ -92,39 +78,74 @@ class AiohttpTransport:
                 encrypted.
             DeadlineError: `timeout_s` passed.
         """
-        what = f"the connection to {place(url)}"
         require_private_way(url)
+        async with deadline(timeout_s, f"the connection to {place(url)}"):
+            return await self._in_its_form(self._connect, url, token)
+
+    async def _in_its_form(
+        self,
+        send: Callable[[str, Secret | None, Form], Awaitable[_Answer]],
+        url: str,
+        token: Secret | None,
+    ) -> _Answer:
+        """Send with the token in the form that works there; see `token_forms`."""
+        where = place(url)
+        form = self._forms.of(where)
+        refused: ConnectFailedError
+        try:
+            answer = await send(url, token, form)
+        except ConnectFailedError as error:
+            if token is None or error.status != _UNAUTHORIZED:
+                raise
+            if not self._forms.may_try_query(where, token):
+                raise
+            refused = error
+        else:
+            if token is not None:
+                self._forms.worked(where, form)
+            return answer
+        try:
+            answer = await send(url, token, "query")
+        except ConnectFailedError as error:
+            if error.status == _UNAUTHORIZED:
+                self._forms.query_refused(where)
+            raise refused from None  # what the header met is what the line has to act on
+        self._forms.worked(where, "query")
+        return answer
+
+    async def _post(self, url: str, token: Secret | None, form: Form) -> bytes:
+        what = f"negotiation with {place(url)}"
         failure: ConnectFailedError
-        async with deadline(timeout_s, what):
-            try:
-                socket = await self._session.ws_connect(
-                    self._addressed(url, token),
-                    headers=self._headers(token),
-                    timeout=aiohttp.ClientWSTimeout(ws_close=self._close_timeout_s),
-                    autoping=True,
-                    compress=0,
-                    max_msg_size=self._message_bytes_max,
-                    decode_text=False,
-                )
-                return HubSocket(socket, close_timeout_s=self._close_timeout_s)
-            except aiohttp.WSServerHandshakeError as error:
-                failure = _refused(what, error.status, error.headers or {})
-            except (aiohttp.ClientError, OSError) as error:
-                failure = _failed(what, error)
+        try:
+            async with self._session.post(
+                _addressed(url, token, form), headers=_headers(token, form), allow_redirects=False
+            ) as response:
+                if response.status == 200:  # noqa: PLR2004 - HTTP's OK
+                    return await read_body(response, bytes_max=NEGOTIATE_BYTES_MAX)
+                failure = _refused(what, response.status, response.headers)
+        except (aiohttp.ClientError, OSError) as error:
+            failure = _failed(what, error)
         raise failure
 
-    def _headers(self, token: Secret | None) -> dict[str, str]:
-        headers = {"X-Requested-With": "XMLHttpRequest"}
-        if token is not None and self._auth == "header":
-            headers["Authorization"] = f"Bearer {token.reveal()}"
-        return headers
-
-    def _addressed(self, url: str, token: Secret | None) -> str:
-        if token is None or self._auth == "header":
-            return url
-        parts = urlsplit(url)
-        query = [*parse_qsl(parts.query, keep_blank_values=True), ("access_token", token.reveal())]
-        return urlunsplit(parts._replace(query=urlencode(query)))
+    async def _connect(self, url: str, token: Secret | None, form: Form) -> HubSocket:
+        what = f"the connection to {place(url)}"
+        failure: ConnectFailedError
+        try:
+            socket = await self._session.ws_connect(
+                _addressed(url, token, form),
+                headers=_headers(token, form),
+                timeout=aiohttp.ClientWSTimeout(ws_close=self._close_timeout_s),
+                autoping=True,
+                compress=0,
+                max_msg_size=self._message_bytes_max,
+                decode_text=False,
+            )
+            return HubSocket(socket, close_timeout_s=self._close_timeout_s)
+        except aiohttp.WSServerHandshakeError as error:
+            failure = _refused(what, error.status, error.headers or {})
+        except (aiohttp.ClientError, OSError) as error:
+            failure = _failed(what, error)
+        raise failure
 
 
 class HubSocket:
@@ -184,6 +205,21 @@ class HubSocket:
         if isinstance(data, aiohttp.WebSocketError):
             return f"code {data.code}, {data}"
         return f"code {code}, no close frame" if code else "it is closed"
+
+
+def _headers(token: Secret | None, form: Form) -> dict[str, str]:
+    headers = {"X-Requested-With": "XMLHttpRequest"}
+    if token is not None and form == "header":
+        headers["Authorization"] = f"Bearer {token.reveal()}"
+    return headers
+
+
+def _addressed(url: str, token: Secret | None, form: Form) -> str:
+    if token is None or form == "header":
+        return url
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), ("access_token", token.reveal())]
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def _refused(what: str, status: int, headers: Mapping[str, str]) -> ConnectFailedError:

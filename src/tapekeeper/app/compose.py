@@ -11,6 +11,7 @@ import msgspec
 
 from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
+from tapekeeper.adapters.token_forms import TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.app.config import Config
@@ -44,6 +45,7 @@ class Parts:
     config: Config
     rest: GatewayRest
     tokens: KeptTokens
+    forms: TokenForms
     feed: Feed
     journaler: Journaler
     market_line: Line
@@ -148,7 +150,8 @@ async def compose(
             limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
             log=log,
         )
-        transport = AiohttpTransport(session, auth=config.gateway.auth)
+        forms = TokenForms(config.gateway.auth, log)
+        transport = AiohttpTransport(session, forms)
         numbers = count(_first_line_number(clock.now_ns()))
         hubs = {MARKET_HUB: config.gateway.market_hub_url}
         if config.gateway.user_hub:
@@ -173,6 +176,7 @@ async def compose(
             config=config,
             rest=rest,
             tokens=tokens,
+            forms=forms,
             feed=feed,
             journaler=journaler,
             market_line=lines[MARKET_HUB],

@@ -7,6 +7,7 @@ over the default. What comes out is frozen; nothing reads a file or a variable a
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import stat
 import tomllib
@@ -184,10 +185,12 @@ class GatewayConfig(Section):
         "(chmod 600).",
         examples=["gateway.key"],
     )
-    auth: Literal["header", "query"] = Field(
+    auth: Literal["header", "query", "auto"] = Field(
         default="header",
         description="How hubs get the token: in the Authorization header, or in the query string "
-        "for a gateway that reads it nowhere else. A query string ends up in the logs of others.",
+        "for a gateway that reads it nowhere else. A query string ends up in the logs of others. "
+        "auto starts with the header, tries the query string once after a fresh token was "
+        "refused, and keeps what works.",
     )
     negotiate: bool = Field(
         default=True, description="Negotiate before a hub connection is opened."
@@ -536,15 +539,28 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
 
 
 def _read_environment() -> dict[str, Any]:
-    for name in os.environ:
+    for name, value in os.environ.items():
         if name.upper().startswith(ENV_PREFIX):
-            section = name.upper().removeprefix(ENV_PREFIX).split(ENV_DELIMITER)[0].lower()
+            section, *keys = name.upper().removeprefix(ENV_PREFIX).lower().split(ENV_DELIMITER)
             if section not in Config.model_fields:
                 raise ConfigError(unknown_variable(name, section, Config, ENV_PREFIX))
+            if value and not keys and not _is_json(value):
+                raise ConfigError(
+                    f"variable {name} stands for the whole of {section} and must be JSON: one "
+                    f"setting of it is {ENV_PREFIX}{section.upper()}{ENV_DELIMITER}<KEY>"
+                )
     try:
         return EnvSettingsSource(Config)()
     except SettingsError as error:
         raise ConfigError(f"cannot read the environment: {error}; it must be JSON") from None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

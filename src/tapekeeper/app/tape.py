@@ -45,6 +45,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         checks: the second identity, for every contract and timeframe.
         rejected: quarantined ticks by reason.
         journal, feed: counters of the journal and of the hand-over.
+        token_forms: how each address takes the token ("header" or "query"), once it has.
     """
 
     lines: tuple[LineStatus, ...]
@@ -54,6 +55,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     rejected: dict[str, int]
     journal: JournalStatistics
     feed: FeedStatistics
+    token_forms: dict[str, str] = {}
 
     @property
     def holds(self) -> bool:
@@ -306,6 +308,7 @@ class Tape:
             rejected=pipeline.reasons(),
             journal=parts.journaler.statistics(),
             feed=parts.feed.statistics(),
+            token_forms=dict(parts.forms.proven()),
         )
 
     def result(self) -> ReplayResult:

@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 from tapekeeper.adapters.http_session import open_session, place, retry_after_s
-from tapekeeper.adapters.websocket import AiohttpTransport, Auth, HubSocket
+from tapekeeper.adapters.token_forms import Auth, TokenForms
+from tapekeeper.adapters.websocket import AiohttpTransport, HubSocket
 from tapekeeper.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -29,6 +30,11 @@ from tapekeeper.model.secret import Secret
 
 _TEXT = "test-canary-not-a-secret"
 _TOKEN = Secret(_TEXT)
+
+
+def _log(event: str, /, **fields: object) -> None:
+    del event, fields
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -74,7 +80,9 @@ async def _transport(
     auth: Auth = "header", *, size: int = 1 << 20
 ) -> AsyncIterator[AiohttpTransport]:
     async with open_session() as session:
-        yield AiohttpTransport(session, auth=auth, message_bytes_max=size, close_timeout_s=0.5)
+        yield AiohttpTransport(
+            session, TokenForms(auth, _log), message_bytes_max=size, close_timeout_s=0.5
+        )
 
 
 def _socket_server(talk: Callable[[web.WebSocketResponse], Awaitable[None]]) -> Handler:
@@ -152,8 +160,96 @@ async def test_the_token_travels_where_it_was_told_to(
     assert seen == [("POST", header, query), ("GET", header, query)]
 
 
+def _reader(form: str, good: set[str], seen: list[tuple[str, str]]) -> Handler:
+    """A hub that reads the token in one form only; `seen` is method and form of what came."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        query = request.query.get("access_token", "")
+        header = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        assert not (query and header)
+        seen.append((request.method, "query" if query else "header"))
+        if (query if form == "query" else header) not in good:
+            return web.Response(status=401)
+        if request.method == "POST":
+            return web.Response(body=b"{}")
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        return ws
+
+    return handler
+
+
+_OLD, _FRESH, _LATER = (Secret(f"{_TEXT}-{name}") for name in ("old", "fresh", "later"))
+
+
 @pytest.mark.asyncio
-@pytest.mark.parametrize("auth", ["header", "query"])
+async def test_auto_finds_the_query_and_keeps_it() -> None:
+    """Header with two tokens, then the fresh one in the query: from then on only the query."""
+    seen: list[tuple[str, str]] = []
+    good = {_FRESH.reveal()}
+    async with _serving(_reader("query", good, seen)) as url, _transport("auto") as transport:
+        assert (await _failure(transport.post(url, token=_OLD, timeout_s=5))).__class__ is (
+            ConnectFailedError
+        )
+        assert await transport.post(url, token=_FRESH, timeout_s=5) == b"{}"
+        assert await transport.post(url, token=_FRESH, timeout_s=5) == b"{}"
+        error = await _failure(transport.post(url, token=_LATER, timeout_s=5))
+        assert isinstance(error, ConnectFailedError)
+        assert error.status == 401
+    forms = [form for _, form in seen]
+    assert forms == ["header", "header", "query", "query", "query"]
+
+
+@pytest.mark.asyncio
+async def test_auto_keeps_the_header_that_worked() -> None:
+    """A token that ends later is not taken for a wrong form: it never shows in a query."""
+    seen: list[tuple[str, str]] = []
+    good = {_FRESH.reveal()}
+    async with _serving(_reader("header", good, seen)) as url, _transport("auto") as transport:
+        await (await transport.connect(url, token=_FRESH, timeout_s=5)).close()
+        good.clear()
+        for token in (_FRESH, _LATER, _OLD, _OLD, _OLD, _OLD):
+            await _failure(transport.connect(url, token=token, timeout_s=5))
+    assert {form for _, form in seen} == {"header"}
+
+
+@pytest.mark.asyncio
+async def test_auto_tries_the_query_once_for_a_fresh_token_that_nobody_wants() -> None:
+    """Refused in both forms, the failure is the header's 401, and nothing goes back and forth."""
+    seen: list[tuple[str, str]] = []
+    async with _serving(_reader("query", set(), seen)) as url, _transport("auto") as transport:
+        for token in (_OLD, _FRESH, _FRESH, _FRESH, _LATER):
+            error = await _failure(transport.connect(url, token=token, timeout_s=5))
+            assert isinstance(error, ConnectFailedError)
+            assert error.status == 401
+            assert not _leaks(error)
+    forms = [form for _, form in seen]
+    assert forms == ["header", "header", "query", *["header"] * 3, "query"]
+
+
+@pytest.mark.asyncio
+async def test_auto_asks_each_address_of_its_own() -> None:
+    """Many a hub reads the header at the negotiation and the query at the upgrade."""
+    seen: list[tuple[str, str]] = []
+    good = {_FRESH.reveal()}
+    header, query = _reader("header", good, seen), _reader("query", good, seen)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await (header if request.method == "POST" else query)(request)
+
+    async with _serving(handler) as url, _transport("auto") as transport:
+        await _failure(transport.connect(url, token=_OLD, timeout_s=5))
+        await transport.post(f"{url}/negotiate", token=_FRESH, timeout_s=5)
+        await (await transport.connect(url, token=_FRESH, timeout_s=5)).close()
+        await transport.post(f"{url}/negotiate", token=_FRESH, timeout_s=5)
+    assert seen == [
+        *(("GET", "header"), ("POST", "header"), ("GET", "header"), ("GET", "query")),
+        ("POST", "header"),
+    ]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("auth", ["header", "query", "auto"])
 async def test_no_error_shows_the_token(auth: Auth) -> None:
     """Neither texts nor tracebacks nor the errors behind them hold it."""
 
