@@ -231,16 +231,14 @@ async def test_time_that_a_round_takes_is_no_quiet(
     bench.feed(inbound())
     bench.feed.drain()
     bench.feed(Connected(2, "user", START))
-    append = bench.journaler.append
 
-    def stalled(entries: Sequence[Entry]) -> None:
+    def stalled(journaler: Journaler, entries: Sequence[Entry]) -> None:
+        monkeypatch.undo()
         bench.clock.ns += 10 * SECOND
-        append(entries)
+        journaler.append(entries)
 
-    monkeypatch.setattr(Journaler, "append", lambda _self, entries: stalled(entries))
-    await nap(bench, 1)
-    monkeypatch.undo()
-    await nap(bench, 2)
+    monkeypatch.setattr(Journaler, "append", stalled)
+    await nap(bench, 3)
     assert bench.feed.recent.of(MES, "1s") == ()
 
 
