@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from tapekeeper.errors import FellBehindError
@@ -65,3 +67,37 @@ async def test_a_stream_that_ended_is_forgotten() -> None:
     assert [each.ts_open async for each in stream] == [0]
     assert dispatch.statistics() == ()
     assert [each async for each in dispatch.bars("A", "1s")] == []
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_is_let_go_of_is_forgotten() -> None:
+    """Leaving the loop early frees the mailbox, and so does never beginning it."""
+    dispatch = Dispatch(3)
+    never_begun = dispatch.bars("A", "1s")
+    dispatch.publish_bars([bar("A", "1s", 0)])
+    async for each in _left_early(dispatch):
+        assert each.ts_open == 1
+        break
+    assert len(dispatch.statistics()) == 1
+    del never_begun
+    assert dispatch.statistics() == ()
+    dispatch.publish_bars([bar("A", "1s", 2)])
+
+
+def _left_early(dispatch: Dispatch) -> AsyncIterator[Bar]:
+    stream = dispatch.bars("A", "1s")
+    dispatch.publish_bars([bar("A", "1s", 1)])
+    return stream
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_fell_behind_is_forgotten() -> None:
+    """It has ended with the error: nothing more is kept for it or counted against it."""
+    dispatch = Dispatch(1)
+    stream = dispatch.bars("A", "1s")
+    dispatch.publish_bars([bar("A", "1s", number) for number in range(3)])
+    assert (await anext(stream)).ts_open == 0
+    with pytest.raises(FellBehindError):
+        await anext(stream)
+    assert dispatch.statistics() == ()
+    assert [each async for each in stream] == []
