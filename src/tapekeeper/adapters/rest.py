@@ -13,7 +13,14 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
-from tapekeeper.adapters.http_session import deadline, describe, place, read_body, retry_after_s
+from tapekeeper.adapters.http_session import (
+    deadline,
+    describe,
+    place,
+    read_body,
+    require_private_way,
+    retry_after_s,
+)
 from tapekeeper.core.gateway.rest_payloads import (
     BARS_MAX,
     CONTRACT_NOT_FOUND,
@@ -116,12 +123,14 @@ class RestCaller:
         self._history = WindowLimit(limits.history, limits.history_window_s, clock)
         self._others = WindowLimit(limits.others, limits.others_window_s, clock)
 
-    async def call(self, operation: Operation, body: bytes, *, bearer: Secret | None) -> Answer:
-        """Do `operation` once.
+    async def call(
+        self, operation: Operation, body: bytes | Secret, *, bearer: Secret | None
+    ) -> Answer:
+        """Do `operation` once. A body that holds a key is a Secret, so that no frame shows it.
 
         Raises:
             AuthError, RateLimitError, GatewayError: the gateway refused; see `decode_answer`.
-            ConnectFailedError: there was no answer.
+            ConnectFailedError: there was no answer, or the way there is not encrypted.
             DeadlineError: there was none in time.
             ProtocolError: the answer is larger than any that makes sense.
         """
@@ -149,21 +158,30 @@ class RestCaller:
             )
 
     async def _exchange(
-        self, method: str, path: str, body: bytes, bearer: Secret | None
+        self, method: str, path: str, body: bytes | Secret, bearer: Secret | None
     ) -> tuple[int, bytes, float | None]:
         """Status, body and `Retry-After` (s) of one answer. Redirects are not followed."""
         url = self._base_url + path
+        require_private_way(url)
         what = f"the request to {place(url)}"
         async with deadline(self._timeout_s, what):
             try:
                 async with self._session.request(
-                    method, url, data=body, headers=_headers(bearer), allow_redirects=False
+                    method,
+                    url,
+                    data=_bytes(body),
+                    headers=_headers(bearer),
+                    allow_redirects=False,
                 ) as response:
                     answer = await read_body(response, bytes_max=ANSWER_BYTES_MAX)
                     return response.status, answer, retry_after_s(response.headers)
             except (aiohttp.ClientError, OSError) as error:
                 failure = ConnectFailedError(f"{what} failed: {describe(error)}")
         raise failure
+
+
+def _bytes(body: bytes | Secret) -> bytes:
+    return body.reveal().encode() if isinstance(body, Secret) else body
 
 
 def _headers(bearer: Secret | None) -> dict[str, str]:
@@ -181,7 +199,7 @@ class GatewayAuth:
 
     async def login_key(self, user_name: str, api_key: Secret) -> Secret:
         """A token for an API key."""
-        body = login_key_body(user_name, api_key)
+        body = Secret(login_key_body(user_name, api_key).decode())
         return token(await self._caller.call(Operation.LOGIN_KEY, body, bearer=None))
 
     async def validate(self, held: Secret) -> Secret | None:

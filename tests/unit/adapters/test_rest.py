@@ -308,3 +308,12 @@ def test_history_and_the_rest_have_limits_of_their_own() -> None:
         return moments
 
     assert run_virtual(main) == [0.0, 0.0, 0.0, 30.0, 60.0]
+
+
+@pytest.mark.asyncio
+async def test_no_key_is_sent_where_others_could_read_it() -> None:
+    """Plain http to another machine is refused before anything is sent."""
+    async with open_session() as session:
+        caller = RestCaller(session, "http://gateway.invalid", SystemClock(), timeout_s=5)
+        with pytest.raises(ConnectFailedError, match="is not encrypted"):
+            await GatewayAuth(caller).login_key("test-user", Secret("test-key-not-a-secret"))
