@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,6 +99,7 @@ class Tape:
         self._entered = False
         self._wanted: dict[str, Instrument] = {}
         self._turns: dict[str, asyncio.Lock] = {}
+        self._callers: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         """Log in and connect.
@@ -175,7 +178,7 @@ class Tape:
         instrument = await parts.resolve(contract)
         subscription = Subscription(instrument, wanted, parts.calendar_of(instrument.calendar))
         contract_id = instrument.contract_id
-        async with self._turn(contract_id):
+        async with self._turn(contract_id) as others:
             parts = self._live()
             # The pipeline first: a print may arrive before the completion of the call.
             parts.feed.subscribe(subscription)
@@ -183,7 +186,7 @@ class Tape:
                 for stream in MARKET_STREAMS:
                     await _ask(parts.market_line, f"SubscribeContract{stream}", contract_id)
             except BaseException:
-                if contract_id not in self._wanted:
+                if contract_id not in self._wanted and not others():
                     self._give_up(parts, contract_id)
                 raise
             self._wanted[contract_id] = instrument
@@ -225,13 +228,21 @@ class Tape:
             parts.market_line.forget(*_calls(stream, contract_id))
         parts.feed.unsubscribe(contract_id)
 
-    def _turn(self, contract_id: str) -> asyncio.Lock:
+    @asynccontextmanager
+    async def _turn(self, contract_id: str) -> AsyncIterator[Callable[[], bool]]:
         """Orders what callers want of one contract, so that its streams and bars stay of one mind.
 
         Nothing on the way of the data takes it, and all that is awaited under it has deadlines.
+        Gives a function that says whether somebody else waits for a turn.
         """
         # bound: contracts that the gateway has confirmed to exist
-        return self._turns.setdefault(contract_id, asyncio.Lock())
+        lock = self._turns.setdefault(contract_id, asyncio.Lock())
+        self._callers[contract_id] += 1
+        try:
+            async with lock:
+                yield lambda: self._callers[contract_id] > 1
+        finally:
+            self._callers[contract_id] -= 1
 
     # -- what can be read ----------------------------------------------------------------------
 
