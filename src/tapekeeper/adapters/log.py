@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Literal, TextIO
 
 import structlog
@@ -42,6 +43,8 @@ def open_log(level: Level, form: Literal["console", "json"], stream: TextIO | No
     )
 
     def log(event: str, /, *, level: Level = "info", **fields: object) -> None:
-        getattr(logger, level)(event, **fields)
+        # A full disk or a reader that went away ends the log, and must not end the recording.
+        with suppress(OSError):
+            getattr(logger, level)(event, **fields)
 
     return log

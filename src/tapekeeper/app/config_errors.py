@@ -26,6 +26,12 @@ _SHAPES = {
     "list_type": "must be a list",
     "tuple_type": "must be a list",
 }
+_OTHERS = {
+    "path_type": "must be a text that names a file or folder",
+    "too_short": "must have at least {min_length}",
+    "too_long": "must have at most {max_length}",
+}
+"""Sentences in place of the library's, which speak of Python; the names are those it gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,12 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def _allowed(detail: ErrorDetails) -> str:
     """What the setting may be, in our words where the library's name a Python type."""
     if detail["type"] in _SHAPES:
+        # Single brackets where double ones belong make a table of what must be a list of them.
+        if isinstance(detail["input"], Mapping):
+            return f"must be a list: write [[{dotted(detail['loc'])}]] once for each entry"
         return _SHAPES[detail["type"]]
+    if detail["type"] in _OTHERS:
+        return _OTHERS[detail["type"]].format_map(detail.get("ctx", {}))
     text = detail["msg"].removeprefix("Value error, ")
     text = text.replace("Input should be a valid ", "must be a ")
     text = text.replace("Input should be ", "must be ").replace("Input should ", "must ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -73,13 +74,32 @@ def write_bars(
     Raises:
         UsageError: the folder cannot be written.
     """
+    require_folder(folder)
     written = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for timeframe, rows in bars.items():
             path = folder / f"bars_{timeframe}.parquet"
-            bars_frame(rows, symbols).write_parquet(path, compression="zstd", statistics=True)
+            # Beside it first: what interrupts this leaves the file of an earlier run whole.
+            partial = path.with_suffix(".partial")
+            bars_frame(rows, symbols).write_parquet(partial, compression="zstd", statistics=True)
+            partial.replace(path)
             written.append(path)
     except OSError as error:
         raise UsageError(f"cannot write bars to {folder}: {error.strerror or error}") from error
     return written
+
+
+def require_folder(folder: Path) -> None:
+    """Make a folder for bars where absent; to be asked before the work whose bars it is for.
+
+    Raises:
+        UsageError: there can be none, or nothing can be written into it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"cannot write bars to {folder}: it is a file, and must be a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write bars to {folder}: {error.strerror or error}") from error

@@ -89,7 +89,7 @@ def replay(
             a way that leaves nothing to keep.
     """
     if not source.exists():
-        raise UnreadableSourceError(f"there is no {source}")
+        raise UnreadableSourceError(f"there is no file or folder {source}")
     if source.is_dir():
         return _replay_journal(source, options, progress)
     if source.name.endswith((".jsonl.gz", ".jsonl")):
@@ -169,6 +169,9 @@ def _replay_wire(path: Path, options: ReplayOptions, progress: Progress) -> Repl
     collector = _Collector(pipeline)
     problems: list[str] = []
     total = path.stat().st_size
+    if path.suffix == ".gz" and total == 0:
+        # The library takes it for a whole archive of nothing, but it is what a lost write leaves.
+        _or_nothing(path, 0, "it is empty, and compressed data never is", problems)
     for number, (done, line) in enumerate(_wire_lines(path, problems)):
         entry = Entry(EntryKind.FRAME, 0, line.t, line.ws.encode())
         collector.take(rerun.take(entry))

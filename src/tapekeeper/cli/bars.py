@@ -77,6 +77,10 @@ def bars_command(
         raise UsageError("--out needs --format csv, json or parquet: a table is for reading")
     wanted = Timeframe.parse(timeframe)
     folder = journal if journal is not None else load_config(config).journal.dir
+    if journal is None and not folder.exists():
+        raise UsageError(
+            f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
+        )
     # A journal brings the calendars it was recorded with.
     options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=(wanted,))
     result = replay_with_progress(folder, options)

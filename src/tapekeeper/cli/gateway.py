@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -67,12 +68,14 @@ def gateway_command(
     It speaks the real protocols (REST, SignalR over WebSockets) to this machine only, and plays
     a synthetic market or recorded trades. The credentials it prints open nothing else.
     """
+    if not (math.isfinite(token_life_s) and token_life_s > 0):
+        raise UsageError(f"the life of a token is more than 0 seconds, and {token_life_s} is not")
     config = SimConfig(
         host=host,
         port=port,
         seed=seed,
         speed=parse_speed(speed),
-        products=tuple(name.strip() for name in products.split(",") if name.strip()),
+        products=parse_products(products),
         play=play,
         token_life_s=token_life_s,
         allow_query_token=allow_query_token,
@@ -89,6 +92,18 @@ def schedule(file: Path | None, seed: int | None) -> tuple[Fault, ...]:
     scripted = () if file is None else load_faults(file)
     drawn = () if seed is None else seeded_faults(seed, within_s=FAULTS_WITHIN_S)
     return scripted + drawn
+
+
+def parse_products(text: str) -> tuple[str, ...]:
+    """Read `MES,mnq`; case does not matter, as it does not for the demonstration.
+
+    Raises:
+        UsageError: none is named; whether one is known is for the market to say.
+    """
+    names = tuple(name.strip().upper() for name in text.split(",") if name.strip())
+    if not names:
+        raise UsageError("name at least one product for the market, such as MES")
+    return names
 
 
 def parse_speed(text: str) -> Speed:

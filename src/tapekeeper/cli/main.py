@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_error
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
-from tapekeeper.errors import TapekeeperError
+from tapekeeper.errors import OutsideError, TapekeeperError
 
 HELP = """Holds a realtime futures feed and turns every print into journalled bars.
 
@@ -24,6 +25,12 @@ Try `tapekeeper demo` first: it needs no account and no network. Exit codes: 0 a
 1 what was shown is not whole, 2 wrong usage or configuration, 3 something outside failed,
 4 the journal failed, 130 interrupted.
 """
+
+OUTPUT_REFUSED = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO") if hasattr(errno, name)
+)
+"""What standard output answers on a full or broken disk. Whatever else is written or read turns
+such an error into one of ours where it happens, so only the output can still raise it here."""
 
 # Without markup, help is plain text: it reads the same in a pipe and on any terminal. Pretty
 # exceptions are off because the traceback of a bug must be the one Python gives.
@@ -79,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except TapekeeperError as error:
         return _report([error])
+    except OSError as error:
+        if error.errno not in OUTPUT_REFUSED:
+            raise
+        return _report([OutsideError(f"cannot write the output: {error.strerror}")])
     except BaseExceptionGroup as group:
         errors = expected_errors(group)
         if errors is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tapekeeper.adapters.clock import SystemClock
-from tapekeeper.app.frames import write_bars
+from tapekeeper.app.frames import require_folder, write_bars
 from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.progress import ReadingProgress
@@ -62,6 +62,8 @@ def replay_command(
         timeframes=parse_timeframes(timeframes),
         tick_size=tick_size,
     )
+    if out is not None:
+        require_folder(out)
     result = replay_with_progress(source, options)
     _show(result)
     if out is not None:

@@ -11,7 +11,7 @@ import typer
 
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.app.config import Config, load_config
-from tapekeeper.app.frames import write_bars
+from tapekeeper.app.frames import require_folder, write_bars
 from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli.bars import time_text
@@ -40,7 +40,10 @@ def run_command(
     """
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"seconds are a number greater than 0, and {seconds} is not")
-    result = asyncio.run(_run(load_config(config), seconds)).result
+    settings = load_config(config)
+    if out is not None:
+        require_folder(out)
+    result = asyncio.run(_run(settings, seconds)).result
     for line in (
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),

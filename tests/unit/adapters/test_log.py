@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from typing import Literal
@@ -20,6 +21,21 @@ def test_events_are_one_json_object_a_line() -> None:
     assert (first["event"], first["level"], first["number"]) == ("first", "info", 1)
     assert first["timestamp"].endswith("Z")
     assert second["level"] == "warning"
+
+
+class _FullDisk(io.StringIO):
+    """A stream that takes nothing, as a file on a full disk does."""
+
+    def write(self, _text: str) -> int:
+        """Refuse."""
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_cannot_be_written_stops_nobody() -> None:
+    """What is recorded matters more than what is said of it."""
+    stream = _FullDisk()
+    open_log("info", "console", stream)("line_state", line="market")
+    assert stream.getvalue() == ""
 
 
 def test_lesser_events_are_left_out() -> None:

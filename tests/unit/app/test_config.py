@@ -154,7 +154,19 @@ class TestValues:
             ({"bars": {"keep": 0}}, "bars.keep is 0 but must be at least 1"),
             ({"bars": {"grace_ms": 1.5}}, "bars.grace_ms is 1.5 but must be a whole number"),
             ({"line": 3}, "line must be a table"),
-            ({"subscribe": {}}, "subscribe must be a list"),
+            ({"subscribe": 3}, "subscribe must be a list"),
+            (
+                {"subscribe": {"contract": "MES"}},
+                "subscribe must be a list: write [[subscribe]] once for each entry",
+            ),
+            (
+                {"subscribe": [{"contract": "MES", "timeframes": []}]},
+                "subscribe[0].timeframes is [] but must have at least 1",
+            ),
+            (
+                {"journal": {"dir": 5}},
+                "journal.dir is 5 but must be a text that names a file or folder",
+            ),
             ({"subscribe": [{}]}, "subscribe[0].contract is missing"),
             (
                 {"log": {"level": "loud"}},
@@ -233,6 +245,15 @@ class TestValues:
         """A product's calendar is found without regard to case; others have the default."""
         calendar = load_config({"calendar": {"by_product": {"BTCUSDT": "24x7"}}}).calendar
         assert (calendar.name_for("btcusdt"), calendar.name_for("MES")) == ("24x7", "cme")
+
+
+def test_a_variable_for_a_whole_section_must_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever forgets the key of a setting is told the name of the variable and its form."""
+    monkeypatch.setenv("TAPEKEEPER_GATEWAY", "trader")
+    assert _complaint({}) == (
+        "variable TAPEKEEPER_GATEWAY stands for the whole of gateway and must be JSON: one "
+        "setting of it is TAPEKEEPER_GATEWAY__<KEY>"
+    )
 
 
 class TestAddresses:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tapekeeper.app.frames import SCHEMA, bars_frame, write_bars
+from tapekeeper.app.frames import SCHEMA, bars_frame, require_folder, write_bars
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
 
@@ -57,5 +57,17 @@ def test_equal_bars_give_equal_files(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """One sentence that says where."""
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UsageError, match=r"cannot write bars to .*file"):
+    with pytest.raises(UsageError, match=r"cannot write bars to .*file: it is a file, and must"):
         write_bars({"1m": [BAR]}, {}, tmp_path / "file")
+    with pytest.raises(UsageError, match=r"cannot write bars to .*below"):
+        require_folder(tmp_path / "file" / "below")
+
+
+def test_a_write_that_fails_leaves_the_older_file(tmp_path: Path) -> None:
+    """A full disk or Ctrl-C costs the new bars, not those of an earlier run."""
+    before = write_bars({"1m": [BAR]}, {}, tmp_path)[0].read_bytes()
+    # A folder in the place of the unfinished file makes the write fail for any user.
+    (tmp_path / "bars_1m.partial").mkdir()
+    with pytest.raises(UsageError, match="cannot write bars"):
+        write_bars({"1m": [BAR, FORMING]}, {}, tmp_path)
+    assert (tmp_path / "bars_1m.parquet").read_bytes() == before

@@ -147,6 +147,16 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         replay(tmp_path, OPTIONS)
 
 
+def test_an_empty_archive_of_frames_is_named(tmp_path: Path) -> None:
+    """Not one byte is no compressed file, and not a day without trades."""
+    path = tmp_path / "frames.jsonl.gz"
+    path.touch()
+    with pytest.raises(
+        UnreadableSourceError, match=r"frames\.jsonl\.gz cannot be read: it is empty"
+    ):
+        replay(path, OPTIONS)
+
+
 def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
     """A download that broke off."""
     path = tmp_path / "trades.parquet"

@@ -148,6 +148,18 @@ def test_an_absent_journal_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "nothing" in capsys.readouterr().err
 
 
+def test_without_a_journal_one_is_told_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a folder that holds none, the sentence says what to give."""
+    monkeypatch.chdir(tmp_path)
+    assert _run("MES") == 2
+    assert capsys.readouterr().err == (
+        "error: there is no journal in journal: say where it is with --journal DIR or "
+        "--config FILE\n"
+    )
+
+
 def test_a_contract_is_found_by_id_name_or_product() -> None:
     """The three ways in which people name a contract; nothing is guessed."""
     symbols = {MES: "MESZ6", MNQ: "MNQZ6"}

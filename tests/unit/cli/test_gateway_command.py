@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tapekeeper.cli.gateway import announcement, parse_speed
+from tapekeeper.cli.gateway import announcement, parse_products, parse_speed
 from tapekeeper.cli.main import main
 from tapekeeper.errors import UsageError
 from tapekeeper.sim.config import SimConfig
@@ -23,6 +23,11 @@ def test_speed_is_a_number_or_max() -> None:
     assert parse_speed("max") == "max"
     with pytest.raises(UsageError, match="'fast' is neither"):
         parse_speed("fast")
+
+
+def test_products_are_read_without_regard_to_case() -> None:
+    """What the demonstration takes, the gateway takes too."""
+    assert parse_products("mes, MNQ,") == ("MES", "MNQ")
 
 
 def test_the_announcement_says_that_credentials_are_for_tests() -> None:
@@ -39,7 +44,10 @@ def test_the_announcement_says_that_credentials_are_for_tests() -> None:
         (["--port", "70000"], "port 70000 cannot be used"),
         (["--host", "192.0.2.1"], "serves this machine only"),
         (["--speed", "-1"], "speed"),
-        (["--products", "NOPE", "--port", "0"], "unknown product 'NOPE'"),
+        (["--products", "nope", "--port", "0"], "unknown product 'NOPE'"),
+        (["--products", " , "], "name at least one product"),
+        (["--token-life-s", "0"], "more than 0 seconds, and 0.0 is not"),
+        (["--token-life-s", "nan"], "more than 0 seconds, and nan is not"),
         (["--play", "no-such-file.parquet", "--port", "0"], "no-such-file.parquet"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from importlib.metadata import version
@@ -100,6 +101,22 @@ def test_a_group_with_a_bug_is_not_expected() -> None:
     """One bug among expected errors makes the whole group a bug."""
     group = ExceptionGroup("t", [JournalError("x"), ExceptionGroup("u", [KeyError("bug")])])
     assert expected_errors(group) is None
+
+
+def test_a_full_disk_behind_the_output_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tapekeeper ... > file` on a full disk is trouble outside, and no bug."""
+    _command_that_raises(OSError(errno.ENOSPC, "No space left on device"), monkeypatch)
+    assert main([]) == 3
+    assert capsys.readouterr().err == "error: cannot write the output: No space left on device\n"
+
+
+def test_other_errors_of_the_system_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expected keeps its traceback."""
+    _command_that_raises(OSError(errno.EBADF, "Bad file descriptor"), monkeypatch)
+    with pytest.raises(OSError, match="Bad file"):
+        main([])
 
 
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

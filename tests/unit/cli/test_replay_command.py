@@ -95,6 +95,17 @@ def test_a_wrong_option_is_one_sentence(
     assert error.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_is_named_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody waits for a long replay to learn that its bars have no place."""
+    source = _trades(tmp_path / "trades.parquet")
+    assert main(["replay", str(source), "--out", str(source)]) == 2
+    shown = capsys.readouterr()
+    assert "it is a file, and must be a folder" in shown.err
+    assert shown.out == ""
+
+
 def test_unreadable_sources_are_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

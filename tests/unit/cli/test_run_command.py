@@ -90,6 +90,16 @@ class TestRun:
             "waiting 7 frames; journal 2.5 MB in 2 segments"
         )
 
+    def test_a_folder_that_cannot_be_is_named_before_the_run(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A night is not recorded first, to say in the morning that its bars have no place."""
+        (tmp_path / "file").touch()
+        config = _config(tmp_path, "[gateway]\n")
+        arguments = ["run", str(config), "--out", str(tmp_path / "file")]
+        assert "must be a folder" in _sentence(arguments, 2, capsys)
+        assert not (tmp_path / "journal").exists()
+
     def test_follows_writes_and_sums_up(
         self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
