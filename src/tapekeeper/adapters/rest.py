@@ -1,13 +1,15 @@
 """The gateway's REST operations over aiohttp.
 
 Three objects, so that nothing depends in a circle: `RestCaller` sends one request within its
-deadline and the gateway's rate limits; `GatewayAuth` logs in and is what a token source is made
-from; `GatewayRest` does the rest with a token source.
+deadline, the gateway's rate limits and a circuit breaker; `GatewayAuth` logs in and is what a
+token source is made from; `GatewayRest` does the rest with a token source, and asks again for what
+only reads.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 import aiohttp
@@ -21,6 +23,8 @@ from tapekeeper.adapters.http_session import (
     require_private_way,
     retry_after_s,
 )
+from tapekeeper.core.backoff import Backoff
+from tapekeeper.core.breaker import Breaker, BreakerPolicy, BreakerTally
 from tapekeeper.core.gateway.rest_payloads import (
     BARS_MAX,
     CONTRACT_NOT_FOUND,
@@ -43,10 +47,16 @@ from tapekeeper.core.gateway.rest_payloads import (
     retrieve_bars_body,
     token,
 )
-from tapekeeper.errors import AuthError, ConnectFailedError, GatewayError
+from tapekeeper.errors import (
+    AuthError,
+    ConnectFailedError,
+    GatewayError,
+    OutsideError,
+    RateLimitError,
+)
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.secret import Secret
-from tapekeeper.ports import Clock
+from tapekeeper.ports import Clock, Random
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 """20,000 bars are about 2 MB; a larger answer than this is a fault of the gateway."""
@@ -54,6 +64,28 @@ ANSWER_BYTES_MAX = 32 * 1024 * 1024
 _PING_PATH = "/api/Status/ping"
 _NS_PER_S = 1_000_000_000
 _OK = 200
+_UNAUTHORIZED = 401
+_SERVER_ERRORS = 500
+
+REST_BREAKER = BreakerPolicy(
+    failures_max=5,
+    cool_down_ns=5 * _NS_PER_S,
+    cool_down_cap_ns=30 * _NS_PER_S,
+    healthy_after_ns=60 * _NS_PER_S,
+)
+"""A gateway that is away is asked at least every half minute, as often as a line reconnects."""
+
+READS = frozenset(
+    {
+        Operation.ACCOUNT_SEARCH,
+        Operation.CONTRACT_SEARCH,
+        Operation.CONTRACT_BY_ID,
+        Operation.CONTRACT_AVAILABLE,
+        Operation.RETRIEVE_BARS,
+    }
+)
+"""What may be asked again, because asking changes nothing. A login is not among them: it makes a
+session, and gateways limit those. An operation that is not named here is never repeated."""
 
 
 class RestLimits(msgspec.Struct, frozen=True):
@@ -69,6 +101,36 @@ class RestLimits(msgspec.Struct, frozen=True):
     history_window_s: float = 30.0
     others: int = 200
     others_window_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How what only reads is asked again when a retry can help.
+
+    Attributes:
+        clock: for the delays.
+        random: for their jitter.
+        attempts_max: the first one included.
+        base_ms, cap_ms: bounds of the delay, which is drawn at random (see `Backoff`).
+        wait_max_s: a gateway that asks to wait longer is not waited for: the caller is told.
+    """
+
+    clock: Clock
+    random: Random
+    attempts_max: int = 3
+    base_ms: int = 500
+    cap_ms: int = 5_000
+    wait_max_s: float = 15.0
+
+    def delay_s(self, error: OutsideError, backoff: Backoff) -> float | None:
+        """Seconds to wait before the next attempt, or None to give up."""
+        asked_s = None
+        if isinstance(error, RateLimitError | ConnectFailedError):
+            asked_s = error.retry_after_s
+        tried = backoff.attempts + 1
+        if not error.retryable or tried >= self.attempts_max or (asked_s or 0) > self.wait_max_s:
+            return None
+        return backoff.next_delay_ms(self.random.random(), asked_s) / 1_000
 
 
 class WindowLimit:
@@ -105,6 +167,7 @@ class RestCaller:
         clock: for the rate limits.
         timeout_s: for one request, waiting for the rate limit not included.
         limits: see `RestLimits`.
+        breaker: when to leave the gateway alone for a while.
     """
 
     def __init__(
@@ -115,8 +178,11 @@ class RestCaller:
         *,
         timeout_s: float = 15.0,
         limits: RestLimits | None = None,
+        breaker: BreakerPolicy = REST_BREAKER,
     ) -> None:
         limits = limits or RestLimits()
+        self._clock = clock
+        self._breaker = Breaker(breaker)
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
@@ -130,12 +196,14 @@ class RestCaller:
 
         Raises:
             AuthError, RateLimitError, GatewayError: the gateway refused; see `decode_answer`.
-            ConnectFailedError: there was no answer, or the way there is not encrypted.
+            ConnectFailedError: there was no answer, or the way there is not encrypted; or the
+                breaker is open and nothing was sent, then `retry_after_s` says for how long yet.
             DeadlineError: there was none in time.
             ProtocolError: the answer is larger than any that makes sense.
         """
         await self.wait_turn(operation)
-        status, answer, wait_s = await self._exchange("POST", operation.path, body, bearer)
+        self._ask_breaker(operation)
+        status, answer, wait_s = await self._watched("POST", operation.path, body, bearer)
         return decode_answer(answer, status, operation, retry_after_s=wait_s)
 
     async def wait_turn(self, operation: Operation) -> None:
@@ -151,11 +219,43 @@ class RestCaller:
             ConnectFailedError, DeadlineError: it did not answer.
         """
         await self._others.wait()
-        status, _, _ = await self._exchange("GET", _PING_PATH, b"", None)
+        # Not held back by the breaker: it is how one finds out whether the gateway is back.
+        status, _, _ = await self._watched("GET", _PING_PATH, b"", None)
         if status != _OK:
             raise GatewayError(
                 f"Status/ping: the gateway answered status {status}", status=status, retryable=True
             )
+
+    def health(self) -> BreakerTally:
+        """How the gateway has answered so far."""
+        return self._breaker.tally()
+
+    def _ask_breaker(self, operation: Operation) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if self._breaker.admit(now_ns):
+            return
+        tally = self._breaker.tally()
+        wait_s = self._breaker.wait_ns(now_ns) / _NS_PER_S
+        raise ConnectFailedError(
+            f"{operation.value}: not sent, because the gateway failed {tally.failures_in_row} "
+            f"times in a row (the last time: {tally.why}); it is tried again in {wait_s:.0f} s",
+            retry_after_s=wait_s,
+        )
+
+    async def _watched(
+        self, method: str, path: str, body: bytes | Secret, bearer: Secret | None
+    ) -> tuple[int, bytes, float | None]:
+        """One exchange whose outcome the breaker is told. A refusal is an answer, too."""
+        try:
+            status, answer, wait_s = await self._exchange(method, path, body, bearer)
+        except OutsideError as error:
+            self._breaker.failed(self._clock.monotonic_ns(), str(error))
+            raise
+        if status >= _SERVER_ERRORS:
+            self._breaker.failed(self._clock.monotonic_ns(), f"it answered status {status}")
+        else:
+            self._breaker.succeeded(self._clock.monotonic_ns())
+        return status, answer, wait_s
 
     async def _exchange(
         self, method: str, path: str, body: bytes | Secret, bearer: Secret | None
@@ -226,19 +326,28 @@ class RestTokens(Protocol):
 class GatewayRest:
     """The operations that need a token. Fills `ports.ContractDirectory`.
 
-    A token that is refused is renewed once within the call. All methods raise what
-    `RestCaller.call` and the token source raise.
+    A token that is refused is renewed once within the call, and what only reads is asked again
+    where that can help. All methods raise what `RestCaller.call` and the token source raise.
 
     Args:
         caller: sends the requests.
         tokens: gives the tokens.
         live: the data tier; the wrong one answers empty lists.
+        retry: how to ask again; None asks once.
     """
 
-    def __init__(self, caller: RestCaller, tokens: RestTokens, *, live: bool = False) -> None:
+    def __init__(
+        self,
+        caller: RestCaller,
+        tokens: RestTokens,
+        *,
+        live: bool = False,
+        retry: Retry | None = None,
+    ) -> None:
         self._caller = caller
         self._tokens = tokens
         self._live = live
+        self._retry = retry
 
     async def ping(self) -> None:
         """Ask whether the gateway is there."""
@@ -299,11 +408,22 @@ class GatewayRest:
         return history_bars(await self._call(Operation.RETRIEVE_BARS, body))
 
     async def _call(self, operation: Operation, body: bytes) -> Answer:
-        held = await self._tokens()
-        try:
-            return await self._caller.call(operation, body, bearer=held)
-        except AuthError as error:
-            if error.status != 401:  # noqa: PLR2004 - HTTP's "unauthorized": the token
-                raise
-            self._tokens.invalidate(held)
-        return await self._caller.call(operation, body, bearer=await self._tokens())
+        retry = self._retry if operation in READS else None
+        backoff = None if retry is None else Backoff(retry.base_ms, retry.cap_ms)
+        renewed = False
+        while True:
+            held = await self._tokens()
+            try:
+                return await self._caller.call(operation, body, bearer=held)
+            except AuthError as error:
+                if error.status != _UNAUTHORIZED or renewed:
+                    raise
+                renewed = True
+                self._tokens.invalidate(held)
+            except OutsideError as error:
+                if retry is None or backoff is None:
+                    raise
+                delay_s = retry.delay_s(error, backoff)
+                if delay_s is None:
+                    raise
+                await retry.clock.sleep_s(delay_s)

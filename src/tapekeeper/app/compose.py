@@ -10,7 +10,7 @@ from itertools import count
 import msgspec
 
 from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
-from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
+from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, Retry
 from tapekeeper.adapters.token_forms import TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
@@ -135,7 +135,8 @@ async def compose(
         caller = RestCaller(session, config.gateway.rest_url, clock)
         issuer = _issuer(config, caller, given)
         tokens = KeptTokens(issuer, clock)
-        rest = GatewayRest(caller, tokens, live=config.gateway.live)
+        retry = Retry(clock, outside.random)
+        rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         journaler = Journaler(
             outside.files(config.journal.dir),
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,

@@ -13,7 +13,16 @@ from aiohttp import web
 
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.adapters.http_session import open_session
-from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, RestLimits, WindowLimit
+from tapekeeper.adapters.rest import (
+    REST_BREAKER,
+    GatewayAuth,
+    GatewayRest,
+    RestCaller,
+    RestLimits,
+    Retry,
+    WindowLimit,
+)
+from tapekeeper.core.breaker import BreakerPolicy, BreakerState
 from tapekeeper.core.gateway.rest_payloads import BarUnit, Operation
 from tapekeeper.errors import (
     AuthError,
@@ -23,6 +32,9 @@ from tapekeeper.errors import (
     RateLimitError,
 )
 from tapekeeper.model.secret import Secret
+from tapekeeper.ports import Clock
+from tapekeeper.sim.manual_clock import ManualClock
+from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
 _NS = 1_000_000_000
@@ -44,9 +56,12 @@ class _Gateway:
         self.answers: dict[str, list[tuple[int, dict[str, Any], dict[str, str]]]] = {}
         self.asked: list[tuple[str, str | None, dict[str, Any]]] = []
 
-    def answer(self, path: str, status: int = 200, /, **members: object) -> None:
+    def answer(
+        self, path: str, status: int = 200, /, *, wait_s: int | None = 7, **members: object
+    ) -> None:
         body = {"success": True, "errorCode": 0, "errorMessage": None} | members
-        self.answers.setdefault(path, []).append((status, body, {"Retry-After": "7"}))
+        headers = {} if wait_s is None else {"Retry-After": str(wait_s)}
+        self.answers.setdefault(path, []).append((status, body, headers))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
@@ -71,8 +86,29 @@ class _Tokens:
         self.refused.append(refused)
 
 
+class _Patience:
+    """A clock that notes how long it should have slept, and does not."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    def now_ns(self) -> int:
+        """Not asked."""
+        raise AssertionError("no wall clock has a part in this")
+
+    def monotonic_ns(self) -> int:
+        """Stands still."""
+        return 0
+
+    async def sleep_s(self, delay_s: float) -> None:
+        """Take note."""
+        self.slept_s.append(delay_s)
+
+
 @asynccontextmanager
-async def _serving(gateway: _Gateway) -> AsyncIterator[RestCaller]:
+async def _serving(
+    gateway: _Gateway, *, clock: Clock | None = None, breaker: BreakerPolicy = REST_BREAKER
+) -> AsyncIterator[RestCaller]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", gateway.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -81,7 +117,7 @@ async def _serving(gateway: _Gateway) -> AsyncIterator[RestCaller]:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
         async with open_session() as session:
-            yield RestCaller(session, url, SystemClock(), timeout_s=5)
+            yield RestCaller(session, url, clock or SystemClock(), timeout_s=5, breaker=breaker)
     finally:
         await runner.cleanup()
 
@@ -247,6 +283,125 @@ async def test_a_late_answer_meets_the_deadline() -> None:
         caller._timeout_s = 0.05
         with pytest.raises(DeadlineError, match=r"took longer than 0.05 s"):
             await caller.ping()
+
+
+@pytest.mark.asyncio
+async def test_what_only_reads_is_asked_again_where_that_can_help() -> None:
+    """After 503 and 429, with growing random delays, and as long as the gateway asks for."""
+    gateway, patience = _Gateway(), _Patience()
+    gateway.answer("Contract/search", 503, wait_s=None)
+    gateway.answer("Contract/search", 429)
+    gateway.answer("Contract/search", contracts=[_CONTRACT])
+    async with _serving(gateway) as caller:
+        retry = Retry(patience, Seeded(1, "retry"))
+        assert len(await GatewayRest(caller, _Tokens(), retry=retry).search("MES")) == 1
+    first_s, second_s = patience.slept_s
+    assert 0 <= first_s < 0.5
+    assert 7 <= second_s < 8
+
+
+@pytest.mark.asyncio
+async def test_asking_again_has_an_end() -> None:
+    """Three attempts, and then the caller is told."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", 503, wait_s=None)
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, _Tokens(), retry=Retry(_Patience(), Seeded(1, "retry")))
+        with pytest.raises(GatewayError, match="status 503"):
+            await rest.search("MES")
+    assert len(gateway.asked) == 3
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "wait_s", "members"),
+    [
+        (400, None, {}),
+        (403, None, {}),
+        (200, None, {"success": False, "errorCode": 9}),
+        (429, 16, {}),
+    ],
+)
+async def test_what_a_retry_cannot_help_is_asked_once(
+    status: int, wait_s: int | None, members: dict[str, object]
+) -> None:
+    """A refusal stays one, and nobody waits longer than is bearable."""
+    gateway, patience = _Gateway(), _Patience()
+    gateway.answer("Account/search", status, wait_s=wait_s, **members)
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, _Tokens(), retry=Retry(patience, Seeded(1, "retry")))
+        with pytest.raises(GatewayError):
+            await rest.accounts()
+    assert (len(gateway.asked), patience.slept_s) == (1, [])
+
+
+@pytest.mark.asyncio
+async def test_a_login_is_never_repeated() -> None:
+    """It makes a session; neither the login itself nor a read that needs one asks twice."""
+    gateway = _Gateway()
+    gateway.answer("Auth/loginKey", 503, wait_s=None)
+    async with _serving(gateway) as caller:
+        auth = GatewayAuth(caller)
+
+        class Tokens(_Tokens):
+            async def __call__(self) -> Secret:
+                return await auth.login_key("test-user", Secret("test-key-not-a-secret"))
+
+        retry = Retry(_Patience(), Seeded(1, "retry"))
+        with pytest.raises(GatewayError, match="Auth/loginKey"):
+            await GatewayRest(caller, Tokens(), retry=retry).search("MES")
+    assert [path for path, _, _ in gateway.asked] == ["Auth/loginKey"]
+
+
+@pytest.mark.asyncio
+async def test_a_gateway_that_fails_in_a_row_is_left_alone_for_a_while() -> None:
+    """Nothing is sent while the breaker is open; then one probe finds out."""
+    gateway, clock = _Gateway(), ManualClock()
+    for _ in range(2):
+        gateway.answer("Contract/search", 503, wait_s=None)
+    gateway.answer("Contract/search", contracts=[])
+    second_ns = 1_000_000_000
+    policy = BreakerPolicy(failures_max=2, cool_down_ns=5 * second_ns)
+    async with _serving(gateway, clock=clock, breaker=policy) as caller:
+        rest = GatewayRest(caller, _Tokens())
+        for _ in range(2):
+            with pytest.raises(GatewayError, match="503"):
+                await rest.search("MES")
+        clock.advance(3)
+        with pytest.raises(ConnectFailedError, match="failed 2 times in a row") as caught:
+            await rest.search("MES")
+        assert caught.value.retry_after_s == 2.0
+        assert len(gateway.asked) == 2
+        clock.advance(2)
+        assert await rest.search("MES") == []
+        assert caller.health().state is BreakerState.CLOSED
+
+
+@pytest.mark.asyncio
+async def test_refusals_do_not_open_the_breaker() -> None:
+    """A gateway that says no is there."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", 429)
+    async with _serving(gateway, breaker=BreakerPolicy(failures_max=1)) as caller:
+        for _ in range(3):
+            with pytest.raises(RateLimitError):
+                await GatewayRest(caller, _Tokens()).search("MES")
+        assert caller.health().failed == 0
+
+
+@pytest.mark.asyncio
+async def test_a_ping_is_sent_although_the_breaker_is_open() -> None:
+    """It is how one finds out; its success lets everybody through again."""
+    gateway = _Gateway()
+    gateway.answer("Contract/search", 500)
+    gateway.answer("Status/ping")
+    async with _serving(gateway, breaker=BreakerPolicy(failures_max=1)) as caller:
+        rest = GatewayRest(caller, _Tokens())
+        with pytest.raises(GatewayError, match="500"):
+            await rest.search("MES")
+        assert caller.health().state is BreakerState.OPEN
+        await rest.ping()
+        assert caller.health().state is BreakerState.CLOSED
 
 
 def test_the_limit_spreads_requests_over_windows() -> None:
