@@ -20,7 +20,7 @@ from tapekeeper.app.frames import bars_frame
 from tapekeeper.app.replay import ReplayOptions
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.replay import name_faults, replay_with_progress
-from tapekeeper.cli.terminal import console, price_text
+from tapekeeper.cli.terminal import console, price_text, print_table
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.errors import UsageError
@@ -141,7 +141,7 @@ def encode(frame: pl.DataFrame, form: Format) -> bytes:
 
 def _write(bars: Sequence[Bar], symbols: Mapping[str, str], form: Format, out: Path | None) -> None:
     if form is Format.TABLE:
-        console().print(bars_table(bars))
+        print_table(console(), bars_table(bars))
         return
     data = encode(bars_frame(bars, symbols), form)
     if out is None:

@@ -22,6 +22,9 @@ from tapekeeper.cli.terminal import console
 PLAIN_EVERY_S = 5.0
 """How often lines are printed where nobody watches a screen."""
 
+TABLE_WIDTH = 80
+"""Columns in which the table shows every price whole."""
+
 
 def demo_command(
     seconds: Annotated[
@@ -65,8 +68,11 @@ async def _demo(options: DemoOptions) -> DemoSummary:
 
 @contextmanager
 def _view(screen: Console, seconds: float) -> Iterator[Callable[[DemoView], None]]:
-    """What to do with each view: redraw a table on a terminal, else print a line now and then."""
-    if not screen.is_terminal:
+    """What to do with each view: redraw a table on a terminal, else print a line now and then.
+
+    A table that is redrawn cannot be folded, so a narrow terminal gets lines with whole prices.
+    """
+    if not screen.is_terminal or screen.width < TABLE_WIDTH:
         yield PlainView(screen)
         return
     # Refreshed by hand: the table changes when there is something new and not otherwise.

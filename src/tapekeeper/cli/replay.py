@@ -14,7 +14,7 @@ from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.progress import ReadingProgress
 from tapekeeper.cli.report import checks_table, counts_line, rejected_line, volume_line
-from tapekeeper.cli.terminal import console, parse_timeframes
+from tapekeeper.cli.terminal import console, parse_timeframes, print_table
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
 
@@ -99,7 +99,7 @@ def name_faults(result: ReplayResult) -> bool:
 def _show(result: ReplayResult) -> None:
     screen = console()
     if result.checks:
-        screen.print(checks_table(result.checks, result.symbols))
+        print_table(screen, checks_table(result.checks, result.symbols))
     for line in (
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),

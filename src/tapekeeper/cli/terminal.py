@@ -5,12 +5,17 @@ from __future__ import annotations
 from decimal import Decimal
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from tapekeeper.errors import UsageError
 from tapekeeper.model.timeframe import Timeframe
 
 PLAIN_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that no row is folded."""
+
+UNFOLDED_WIDTH = 1_000
+"""Columns that no table of ours needs: the measure of one is what it needs and not this."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -19,6 +24,19 @@ def console(*, stderr: bool = False) -> Console:
     if found.is_terminal:
         return found
     return Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH, color_system=None)
+
+
+def print_table(screen: Console, table: Table) -> None:
+    """Print `table` with every digit, however narrow the terminal is.
+
+    The library shortens what does not fit, and half a price is a wrong price; rows that are too
+    long are folded by the terminal instead.
+    """
+    room = screen.options.update(max_width=UNFOLDED_WIDTH)
+    needed = Measurement.get(screen, room, table).maximum
+    # Set and not passed: the width that `print` is given is cut to that of the screen.
+    screen.width = max(screen.width, needed)
+    screen.print(table)
 
 
 def parse_timeframes(text: str | None) -> tuple[Timeframe, ...] | None:

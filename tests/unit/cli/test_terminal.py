@@ -8,16 +8,29 @@ import signal
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from tapekeeper.cli.progress import PATIENCE_NS, ReadingProgress
 from tapekeeper.cli.report import all_hold, checks_table, counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import SIGNALS, stop_signals
-from tapekeeper.cli.terminal import console, parse_timeframes, price_text
+from tapekeeper.cli.terminal import console, parse_timeframes, price_text, print_table
 from tapekeeper.errors import UsageError
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
 
 GOOD = VolumeCheck("CON.F.US.MES.Z26", "1m", bars=2, bar_volume=7, accepted_volume=7)
 BAD = VolumeCheck("CON.F.US.MES.Z26", "5m", bars=1, bar_volume=6, accepted_volume=7)
+
+
+def test_no_terminal_is_too_narrow_for_a_price() -> None:
+    """Half a price is a wrong price: the terminal folds the row, and nothing shortens a cell."""
+    screen = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    table = Table("open time (UTC)", "open", "high", "low", "close")
+    table.add_row("2026-11-22 17:15:00", "21000.25", "21001.75", "20999.25", "21000.75")
+    print_table(screen, table)
+    assert isinstance(screen.file, io.StringIO)
+    shown = screen.file.getvalue()
+    assert all(text in shown for text in ("17:15:00", "21000.25", "21001.75", "20999.25"))
+    assert "\u2026" not in shown
 
 
 class TestTexts:
