@@ -44,6 +44,7 @@ from tapekeeper.app.config_errors import (
     unknown_variable,
 )
 from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
+from tapekeeper.core.freshness import FreshnessPolicy
 from tapekeeper.errors import ConfigError, UsageError
 from tapekeeper.model.address import is_private_way
 from tapekeeper.model.secret import Secret
@@ -401,6 +402,45 @@ class FeedConfig(Section):
     )
 
 
+class FreshnessConfig(Section):
+    """When a subscription is taken to have frozen, although its connection is alive.
+
+    Only while its market is open, and by the rate at which its own data come.
+    """
+
+    floor_s: Seconds = Field(
+        default=60.0, description="Seconds of silence below which nothing is ever stale."
+    )
+    factor: float = Field(
+        default=20.0,
+        ge=2,
+        le=1_000,
+        description="So many times the longest usual gap between its ticks is stale.",
+    )
+    open_grace_s: Seconds = Field(
+        default=120.0, description="Seconds after an open from which on silence counts."
+    )
+    unknown_s: Seconds = Field(
+        default=1_800.0,
+        description="Seconds of silence after which a subscription is asked for again whose rate "
+        "is not known yet.",
+    )
+    slow_s: Seconds = Field(
+        default=3_600.0,
+        description="A subscription that it would take longer to be sure of is not judged.",
+    )
+
+    def policy(self) -> FreshnessPolicy:
+        """The same as the judge has it."""
+        return FreshnessPolicy(
+            floor_ns=round(self.floor_s * 1e9),
+            factor=self.factor,
+            open_grace_ns=round(self.open_grace_s * 1e9),
+            unknown_ns=round(self.unknown_s * 1e9),
+            slow_ns=round(self.slow_s * 1e9),
+        )
+
+
 class LogConfig(Section):
     """What is said while running."""
 
@@ -432,6 +472,7 @@ class Config(BaseSettings):
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()
     feed: FeedConfig = FeedConfig()
+    freshness: FreshnessConfig = FreshnessConfig()
     log: LogConfig = LogConfig()
 
     @classmethod

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.config_errors import setting_names
 from tapekeeper.app.config_example import example
+from tapekeeper.core.freshness import FreshnessPolicy
 from tapekeeper.errors import ConfigError
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.timeframe import Timeframe
@@ -461,3 +462,13 @@ def _settings_with_comments(text: str) -> list[tuple[str, list[str]]]:
                 found.append((line, above))
             above = []
     return found
+
+
+def test_freshness_settings_are_the_judges_policy() -> None:
+    """Seconds become nanoseconds; the defaults of the file are those of the judge."""
+    assert Config().freshness.policy() == FreshnessPolicy()
+    config = load_config({"freshness": {"floor_s": 30, "factor": 5.0}})
+    policy = config.freshness.policy()
+    assert (policy.floor_ns, policy.factor) == (30_000_000_000, 5.0)
+    with pytest.raises(ConfigError, match="factor"):
+        load_config({"freshness": {"factor": 1.0}})

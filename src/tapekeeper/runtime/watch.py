@@ -1,0 +1,231 @@
+"""Watches that data comes and that this process keeps up, and asks for mending where it does not.
+
+Once a second it compares the newest tick of every followed stream with the one before, lets
+`tapekeeper.core.freshness` judge, logs every transition, and passes on what is to be tried: a
+stream is asked for again, or a hand-over to a new line is requested. Reading what the pipeline
+keeps anyway costs nothing per tick, and a second is fine enough for thresholds of a minute.
+
+Between two looks it measures how late its timer fires, which is how long the event loop was held
+by something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from tapekeeper.core.freshness import (
+    Change,
+    Fresh,
+    Freshness,
+    Mend,
+    MendStep,
+    Sessions,
+    Stream,
+    StreamFreshness,
+)
+from tapekeeper.model.tick import Quote, Trade
+from tapekeeper.ports import Clock, Log
+from tapekeeper.runtime.line_values import HubCall
+
+TICK_S = 0.25
+"""How often the timer's lateness is measured. A stall that is shorter may fall between two."""
+
+TICKS_PER_LOOK = 4
+
+LAG_WARNING_MS = 1_000.0
+"""A loop that was held for a second has delayed every bar and every answer by as much."""
+
+_NAMED_MAX = 3
+_NS_PER_S = 1_000_000_000
+_NS_PER_MS = 1_000_000
+
+_CALLS = {Stream.TRADES: "SubscribeContractTrades", Stream.QUOTES: "SubscribeContractQuotes"}
+
+
+class Newest(Protocol):
+    """What is read of the pipeline."""
+
+    def last_trade(self, contract_id: str) -> Trade | None:
+        """The trade that was accepted last."""
+        ...
+
+    def quote(self, contract_id: str) -> Quote | None:
+        """The quote that was accepted last."""
+        ...
+
+
+class Mender(Protocol):
+    """What can be done about a stale stream: the pool of the market hub."""
+
+    def any_live(self) -> bool:
+        """Whether any line is live, so that data is due."""
+        ...
+
+    def ask_again(self, call: HubCall) -> None:
+        """Ask the hub for this subscription once more; returns at once."""
+        ...
+
+    def request_handover(self, reason: str) -> None:
+        """Replace the line, make before break; returns at once."""
+        ...
+
+
+class LoopLag(msgspec.Struct, frozen=True):
+    """How late a timer of the event loop fired.
+
+    Attributes:
+        measured: how often.
+        last_ms, max_ms: lateness, ms; `max_ms` since the start.
+        over_50_ms: how often it was more than 50 ms.
+    """
+
+    measured: int = 0
+    last_ms: float = 0.0
+    max_ms: float = 0.0
+    over_50_ms: int = 0
+
+    def and_one(self, lag_ms: float) -> LoopLag:
+        """The same with one more measurement."""
+        return LoopLag(
+            measured=self.measured + 1,
+            last_ms=lag_ms,
+            max_ms=max(self.max_ms, lag_ms),
+            over_50_ms=self.over_50_ms + (lag_ms > 50),  # noqa: PLR2004 - the name says it
+        )
+
+
+class WatchStatus(msgspec.Struct, frozen=True):
+    """What the watch sees.
+
+    Attributes:
+        streams: every followed stream.
+        lag: of the event loop.
+        resubscribed: how often a stream was asked for again.
+        handovers: how often a new line was asked for.
+    """
+
+    streams: tuple[StreamFreshness, ...]
+    lag: LoopLag
+    resubscribed: int
+    handovers: int
+
+
+class Watch:
+    """See the module's text.
+
+    Args:
+        freshness: judges; nobody else calls it.
+        newest: the pipeline.
+        mender: the pool of the market hub.
+        clock: time.
+        log: events for people.
+    """
+
+    def __init__(
+        self, *, freshness: Freshness, newest: Newest, mender: Mender, clock: Clock, log: Log
+    ) -> None:
+        self._freshness = freshness
+        self._newest = newest
+        self._mender = mender
+        self._clock = clock
+        self._log = log
+        self._seen: dict[str, tuple[int | None, int | None]] = {}  # by contract: trade, quote
+        self._lag = LoopLag()
+        self._resubscribed = 0
+        self._handovers = 0
+
+    def follow(self, contract_id: str, sessions: Sessions) -> None:
+        """Expect trades and quotes of this contract while its market is open."""
+        self._seen.setdefault(contract_id, (None, None))
+        self._freshness.follow(contract_id, Stream, sessions)
+
+    def forget(self, contract_id: str) -> None:
+        """Expect nothing of this contract any more."""
+        self._seen.pop(contract_id, None)
+        self._freshness.forget(contract_id)
+
+    async def run(self) -> None:
+        """Look once a second, until cancelled."""
+        ticks = 0
+        while True:
+            before_ns = self._clock.monotonic_ns()
+            await self._clock.sleep_s(TICK_S)
+            late_ns = self._clock.monotonic_ns() - before_ns - round(TICK_S * _NS_PER_S)
+            self._measure(max(0, late_ns) / _NS_PER_MS)
+            ticks += 1
+            if ticks % TICKS_PER_LOOK == 0:
+                self.look()
+
+    def look(self) -> None:
+        """Judge every stream now, and ask for what can be done."""
+        self._freshness.connected(live=self._mender.any_live())
+        now_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
+        look = self._freshness.look(now_ns, mono_ns, self._came())
+        for change in look.changes:
+            self._tell(change)
+        self._mend(look.mends)
+
+    def status(self) -> WatchStatus:
+        """A frozen view."""
+        return WatchStatus(
+            streams=self._freshness.streams(self._clock.monotonic_ns()),
+            lag=self._lag,
+            resubscribed=self._resubscribed,
+            handovers=self._handovers,
+        )
+
+    def _came(self) -> set[tuple[str, Stream]]:
+        """The streams whose newest tick is another one than at the look before."""
+        came: set[tuple[str, Stream]] = set()
+        for contract_id, before in self._seen.items():
+            trade, quote = self._newest.last_trade(contract_id), self._newest.quote(contract_id)
+            now = (None if trade is None else trade.seq, None if quote is None else quote.seq)
+            self._seen[contract_id] = now
+            for stream, old, new in zip(Stream, before, now, strict=True):
+                if new is not None and new != old:
+                    came.add((contract_id, stream))
+        return came
+
+    def _measure(self, lag_ms: float) -> None:
+        self._lag = self._lag.and_one(lag_ms)
+        if lag_ms >= LAG_WARNING_MS:
+            self._log("event_loop_held", level="warning", lag_ms=round(lag_ms))
+
+    def _tell(self, change: Change) -> None:
+        if isinstance(change, Fresh):
+            self._log(
+                "stream_fresh",
+                contract=change.contract_id,
+                stream=change.stream.value,
+                silent_s=change.silent_ns / _NS_PER_S,
+                reason=change.cause.value,
+            )
+            return
+        self._log(
+            "stream_stale",
+            level="warning",
+            contract=change.contract_id,
+            stream=change.stream.value,
+            since_ns=change.since_ns,
+            threshold_s=change.threshold_ns / _NS_PER_S,
+            rate_known=change.rate_known,
+        )
+
+    def _mend(self, mends: Sequence[Mend]) -> None:
+        for mend in mends:
+            if mend.step is MendStep.RESUBSCRIBE:
+                self._resubscribed += 1
+                self._mender.ask_again(HubCall(_CALLS[mend.stream], (mend.contract_id,)))
+        frozen = [
+            f"{mend.stream.value} of {mend.contract_id}"
+            for mend in mends
+            if mend.step is MendStep.REPLACE_LINE
+        ]
+        if frozen:
+            # One new line mends them all.
+            self._handovers += 1
+            more = "" if len(frozen) <= _NAMED_MAX else f" and {len(frozen) - _NAMED_MAX} more"
+            self._mender.request_handover(f"no {', '.join(frozen[:_NAMED_MAX])}{more}")

@@ -1,0 +1,179 @@
+"""The watch tells what froze, asks for what can mend it, and measures the loop, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.freshness import Freshness, FreshnessPolicy, Stream, StreamState
+from tapekeeper.model.tick import Quote, Trade
+from tapekeeper.runtime.line_values import HubCall
+from tapekeeper.runtime.watch import TICK_S, LoopLag, Watch
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+MES, MNQ = "CON.F.US.MES.H26", "CON.F.US.MNQ.H26"
+
+
+class _Setting:
+    """A watch on two contracts, the pipeline it reads and the pool it asks."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.live = True
+        self.asked: list[HubCall] = []
+        self.handovers: list[str] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self._seq = 0
+        self._trades: dict[str, Trade] = {}
+        self._quotes: dict[str, Quote] = {}
+        self.watch = Watch(
+            freshness=Freshness(FreshnessPolicy()),
+            newest=self,
+            mender=self,
+            clock=clock,
+            log=self.log,
+        )
+        for contract_id in (MES, MNQ):
+            self.watch.follow(contract_id, calendar_by_name("cme"))
+
+    def log(self, event: str, /, **fields: Any) -> None:
+        self.events.append((event, fields))
+
+    def last_trade(self, contract_id: str) -> Trade | None:
+        return self._trades.get(contract_id)
+
+    def quote(self, contract_id: str) -> Quote | None:
+        return self._quotes.get(contract_id)
+
+    def any_live(self) -> bool:
+        return self.live
+
+    def ask_again(self, call: HubCall) -> None:
+        self.asked.append(call)
+
+    def request_handover(self, reason: str) -> None:
+        self.handovers.append(reason)
+
+    async def pass_time(self, length_s: int, *, frozen: frozenset[tuple[str, Stream]]) -> None:
+        """Let time pass; every stream that is not frozen has a tick each second."""
+        for _ in range(length_s):
+            await self.clock.sleep_s(1.0)
+            self._seq += 1
+            now_ns = self.clock.now_ns()
+            for contract_id in (MES, MNQ):
+                if (contract_id, Stream.TRADES) not in frozen:
+                    trade = Trade(contract_id, now_ns, 1.0, 1, 0, now_ns, self._seq)
+                    self._trades[contract_id] = trade
+                if (contract_id, Stream.QUOTES) not in frozen:
+                    self._quotes[contract_id] = Quote(contract_id, now_ns, now_ns, self._seq)
+
+
+def _watched(work: Any) -> _Setting:
+    async def main(clock: VirtualClock) -> _Setting:
+        setting = _Setting(clock)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(setting.watch.run())
+            await work(setting)
+            watching.cancel()
+        return setting
+
+    return run_virtual(main)
+
+
+def test_one_frozen_stream_is_told_asked_again_and_then_its_line_replaced() -> None:
+    """The quotes of one contract stop; the other three streams are left alone."""
+
+    async def work(setting: _Setting) -> None:
+        await setting.pass_time(1_800, frozen=frozenset())
+        assert setting.events == []
+        await setting.pass_time(70, frozen=frozenset({(MES, Stream.QUOTES)}))
+        assert setting.asked == [HubCall("SubscribeContractQuotes", (MES,))]
+        assert setting.handovers == []
+        await setting.pass_time(30, frozen=frozenset({(MES, Stream.QUOTES)}))
+        assert setting.handovers == [f"no quotes of {MES}"]
+        await setting.pass_time(10, frozen=frozenset())
+
+    setting = _watched(work)
+    assert [event for event, _ in setting.events] == ["stream_stale", "stream_fresh"]
+    (_, stale), (_, fresh) = setting.events
+    assert (stale["contract"], stale["stream"], stale["level"]) == (MES, "quotes", "warning")
+    assert stale["threshold_s"] == 60
+    assert fresh["reason"] == "data"
+    status = setting.watch.status()
+    assert (status.resubscribed, status.handovers) == (1, 1)
+    assert [stream.stales for stream in status.streams] == [0, 1, 0, 0]
+
+
+def test_many_frozen_streams_ask_for_one_new_line() -> None:
+    """Each is asked again; one hand-over is requested for all of them, with some of their names."""
+    everything = frozenset((c, s) for c in (MES, MNQ) for s in Stream)
+
+    async def work(setting: _Setting) -> None:
+        await setting.pass_time(1_800, frozen=frozenset())
+        await setting.pass_time(110, frozen=everything)
+
+    setting = _watched(work)
+    assert len(setting.asked) == 4
+    assert setting.handovers == [f"no trades of {MES}, quotes of {MES}, trades of {MNQ} and 1 more"]
+
+
+def test_without_a_live_line_nothing_is_asked_for() -> None:
+    """A pool that is down knows it."""
+
+    async def work(setting: _Setting) -> None:
+        await setting.pass_time(1_800, frozen=frozenset())
+        setting.live = False
+        await setting.pass_time(3_600, frozen=frozenset((c, s) for c in (MES, MNQ) for s in Stream))
+
+    setting = _watched(work)
+    assert (setting.events, setting.asked, setting.handovers) == ([], [], [])
+    assert {stream.state for stream in setting.watch.status().streams} == {StreamState.RESTING}
+
+
+def test_what_is_forgotten_may_be_silent() -> None:
+    """An unsubscribed contract is not looked at any more."""
+
+    async def work(setting: _Setting) -> None:
+        await setting.pass_time(1_800, frozen=frozenset())
+        setting.watch.forget(MNQ)
+        await setting.pass_time(200, frozen=frozenset({(MNQ, Stream.TRADES), (MNQ, Stream.QUOTES)}))
+
+    setting = _watched(work)
+    assert setting.events == []
+    assert {stream.contract_id for stream in setting.watch.status().streams} == {MES}
+
+
+def test_a_loop_that_is_held_is_measured() -> None:
+    """How late a timer fires is how long something else held the loop."""
+
+    class Held(VirtualClock):
+        """Wakes one time 1.2 s late."""
+
+        async def sleep_s(self, delay_s: float) -> None:
+            """As asked, or late."""
+            late_s = 1.2 if self.monotonic_ns() == 2_000_000_000 and delay_s == TICK_S else 0.0
+            await super().sleep_s(delay_s + late_s)
+
+    async def main(clock: VirtualClock) -> _Setting:
+        setting = _Setting(Held(clock._loop))
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(setting.watch.run())
+            await clock.sleep_s(4.0)
+            watching.cancel()
+        return setting
+
+    setting = run_virtual(main)
+    lag = setting.watch.status().lag
+    assert lag.over_50_ms == 1
+    assert round(lag.max_ms) == 1_200
+    assert lag.last_ms == 0.0
+    assert [(event, fields["lag_ms"]) for event, fields in setting.events] == [
+        ("event_loop_held", 1_200)
+    ]
+
+
+def test_lag_is_counted_in_frozen_steps() -> None:
+    """The largest stays, the latest goes, and 50 ms is not more than 50 ms."""
+    lag = LoopLag().and_one(50.0).and_one(50.1).and_one(3.0)
+    assert lag == LoopLag(measured=3, last_ms=3.0, max_ms=50.1, over_50_ms=1)
