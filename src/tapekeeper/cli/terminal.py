@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -34,8 +34,9 @@ def print_table(screen: Console, table: Table) -> None:
     """
     room = screen.options.update(max_width=UNFOLDED_WIDTH)
     needed = Measurement.get(screen, room, table).maximum
-    # Set and not passed: the width that `print` is given is cut to that of the screen.
-    screen.width = max(screen.width, needed)
+    # Set and not passed: the width that `print` is given is cut to that of the screen. Both
+    # dimensions, because TERM=dumb is taken for 80 columns as long as one of them is open.
+    screen.size = ConsoleDimensions(max(screen.width, needed), screen.height)
     screen.print(table)
 
 

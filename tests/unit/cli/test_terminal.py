@@ -21,11 +21,12 @@ GOOD = VolumeCheck("CON.F.US.MES.Z26", "1m", bars=2, bar_volume=7, accepted_volu
 BAD = VolumeCheck("CON.F.US.MES.Z26", "5m", bars=1, bar_volume=6, accepted_volume=7)
 
 
-def test_no_terminal_is_too_narrow_for_a_price() -> None:
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_no_terminal_is_too_narrow_for_a_price(term: str) -> None:
     """Half a price is a wrong price: the terminal folds the row, and nothing shortens a cell."""
-    screen = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
-    table = Table("open time (UTC)", "open", "high", "low", "close")
-    table.add_row("2026-11-22 17:15:00", "21000.25", "21001.75", "20999.25", "21000.75")
+    screen = Console(file=io.StringIO(), width=40, force_terminal=True, _environ={"TERM": term})
+    table = Table("open time (UTC)", *["open", "high", "low", "close"] * 3)
+    table.add_row("2026-11-22 17:15:00", *["21000.25", "21001.75", "20999.25", "21000.75"] * 3)
     print_table(screen, table)
     assert isinstance(screen.file, io.StringIO)
     shown = screen.file.getvalue()
