@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,9 @@ def replay(
 ) -> ReplayResult:
     """Replay `source` through the same stages as live.
 
+    Each run of a journal makes the bars that it made live. Where one ended within a bar and the
+    next one began there, both have a bar of that interval: the first is still forming.
+
     Raises:
         UnreadableSourceError: it is absent, or is not one of the three kinds, or is damaged in
             a way that leaves nothing to keep.
@@ -106,7 +110,7 @@ class _Collector:
     """Gathers closed bars by timeframe."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._bars: list[Bar] = []
 
     def take(self, outputs: Iterable[Outputs]) -> None:
@@ -114,20 +118,13 @@ class _Collector:
             self._bars.extend(each.closed)
 
     def result(self) -> ReplayResult:
-        return result_of(self._pipeline, [*self._bars, *self._pipeline.forming_all()])
+        return result_of(self.pipeline, [*self._bars, *self.pipeline.forming_all()])
 
 
 def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:
     """The counts of `pipeline` with `bars` in the order in which results have them."""
-    by_timeframe: dict[str, list[Bar]] = {}
-    for bar in bars:
-        by_timeframe.setdefault(bar.timeframe, []).append(bar)
-    ordered = sorted(by_timeframe, key=Timeframe.parse)
     return ReplayResult(
-        bars={
-            name: sorted(by_timeframe[name], key=lambda bar: (bar.contract_id, bar.ts_open))
-            for name in ordered
-        },
+        bars=_ordered(bars),
         symbols={each.contract_id: each.name for each in pipeline.instruments()},
         trades=pipeline.trade_counts(),
         quotes=pipeline.quote_counts(),
@@ -136,21 +133,80 @@ def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:
     )
 
 
+def _ordered(bars: Iterable[Bar]) -> dict[str, list[Bar]]:
+    by_timeframe: dict[str, list[Bar]] = {}
+    for bar in bars:
+        by_timeframe.setdefault(bar.timeframe, []).append(bar)
+    return {
+        name: sorted(by_timeframe[name], key=lambda bar: (bar.contract_id, bar.ts_open))
+        for name in sorted(by_timeframe, key=Timeframe.parse)
+    }
+
+
 def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) -> ReplayResult:
     reader = JournalReader(FolderFiles(folder))
+    results: list[ReplayResult] = []
+    run = reader.run
     # The grace is in the recorded timer entries; nothing here closes a bar by a clock of its own.
-    pipeline = Pipeline(grace_ns=0)
-    rerun = Rerun(pipeline, timeframes=options.timeframes)
-    collector = _Collector(pipeline)
+    collector = _Collector(Pipeline(grace_ns=0))
+    rerun = Rerun(collector.pipeline, timeframes=options.timeframes)
     for number, entry in enumerate(reader):
+        if reader.run != run:
+            # A process begins with nothing, so what it made is not to be had from what the one
+            # before it left: prints would be late that were not, bars whole that were in halves.
+            results.append(collector.result())
+            run = reader.run
+            collector = _Collector(Pipeline(grace_ns=0))
+            rerun = Rerun(collector.pipeline, timeframes=options.timeframes)
         collector.take(rerun.take(entry))
         if number % ENTRIES_PER_REPORT == 0:
             progress(reader.progress.bytes_read, reader.progress.bytes_total)
     progress(reader.progress.bytes_total, reader.progress.bytes_total)
-    result = collector.result()
+    result = _joined([*results, collector.result()])
     for problem in reader.problems:
         (result.harmless if problem.expected else result.problems).append(str(problem))
     return result
+
+
+def _joined(runs: list[ReplayResult]) -> ReplayResult:
+    """The bars of all runs side by side, with the sums of their counts."""
+    checks: dict[tuple[str, str], VolumeCheck] = {}
+    rejected: Counter[str] = Counter()
+    symbols: dict[str, str] = {}
+    for run in runs:
+        for check in run.checks:
+            key = (check.contract_id, check.timeframe)
+            checks[key] = _check_sum(checks[key], check) if key in checks else check
+        rejected.update(run.rejected)
+        symbols |= run.symbols
+    return ReplayResult(
+        bars=_ordered(bar for run in runs for bars in run.bars.values() for bar in bars),
+        symbols=symbols,
+        trades=_count_sum([run.trades for run in runs]),
+        quotes=_count_sum([run.quotes for run in runs]),
+        checks=list(checks.values()),
+        rejected=dict(sorted(rejected.items())),
+    )
+
+
+def _count_sum(counts: list[TickCounts]) -> TickCounts:
+    return TickCounts(
+        received=sum(each.received for each in counts),
+        accepted=sum(each.accepted for each in counts),
+        duplicate=sum(each.duplicate for each in counts),
+        quarantined=sum(each.quarantined for each in counts),
+        shed=sum(each.shed for each in counts),
+    )
+
+
+def _check_sum(one: VolumeCheck, other: VolumeCheck) -> VolumeCheck:
+    return VolumeCheck(
+        one.contract_id,
+        one.timeframe,
+        bars=one.bars + other.bars,
+        bar_volume=one.bar_volume + other.bar_volume,
+        accepted_volume=one.accepted_volume + other.accepted_volume,
+    )
 
 
 # -- wire frames --------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class JournalReader:
         UnreadableSourceError: there is no segment, or the folder cannot be read.
     """
 
-    __slots__ = ("_base_bytes", "_files", "_problems", "_scanner", "_sizes", "_total_bytes")
+    __slots__ = ("_base_bytes", "_files", "_problems", "_run", "_scanner", "_sizes", "_total_bytes")
 
     def __init__(self, files: Files) -> None:
         numbers = sorted(n for n in map(segment_number, files.names()) if n)
@@ -97,12 +97,18 @@ class JournalReader:
         self._total_bytes = sum(self._sizes.values())
         self._base_bytes = 0
         self._problems: list[Problem] = []
+        self._run = 0
         self._scanner: SegmentScanner | None = None
 
     @property
     def problems(self) -> list[Problem]:
         """What was found so far, by segment."""
         return sorted(self._problems, key=lambda problem: problem.segment)
+
+    @property
+    def run(self) -> int:
+        """The run that the last entry is of, by the number of its first segment; 0 before any."""
+        return self._run
 
     @property
     def progress(self) -> ReadProgress:
@@ -113,6 +119,7 @@ class JournalReader:
 
     def __iter__(self) -> Iterator[Entry]:
         self._scanner = None
+        self._run = 0
         self._problems.clear()
         self._base_bytes = 0
         undecided: list[_Undecided] = []
@@ -133,6 +140,7 @@ class JournalReader:
         scanner, size = read
         self._scanner = scanner
         if scanner.header is not None:
+            self._run = scanner.header.run_first
             self._decide(undecided, scanner.header)
             undecided.clear()
         yield from scanner

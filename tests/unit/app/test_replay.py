@@ -212,3 +212,35 @@ def test_a_journal_torn_by_a_crash_is_no_problem(tmp_path: Path) -> None:
     assert result.trades.accepted == 2
     assert result.problems == []
     assert len(result.harmless) == 1
+
+
+def test_every_run_of_a_journal_makes_the_bars_that_it_made_live(tmp_path: Path) -> None:
+    """A run begins with nothing: no print is late for what the one before it saw."""
+    journal = tmp_path / "journal"
+    for first, seconds in enumerate([(50, 51, 59), (58, 59)]):
+        journaler = Journaler(FolderFiles(journal), created_ns=START)
+        subscription = Subscription(
+            Instrument(MES, "MESH6"),
+            tuple(map(Timeframe.parse, ("1s", "1m"))),
+            calendar_by_name("cme"),
+        )
+        frames = [Entry(EntryKind.FRAME, first, START, trade(second)) for second in seconds]
+        journaler.append(
+            [
+                subscribe_entry(subscription, START),
+                connect_entry(first, MARKET_HUB, START),
+                *frames,
+            ]
+        )
+        journaler.close()
+    result = replay(journal, OPTIONS)
+    assert result.holds
+    assert (result.trades.received, result.trades.accepted) == (5, 5)
+    opens = [(bar.ts_open - START) // SECOND for bar in result.bars["1s"]]
+    assert opens == [50, 51, 58, 59, 59]
+    assert [(bar.state, bar.volume) for bar in result.bars["1m"]] == [
+        ("forming", 3),
+        ("forming", 2),
+    ]
+    assert [(each.bars, each.bar_volume) for each in result.checks] == [(5, 5), (2, 5)]
+    assert result.symbols == {MES: "MESH6"}
