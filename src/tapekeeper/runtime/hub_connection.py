@@ -9,7 +9,7 @@ send. Every end, whatever its cause, becomes one `Ended` value in `ended`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from tapekeeper.core.signalr.framing import SEPARATOR
@@ -42,6 +42,10 @@ _TICK_S = 0.001
 """The shortest sleep of the keeper, so that rounding can never make it spin."""
 
 
+def _nobody() -> bool:
+    return False
+
+
 @asynccontextmanager
 async def deadline(timeout_s: float, what: str) -> AsyncIterator[None]:
     """Bound what is awaited inside.
@@ -67,6 +71,8 @@ class HubConnection:
         clock: time.
         inbox: takes what arrives.
         send_timeout_s: for one message.
+        on_logout: called when the gateway ends the login session; whether somebody replaces this
+            connection while it still delivers. Otherwise it is abandoned at once.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class HubConnection:
         clock: Clock,
         inbox: Inbox,
         send_timeout_s: float,
+        on_logout: Callable[[], bool] = _nobody,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
@@ -88,12 +95,14 @@ class HubConnection:
         self.bytes = 0
         self.last_received_ns: int | None = None
         self.logged_out = False
+        self.on_calls: Callable[[list[Invocation]], None] | None = None  # while data is a proof
         self._hub = hub
         self._socket = socket
         self._session = session
         self._clock = clock
         self._inbox = inbox
         self._send_timeout_s = send_timeout_s
+        self._on_logout = on_logout
         self._wake = asyncio.Event()
         self._answers: dict[str, asyncio.Future[bytes | None]] = {}
         self._unsent: list[bytes] = []  # bound: UNSENT_MAX, checked where it grows
@@ -190,11 +199,12 @@ class HubConnection:
         garbled: list[Garbled] = []
         rest: list[Event] = []
         room = True
+        logout = False
         for event in events:
             if type(event) is Called:
                 calls.append(event.invocation)
                 if event.invocation.target == LOGOUT:
-                    self.logged_out = True
+                    logout = True
             elif type(event) is Garbled:
                 garbled.append(event)
             elif type(event) is Opened:
@@ -210,12 +220,16 @@ class HubConnection:
             room = self._inbox(
                 Inbound(self.number, self._hub, recv_ns, data, tuple(calls), tuple(garbled))
             )
+        if calls and self.on_calls is not None:
+            self.on_calls(calls)
         if rest:
             self._absorb(rest)
         if self._collect():
             self._wake.set()
-        if self.logged_out:
-            self.abandon("the gateway ended the login session")
+        if logout:
+            self.logged_out = True
+            if not self._on_logout():
+                self.abandon("the gateway ended the login session")
         return room
 
     def _absorb(self, events: list[Event]) -> None:

@@ -2,8 +2,8 @@
 
 Two layers. One *life* is a token, an optional negotiation, the upgrade, the handshake, every
 wanted subscription asked and answered, then live until it ends. Around it a loop for ever: every
-end, whatever its cause, leads to a delay and a new life. Only `stop`, cancellation or a bug ends
-the loop; a bug escapes from `run`.
+end, whatever its cause, leads to a delay and a new life. Only `stop`, `retire`, cancellation or a
+bug ends the loop; a bug escapes from `run`.
 
     state           what happens                              next
     --------------  ----------------------------------------  --------------
@@ -11,28 +11,52 @@ the loop; a bug escapes from `run`.
     AUTHENTICATING  a token                                   CONNECTING
                     none: refused, unreachable, too late      BACKING_OFF
     CONNECTING      handshake answered                        SUBSCRIBING
-                    401 with a token not renewed recently     AUTHENTICATING
+                    a refusal that can be mended at once      AUTHENTICATING
                     anything else                             BACKING_OFF
-    SUBSCRIBING     every subscription answered               LIVE
-                    one unanswered, or the connection ended   BACKING_OFF
-    LIVE            the connection ended                      BACKING_OFF
+    SUBSCRIBING     every subscription settled                LIVE
+                    nothing answered, or the connection ended BACKING_OFF
+    LIVE            its data are judged to have stopped       STALE
+                    a successor is live: `retire`             DRAINING
+                    the connection ended                      BACKING_OFF
+    STALE           its data are judged to flow again         LIVE
+                    `retire`                                  DRAINING
+                    the connection ended                      BACKING_OFF
+    DRAINING        the connection ended                      STOPPED
     BACKING_OFF     the delay passed                          AUTHENTICATING
     any             stop, cancellation, a bug                 STOPPED
+
+BACKING_OFF is called DOWN where nothing was live for `down_after_s`: what could be tried has been
+tried, a person should know, and the trying goes on all the same.
+
+    refusal of the upgrade      answer to it
+    --------------------------  ----------------------------------------------------------------
+    401                         the token is renewed, once in a while and at once
+    403, 401 with a fresh token at least `refused_delay_s`: haste cannot help
+    404, 409 after negotiation  the id was used up or is taken: negotiate anew at once, but once
+    429 without Retry-After     at least `busy_delay_s`
+    any with Retry-After        at least as long as it says
+    anything else               the growing, jittered delay alone
+
+The delay starts small again after a healthy life, unless healthy lives end too often: a line that
+flaps keeps its delay.
 
 A Close record without `allowReconnect` makes official clients stop for good. A recorder that runs
 unattended must not, so it is logged as what it is and treated like any other end.
 
 A subscription refused while its caller waits is the caller's to judge and is forgotten. One that
 is refused on a later connection stays wanted, because that may be a gateway that is still
-starting; it shows in the status and is tried again while the others are live.
+starting; it shows in the status and is tried again while the others are live. One that is not
+answered at all is unconfirmed until its first data: a hub that delivers is not left for its
+silence, only one that answers nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum, auto
+from typing import Literal
 
 import msgspec
 
@@ -45,13 +69,12 @@ from tapekeeper.core.signalr.negotiate import (
     redirected_url,
     websocket_url,
 )
+from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import EndCause, Ended, Session
 from tapekeeper.errors import (
     AuthError,
     ConnectFailedError,
     ConnectionLostError,
-    DeadlineError,
-    InvocationError,
     OutsideError,
     ProtocolError,
     RateLimitError,
@@ -61,56 +84,49 @@ from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Connection, Log, Random, Transport
 from tapekeeper.runtime.hub_connection import HubConnection, deadline
 from tapekeeper.runtime.line_values import (
+    TASK,
     HubCall,
     HubTokens,
     Inbox,
     LineSpec,
     LineState,
     LineStatus,
+    Renewals,
+    Route,
     Transition,
+    no_proof,
 )
+from tapekeeper.runtime.wishes import Wishes
 
 _NS_PER_S = 1_000_000_000
 _HTTP_UNAUTHORIZED = 401
 _HTTP_FORBIDDEN = 403
+_HTTP_ID_IS_GONE = frozenset({404, 409})
+_HTTP_BUSY = 429
 _STOP_MARGIN_S = 2.0
 
 _S = LineState
 _TABLE: dict[LineState, frozenset[LineState]] = {
     _S.STOPPED: frozenset({_S.AUTHENTICATING}),
-    _S.AUTHENTICATING: frozenset({_S.CONNECTING, _S.BACKING_OFF, _S.STOPPED}),
-    _S.CONNECTING: frozenset({_S.SUBSCRIBING, _S.AUTHENTICATING, _S.BACKING_OFF, _S.STOPPED}),
-    _S.SUBSCRIBING: frozenset({_S.LIVE, _S.BACKING_OFF, _S.STOPPED}),
-    _S.LIVE: frozenset({_S.BACKING_OFF, _S.STOPPED}),
+    _S.AUTHENTICATING: frozenset({_S.CONNECTING, _S.BACKING_OFF, _S.DOWN, _S.STOPPED}),
+    _S.CONNECTING: frozenset(
+        {_S.SUBSCRIBING, _S.AUTHENTICATING, _S.BACKING_OFF, _S.DOWN, _S.STOPPED}
+    ),
+    _S.SUBSCRIBING: frozenset({_S.LIVE, _S.BACKING_OFF, _S.DOWN, _S.STOPPED}),
+    _S.LIVE: frozenset({_S.STALE, _S.DRAINING, _S.BACKING_OFF, _S.STOPPED}),
+    _S.STALE: frozenset({_S.LIVE, _S.DRAINING, _S.BACKING_OFF, _S.STOPPED}),
+    _S.DRAINING: frozenset({_S.STOPPED}),
     _S.BACKING_OFF: frozenset({_S.AUTHENTICATING, _S.STOPPED}),
+    _S.DOWN: frozenset({_S.AUTHENTICATING, _S.STOPPED}),
+}
+_LEVELS: dict[LineState, Literal["info", "warning", "error"]] = {
+    _S.BACKING_OFF: "warning",
+    _S.STALE: "warning",
+    _S.DOWN: "error",
 }
 
 
-class _Answer(Enum):
-    WANTED = auto()  # not asked on the present connection
-    ASKED = auto()
-    CONFIRMED = auto()
-    REFUSED = auto()
-    UNANSWERED = auto()
-
-
-class _Wish:
-    """A wanted subscription and who waits for its outcome."""
-
-    __slots__ = ("answer", "waiters")
-
-    def __init__(self) -> None:
-        self.answer = _Answer.WANTED
-        self.waiters: list[asyncio.Future[None]] = []
-
-    def tell(self, error: OutsideError | None) -> None:
-        for waiter in self.waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
+_DELIVERING = frozenset({_S.LIVE, _S.STALE, _S.DRAINING})
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -123,6 +139,14 @@ class _Failure(msgspec.Struct, frozen=True):
 
 
 def _ignore(_: Transition) -> None:
+    return
+
+
+def _nobody() -> bool:
+    return False
+
+
+def _unheard(_call: HubCall, _error: OutsideError | None) -> None:
     return
 
 
@@ -139,6 +163,13 @@ class Line:
         log: events for people.
         numbers: gives the next connection number of the process.
         on_transition: called synchronously with every transition, in order.
+        on_logout: called when the gateway ends the login session; whether somebody replaces this
+            line while it still delivers. Otherwise it reconnects at once.
+        proves: whether data show that an unanswered subscription is in force.
+        on_answer: told of every outcome of a subscribing call; None is a confirmation.
+        renewals: when a refused token was renewed last; lines that replace each other share it.
+        route: says where every life connects to, and hears how it went; without it, it is the
+            URL of the spec.
     """
 
     def __init__(
@@ -153,6 +184,11 @@ class Line:
         log: Log,
         numbers: Callable[[], int],
         on_transition: Callable[[Transition], None] = _ignore,
+        on_logout: Callable[[], bool] = _nobody,
+        proves: Callable[[HubCall, Invocation], bool] = no_proof,
+        on_answer: Callable[[HubCall, OutsideError | None], None] = _unheard,
+        renewals: Renewals | None = None,
+        route: Route | None = None,
     ) -> None:
         self._spec = spec
         self._transport = transport
@@ -163,13 +199,20 @@ class Line:
         self._log = log
         self._numbers = numbers
         self._on_transition = on_transition
+        self._on_logout = on_logout
+        self._renewals = Renewals() if renewals is None else renewals
+        self._route = route
         self._backoff = Backoff(base_ms=spec.backoff_base_ms, cap_ms=spec.backoff_cap_ms)
-        self._wishes: dict[HubCall, _Wish] = {}
-        self._news = asyncio.Event()  # a wish waits to be asked
+        self._wishes = Wishes(spec, clock=clock, log=log, proves=proves, on_answer=on_answer)
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._started = False
-        self._renewed_ns: int | None = None  # when a refused token was last renewed, monotonic
+        self._retiring = False
+        self._hasty = False  # the present attempt followed the last one at once
+        self._token: Secret | None = None  # of the present life
+        self._url = spec.hub_url  # of the present life
+        self._ends_ns: deque[int] = deque(maxlen=spec.flap_lives)  # of live lives, monotonic
+        self._dark_ns = 0  # since when nothing is live, monotonic
         self._live_ns: int | None = None  # when this life became live, monotonic
         self._lived_s = 0.0  # how long the last life was live
         self._connection: HubConnection | None = None
@@ -193,20 +236,20 @@ class Line:
         if self._started:
             raise UsageError("a line runs once; make a new one")
         self._started = True
+        self._dark_ns = self._clock.monotonic_ns()
         reason = "cancelled or failed"
         try:
             async with asyncio.TaskGroup() as group:
-                lives = group.create_task(self._for_ever())
+                lives = group.create_task(self._for_ever(), name=f"{TASK} lives")
                 await self._stopping.wait()
-                reason = "stopped"
+                reason = "retired" if self._retiring else "stopped"
                 if self._connection is not None:
                     await self._connection.stop(self._farewell_s)
                 lives.cancel()
         finally:
             if self._last.after is not _S.STOPPED:
                 self._go(_S.STOPPED, reason)
-            for wish in self._wishes.values():
-                wish.tell(ConnectionLostError("the line was stopped"))
+            self._wishes.tell_all(ConnectionLostError("the line was stopped"))
             self._stopped.set()
 
     async def stop(self) -> None:
@@ -216,6 +259,42 @@ class Line:
             with suppress(TimeoutError):
                 async with asyncio.timeout(2 * self._farewell_s + self._spec.send_timeout_s):
                     await self._stopped.wait()
+
+    def retire(self, reason: str) -> None:
+        """Go on delivering for the rest of the present life, and then stop; do not reconnect.
+
+        Without a live connection there is nothing to go on with, so it stops at once.
+        """
+        if self._retiring or self._stopped.is_set():
+            return
+        self._retiring = True
+        if self._last.after in {_S.LIVE, _S.STALE}:
+            self._go(_S.DRAINING, reason)
+        else:
+            self._stopping.set()
+
+    def judge(self, *, stale: bool, reason: str) -> None:
+        """Take note of what was found out about the freshness of the data."""
+        if stale and self._last.after is _S.LIVE:
+            self._go(_S.STALE, reason)
+        elif not stale and self._last.after is _S.STALE:
+            self._go(_S.LIVE, reason)
+
+    def holds(self, token: Secret) -> bool:
+        """Whether the present connection, if any, was opened with `token`."""
+        return self._connection is None or self._token == token
+
+    def want(self, call: HubCall) -> None:
+        """Want `call` to be in force on this and every later connection; nobody waits for it."""
+        self._wishes.want(call)
+
+    def ask_again(self, call: HubCall) -> None:
+        """Ask for a wanted subscription once more, although it was answered."""
+        self._wishes.ask_again(call)
+
+    def withdraw(self, call: HubCall) -> None:
+        """Want `call` no more; the hub is not told."""
+        self._wishes.withdraw(call)
 
     async def subscribe(self, call: HubCall) -> None:
         """Want `call` to be in force on this and every later connection, and wait for its answer.
@@ -229,19 +308,7 @@ class Line:
         """
         if self._stopped.is_set():
             raise ConnectionLostError(f"{self._spec.name} was stopped")
-        wish = self._wishes.setdefault(call, _Wish())
-        if wish.answer is _Answer.CONFIRMED:
-            return
-        if wish.answer is not _Answer.ASKED:
-            wish.answer = _Answer.WANTED
-            self._news.set()
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        wish.waiters.append(waiter)
-        try:
-            async with deadline(self._spec.subscribe_timeout_s, f"{call} on {self._spec.name}"):
-                await waiter
-        finally:
-            wish.waiters.remove(waiter)
+        await self._wishes.wait_for(call)
 
     async def unsubscribe(self, call: HubCall, undo: HubCall) -> None:
         """Want `call` no more, and call `undo` where a connection is open.
@@ -250,9 +317,7 @@ class Line:
             InvocationError: the hub refused `undo`.
             DeadlineError: it did not answer. `call` is not wanted any more in both cases.
         """
-        wish = self._wishes.pop(call, None)
-        if wish is not None:
-            wish.tell(InvocationError(f"{call} was withdrawn before it was answered"))
+        self._wishes.withdraw(call)
         if self._connection is not None and self._connection.is_open:
             # A subscription dies with its connection, so a loss has done what was wanted.
             with suppress(ConnectionLostError):
@@ -263,9 +328,7 @@ class Line:
 
         For a caller that is being cancelled, or has waited in vain already.
         """
-        wish = self._wishes.pop(call, None)
-        if wish is not None:
-            wish.tell(InvocationError(f"{call} was withdrawn before it was answered"))
+        self._wishes.withdraw(call)
         if self._connection is not None and self._connection.is_open:
             self._connection.tell(undo)
 
@@ -284,9 +347,7 @@ class Line:
             bytes=self._bytes + (present.bytes if present else 0),
             last_received_ns=self._received_ns(),
             subscriptions=len(self._wishes),
-            unconfirmed=tuple(
-                call for call, wish in self._wishes.items() if wish.answer is not _Answer.CONFIRMED
-            ),
+            unconfirmed=self._wishes.unconfirmed(),
         )
 
     # --- for ever -------------------------------------------------------------------------
@@ -297,14 +358,33 @@ class Line:
             failure = await self._one_life()
             if failure is None:
                 return
+            if self._retiring:
+                self._stopping.set()
+                return
+            self._hasty = failure.at_once
             if failure.at_once:
                 continue
-            if self._lived_s >= self._spec.healthy_after_s:
+            if self._lived_s >= self._spec.healthy_after_s and not self._flaps():
                 self._backoff.reset()
             delay_ms = self._backoff.next_delay_ms(self._random.random(), failure.retry_after_s)
             delay_s = delay_ms / 1_000
-            self._go(_S.BACKING_OFF, failure.reason, cause=failure.cause, retry_in_s=delay_s)
+            state = _S.DOWN if self._is_down() else _S.BACKING_OFF
+            self._go(state, failure.reason, cause=failure.cause, retry_in_s=delay_s)
             await self._clock.sleep_s(delay_s)
+
+    def _flaps(self) -> bool:
+        """Whether live connections ended so often lately that haste does harm."""
+        ends_ns = self._ends_ns
+        if len(ends_ns) < self._spec.flap_lives:
+            return False
+        return ends_ns[-1] - ends_ns[0] <= self._spec.flap_within_s * _NS_PER_S
+
+    def _is_down(self) -> bool:
+        """Whether nothing has been live for so long that a person should know."""
+        dark_ns = self._clock.monotonic_ns() - self._dark_ns
+        return self._last.after not in _DELIVERING and dark_ns >= (
+            self._spec.down_after_s * _NS_PER_S
+        )
 
     async def _one_life(self) -> _Failure | None:
         """Live once; why it ended, or None for a stop."""
@@ -312,6 +392,8 @@ class Line:
         self._lived_s = 0.0
         self._attempts += 1
         token: Secret | None = None
+        if self._route is not None:
+            self._url = self._route.begin()
         try:
             async with deadline(self._spec.token_timeout_s, "asking for a token"):
                 token = await self._tokens()
@@ -320,10 +402,11 @@ class Line:
                 socket = await self._open(token)
         except OutsideError as error:
             return self._failed(error, token)
+        self._token = token
         try:
-            ended = await self._hold(socket, token)
+            ended = await self._hold(socket)
         finally:
-            self._retire()
+            self._bury()
             with suppress(OutsideError, TimeoutError):
                 async with asyncio.timeout(self._farewell_s):
                     await socket.close()
@@ -332,7 +415,7 @@ class Line:
     async def _open(self, token: Secret) -> Connection:
         """Negotiate if the spec says so, and upgrade."""
         spec = self._spec
-        hub_url, negotiated, bearer = spec.hub_url, None, token
+        hub_url, negotiated, bearer = self._url, None, token
         if spec.negotiate:
             hub_url, negotiated, bearer = await self._negotiated(token)
         return await self._transport.connect(
@@ -341,7 +424,7 @@ class Line:
 
     async def _negotiated(self, token: Secret) -> tuple[str, Negotiated, Secret]:
         """Where to connect, as whom, and with which token. Redirects are for this life only."""
-        url = self._spec.hub_url
+        url = self._url
         for _ in range(REDIRECTS_MAX):
             body = await self._transport.post(
                 negotiate_url(url), token=token, timeout_s=self._spec.connect_timeout_s
@@ -353,7 +436,7 @@ class Line:
             token = answer.access_token or token
         raise ProtocolError(f"the negotiation was redirected more than {REDIRECTS_MAX} times")
 
-    async def _hold(self, socket: Connection, token: Secret) -> Ended:
+    async def _hold(self, socket: Connection) -> Ended:
         """Keep a connected socket until it ends."""
         number = self._numbers()
         connection = HubConnection(
@@ -364,25 +447,32 @@ class Line:
             clock=self._clock,
             inbox=self._inbox,
             send_timeout_s=self._spec.send_timeout_s,
+            on_logout=self._logged_out,
         )
         self._connection = connection
         self._number = number
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(connection.read()),
-                group.create_task(connection.keep()),
-                group.create_task(self._keep_subscribed(connection)),
+                group.create_task(connection.read(), name=f"{TASK} read"),
+                group.create_task(connection.keep(), name=f"{TASK} keep"),
+                group.create_task(self._keep_subscribed(connection), name=f"{TASK} subscribe"),
             ]
             await asyncio.wait([connection.ended])
             for task in tasks:
                 task.cancel()
         if self._live_ns is not None:
-            self._lived_s = (self._clock.monotonic_ns() - self._live_ns) / _NS_PER_S
-        if connection.logged_out:
-            self._tokens.invalidate(token)
+            self._dark_ns = self._clock.monotonic_ns()
+            self._ends_ns.append(self._dark_ns)
+            self._lived_s = (self._dark_ns - self._live_ns) / _NS_PER_S
         return connection.ended.result()
 
-    def _retire(self) -> None:
+    def _logged_out(self) -> bool:
+        """The gateway ended the login session; whether this connection may go on for now."""
+        if self._token is not None:
+            self._tokens.invalidate(self._token)
+        return self._last.after in _DELIVERING and self._on_logout()
+
+    def _bury(self) -> None:
         """Take the ended connection's figures over."""
         connection = self._connection
         if connection is None:
@@ -392,8 +482,7 @@ class Line:
         self._frames += connection.frames
         self._bytes += connection.bytes
         self._connection = None
-        for wish in self._wishes.values():
-            wish.answer = _Answer.WANTED
+        self._wishes.void()
 
     # --- subscriptions --------------------------------------------------------------------
 
@@ -401,65 +490,22 @@ class Line:
         """Ask for what is wanted; become live when all of it is answered; go on asking."""
         await connection.opened.wait()
         self._connections += 1
-        self._renewed_ns = None
+        self._renewals.renewed_ns = None
         self._go(_S.SUBSCRIBING, f"connection {connection.number} is open")
         async with asyncio.TaskGroup() as asks:
-            first = self._ask_all(asks, connection, {_Answer.WANTED})
-            if first:
-                await asyncio.wait(first)
-            silent = [c for c, wish in self._wishes.items() if wish.answer is _Answer.UNANSWERED]
-            if silent:
-                # Nothing is live yet, so a hub that does not answer is left at no cost.
+            silent = await self._wishes.settle(asks, connection)
+            if silent and len(silent) == len(self._wishes):
+                # Nothing is live yet, so a hub that answers nothing is left at no cost.
                 connection.abandon(f"the hub did not answer {silent[0]}")
             if connection.ended.done():
                 return
             self._live_ns = self._clock.monotonic_ns()
-            self._go(_S.LIVE, f"{len(self._wishes)} subscriptions are answered")
-            unsettled = {_Answer.WANTED, _Answer.REFUSED, _Answer.UNANSWERED}
-            while True:
-                news = await self._news_in_time()
-                self._ask_all(asks, connection, {_Answer.WANTED} if news else unsettled)
-
-    def _ask_all(
-        self, asks: asyncio.TaskGroup, connection: HubConnection, answers: set[_Answer]
-    ) -> list[asyncio.Task[None]]:
-        self._news.clear()
-        tasks = []
-        for call, wish in self._wishes.items():
-            if wish.answer in answers:
-                wish.answer = _Answer.ASKED
-                tasks.append(asks.create_task(self._ask(connection, call, wish)))
-        return tasks
-
-    async def _news_in_time(self) -> bool:
-        """Whether there is a new wish, or else it is time to mend."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._spec.mend_every_s):
-                await self._news.wait()
-                return True
-        return False
-
-    async def _ask(self, connection: HubConnection, call: HubCall, wish: _Wish) -> None:
-        """Ask for one subscription and tell who waits for it."""
-        if self._wishes.get(call) is not wish:
-            return  # withdrawn meanwhile: asked now, it would come after its own undoing
-        try:
-            await connection.call(call)
-        except ConnectionLostError:
-            return  # asked again on the next connection, within the waiters' deadlines
-        except InvocationError as error:
-            wish.answer = _Answer.REFUSED
-            self._warn("subscription_refused", str(error))
-            if wish.waiters and self._wishes.get(call) is wish:
-                del self._wishes[call]
-            wish.tell(error)
-        except DeadlineError as error:
-            wish.answer = _Answer.UNANSWERED
-            self._warn("subscription_unanswered", str(error))
-            wish.tell(error)
-        else:
-            wish.answer = _Answer.CONFIRMED
-            wish.tell(None)
+            if self._route is not None:
+                self._route.succeeded(self._url)
+            unconfirmed = f", {len(silent)} are unconfirmed" if silent else ""
+            answered = len(self._wishes) - len(silent)
+            self._go(_S.LIVE, f"{answered} subscriptions are answered{unconfirmed}")
+            await self._wishes.go_on(asks, connection)
 
     # --- ends -----------------------------------------------------------------------------
 
@@ -467,37 +513,57 @@ class Line:
         """What a failed attempt means; `token` is None if there was none."""
         cause = type(error).__name__
         if token is None:
-            least_s = error.retry_after_s if isinstance(error, RateLimitError) else None
-            if isinstance(error, AuthError) or not error.retryable:
-                least_s = self._spec.refused_delay_s
-            return _Failure(f"no token: {error}", cause, least_s)
-        if not isinstance(error, ConnectFailedError):
-            return _Failure(str(error), cause)
-        if error.status == _HTTP_UNAUTHORIZED:
-            if self._may_renew():
-                self._renew(token)
-                return _Failure(str(error), cause, at_once=True)
+            return self._without_token(error)
+        status = error.status if isinstance(error, ConnectFailedError) else None
+        if status == _HTTP_UNAUTHORIZED and self._may_renew():
+            self._renew(token)
+            return _Failure(str(error), cause, at_once=True)
+        self._miss(str(error))
+        if status in _HTTP_ID_IS_GONE and self._spec.negotiate and not self._hasty:
+            return _Failure(str(error), cause, at_once=True)
+        if status == _HTTP_UNAUTHORIZED:
             return _Failure(f"{error}, with a fresh token", cause, self._spec.refused_delay_s)
+        return _Failure(str(error), cause, self._least_s(error))
+
+    def _least_s(self, error: OutsideError) -> float | None:
+        """How long a refusal says, or implies, to wait."""
+        if not isinstance(error, ConnectFailedError):
+            return None
         if error.status == _HTTP_FORBIDDEN:
-            return _Failure(str(error), cause, self._spec.refused_delay_s)
-        return _Failure(str(error), cause, error.retry_after_s)
+            return self._spec.refused_delay_s
+        if error.status == _HTTP_BUSY and error.retry_after_s is None:
+            return self._spec.busy_delay_s
+        return error.retry_after_s
+
+    def _without_token(self, error: OutsideError) -> _Failure:
+        least_s = error.retry_after_s if isinstance(error, RateLimitError) else None
+        if isinstance(error, AuthError) or not error.retryable:
+            least_s = self._spec.refused_delay_s
+        return _Failure(f"no token: {error}", type(error).__name__, least_s)
+
+    def _miss(self, why: str) -> None:
+        if self._route is not None:
+            self._route.failed(self._url, why)
 
     def _over(self, ended: Ended) -> _Failure | None:
         """What the end of a connection means."""
         if ended.cause is EndCause.LOCAL_STOP:
             return None
+        if self._live_ns is None or self._lived_s < self._spec.healthy_after_s:
+            self._miss(ended.detail)
         if ended.cause is EndCause.SERVER_CLOSE and not ended.allow_reconnect:
             self._warn("closed_for_good", ended.detail)
         return _Failure(ended.detail, ended.cause.value)
 
     def _may_renew(self) -> bool:
-        if self._renewed_ns is None:
+        renewed_ns = self._renewals.renewed_ns
+        if renewed_ns is None:
             return True
-        since_s = (self._clock.monotonic_ns() - self._renewed_ns) / _NS_PER_S
+        since_s = (self._clock.monotonic_ns() - renewed_ns) / _NS_PER_S
         return since_s >= self._spec.renew_token_after_s
 
     def _renew(self, token: Secret) -> None:
-        self._renewed_ns = self._clock.monotonic_ns()
+        self._renewals.renewed_ns = self._clock.monotonic_ns()
         self._tokens.invalidate(token)
         self._warn("token_refused", "the hub answered 401; the token is renewed")
 
@@ -535,7 +601,7 @@ class Line:
         )
         self._log(
             "line_state",
-            level="warning" if after is _S.BACKING_OFF else "info",
+            level=_LEVELS.get(after, "info"),
             line=self._spec.name,
             state=after.value,
             reason=reason,

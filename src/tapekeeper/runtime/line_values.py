@@ -11,6 +11,9 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import Garbled, SessionTimers
 from tapekeeper.model.secret import Secret
 
+TASK = "tape: line"
+"""Names of a line's tasks start with this; they have no number, so that a census counts kinds."""
+
 
 class HubCall(msgspec.Struct, frozen=True):
     """One call of a hub method, such as a subscription. Equal calls are the same subscription.
@@ -47,6 +50,11 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
         renew_token_after_s: a token refused with 401 is renewed at once, but only once in this
             time, so that a server that refuses fresh tokens too is not flooded with logins.
         mend_every_s: how often refused or unanswered subscriptions are tried again while live.
+        busy_delay_s: least delay after a 429 that does not say how long to wait.
+        flap_lives, flap_within_s: so many live connections that ended within so long are
+            flapping, and the delay is not reset.
+        down_after_s: without anything live for so long, the line says that it is down.
+        calls_per_s, calls_burst: pace of the calls made to the hub.
     """
 
     name: str
@@ -63,6 +71,12 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     refused_delay_s: float = 60.0
     renew_token_after_s: float = 900.0
     mend_every_s: float = 60.0
+    busy_delay_s: float = 5.0
+    flap_lives: int = 5
+    flap_within_s: float = 240.0
+    down_after_s: float = 120.0
+    calls_per_s: float = 50.0
+    calls_burst: int = 100
 
 
 class Connected(msgspec.Struct, frozen=True, gc=False):
@@ -131,6 +145,43 @@ class HubTokens(Protocol):
         ...
 
 
+class Route(Protocol):
+    """Chooses the address of every life, where there are several."""
+
+    def begin(self) -> str:
+        """An attempt is made; the URL of the hub for it."""
+        ...
+
+    def succeeded(self, url: str) -> None:
+        """A connection to it is live."""
+        ...
+
+    def failed(self, url: str, why: str) -> None:
+        """An attempt failed, or a connection ended before it was healthy."""
+        ...
+
+
+class Renewals:
+    """When a token that was refused was renewed last, shared by lines that replace each other.
+
+    Without it each new line would renew once more, and a hub that refuses fresh tokens would be
+    answered with a login per line.
+
+    Attributes:
+        renewed_ns: monotonic; None where no renewal is in doubt.
+    """
+
+    __slots__ = ("renewed_ns",)
+
+    def __init__(self) -> None:
+        self.renewed_ns: int | None = None
+
+
+def no_proof(_call: HubCall, _data: Invocation) -> bool:
+    """Data prove nothing; for hubs of which no more is known."""
+    return False
+
+
 class LineState(StrEnum):
     """Where a line stands; the transitions are the table in `tapekeeper.runtime.line`."""
 
@@ -139,7 +190,10 @@ class LineState(StrEnum):
     CONNECTING = "connecting"  # negotiation, upgrade, handshake
     SUBSCRIBING = "subscribing"  # open; subscriptions are asked for, data may flow already
     LIVE = "live"  # every subscription was answered
+    STALE = "stale"  # connected, but its data have stopped although the market is open
+    DRAINING = "draining"  # a successor is live; it delivers for the rest of its life
     BACKING_OFF = "backing_off"  # waiting before the next attempt
+    DOWN = "down"  # the same, where nothing has been live for long
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -155,7 +209,7 @@ class Transition(msgspec.Struct, frozen=True):
         connection: number of the connection, None before the first.
         last_received_ns: wall clock of the last bytes of any connection, None before the first;
             on leaving `live` it is where a gap may start.
-        retry_in_s: delay before the next attempt, where `after` is `backing_off`.
+        retry_in_s: delay before the next attempt, where `after` is `backing_off` or `down`.
     """
 
     name: str

@@ -1,0 +1,197 @@
+"""Which intervals no line covered, per subscription, told as soon as it is known.
+
+A *life* of a line covers a subscription from its acknowledgement to the last byte that came
+before it ended. What ended a life may be seen late: a peer that falls silent is given up after
+half a minute, and all that time the life only seemed to cover. So each life is judged at its end:
+what lies between its last byte and its end is covered only where another life covers it, or
+seems to. When the last life that seemed to cover an instant has ended, every end is known, so an
+instant that none covered is reported once, and none is missed.
+
+The moments before the first acknowledgement are nobody's: who subscribes is told when it is in
+force. All times are wall clock, ns UTC, as they are in the journal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+
+import msgspec
+
+from tapekeeper.runtime.line_values import HubCall
+
+LIVES_MAX = 256
+"""Ended lives that are remembered; only those that ended since the oldest present one began can
+matter, and a line that flaps beside a steady one is what could exceed this."""
+
+_FAREWELL_NS = 1_000_000_000
+"""An answered farewell takes less than this; an unanswered one ends at a timeout of seconds."""
+
+
+class Uncovered(msgspec.Struct, frozen=True):
+    """An interval in which prints may be missing.
+
+    Attributes:
+        from_ns: last byte of the last life before it, wall clock, ns UTC.
+        to_ns: acknowledgement of the subscriptions by the next life; None while it lasts.
+        why: what ended the life before it, one clause for a person.
+        calls: the subscriptions that were not covered.
+    """
+
+    from_ns: int
+    to_ns: int | None
+    why: str
+    calls: tuple[HubCall, ...]
+
+
+class Hole(msgspec.Struct, frozen=True):
+    """The same for one subscription."""
+
+    from_ns: int
+    to_ns: int | None
+    why: str
+
+
+class _Life(msgspec.Struct, frozen=True):
+    from_ns: int
+    to_ns: int
+
+
+class Coverage:
+    """Of one subscription; see the module's text. Pure: the caller says what happened and when."""
+
+    def __init__(self) -> None:
+        self._present: dict[Hashable, int] = {}  # bound: one entry per line of the pool
+        self._past: deque[_Life] = deque(maxlen=LIVES_MAX)
+        self._open: Hole | None = None
+
+    @property
+    def covered(self) -> bool:
+        """Whether some life seems to cover now."""
+        return bool(self._present)
+
+    @property
+    def lasting(self) -> Hole | None:
+        """The interval that has no end yet."""
+        return self._open
+
+    def began(self, line: Hashable, now_ns: int) -> list[Hole]:
+        """A life of `line` was acknowledged; the interval that this ends, if any."""
+        # Asking again on the same connection takes nothing back.
+        self._present.setdefault(line, now_ns)
+        lasting, self._open = self._open, None
+        if lasting is None:
+            return []
+        return [Hole(lasting.from_ns, max(now_ns, lasting.from_ns), lasting.why)]
+
+    def ended(self, line: Hashable, *, last_ns: int | None, now_ns: int, why: str) -> list[Hole]:
+        """The life of `line` ended; the intervals that turn out to have been uncovered.
+
+        Args:
+            line: as told to `began`; one that has no life is ignored.
+            last_ns: when its last byte came; None if none came.
+            now_ns: when its end was seen.
+            why: of the end.
+        """
+        from_ns = self._present.pop(line, None)
+        if from_ns is None:
+            return []
+        # A life that received nothing after its acknowledgement covered that moment alone.
+        to_ns = min(max(from_ns, last_ns if last_ns is not None else from_ns), max(from_ns, now_ns))
+        self._past.append(_Life(from_ns, to_ns))
+        holes = [Hole(a, b, why) for a, b in self._holes(to_ns, now_ns)]
+        if self._present:
+            self._prune()
+            return holes
+        # Nothing covers from here on: the last hole, if it reaches to now, goes on.
+        if holes and holes[-1].to_ns == now_ns:
+            self._open = Hole(holes.pop().from_ns, None, why)
+        else:
+            self._open = Hole(now_ns, None, why)
+        self._past.clear()
+        return holes
+
+    def _holes(self, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
+        """The parts of an interval that no life covers or seems to cover."""
+        lives = [(life.from_ns, life.to_ns) for life in self._past]
+        lives += [(began_ns, max(began_ns, to_ns)) for began_ns in self._present.values()]
+        holes = []
+        for begin_ns, end_ns in sorted(lives):
+            if end_ns < from_ns:
+                continue
+            if begin_ns >= to_ns:
+                break
+            if begin_ns > from_ns:
+                holes.append((from_ns, begin_ns))
+            from_ns = max(from_ns, end_ns)
+        if from_ns < to_ns:
+            holes.append((from_ns, to_ns))
+        return holes
+
+    def _prune(self) -> None:
+        """Forget what ended before every present life began: no later question reaches back."""
+        oldest_ns = min(self._present.values())
+        while self._past and self._past[0].to_ns < oldest_ns:
+            self._past.popleft()
+
+
+class CoverageBook:
+    """The coverage of all subscriptions of a pool.
+
+    Intervals of several subscriptions that began together are reported as one, so `take` is
+    called when a burst of acknowledgements is over.
+    """
+
+    def __init__(self) -> None:
+        self._coverages: dict[HubCall, Coverage] = {}  # bound: the wanted subscriptions
+        self._found: list[tuple[HubCall, Hole]] = []  # bound: emptied by `take` at every wake
+
+    def confirmed(self, line: Hashable, call: HubCall, now_ns: int) -> None:
+        """`line` was told that `call` is in force."""
+        coverage = self._coverages.setdefault(call, Coverage())
+        self._found += [(call, hole) for hole in coverage.began(line, now_ns)]
+
+    def ended(self, line: Hashable, *, last_ns: int | None, now_ns: int, why: str) -> None:
+        """The connection of `line` ended; see `Coverage.ended`."""
+        for call, coverage in self._coverages.items():
+            holes = coverage.ended(line, last_ns=last_ns, now_ns=now_ns, why=why)
+            self._found += [(call, hole) for hole in holes]
+
+    def withdrawn(self, call: HubCall) -> None:
+        """Nobody wants `call` any more; an interval that lasts is reported no more."""
+        self._coverages.pop(call, None)
+
+    def close(self, now_ns: int) -> None:
+        """Nothing is to be covered from `now_ns` on.
+
+        A hub that answered the farewell was heard to its end; one that did not may have been
+        silent before, so what lasts since its last byte is reported.
+        """
+        for call, coverage in self._coverages.items():
+            hole = coverage.lasting
+            if hole is not None and now_ns - hole.from_ns >= _FAREWELL_NS:
+                self._found.append((call, Hole(hole.from_ns, now_ns, hole.why)))
+        self._coverages.clear()
+
+    def take(self) -> list[Uncovered]:
+        """The intervals that were found since the last time, by their begin."""
+        found, self._found = self._found, []
+        return _grouped(found)
+
+    def lasting(self) -> list[Uncovered]:
+        """The intervals that have no end yet."""
+        return _grouped(
+            [(call, c.lasting) for call, c in self._coverages.items() if c.lasting is not None]
+        )
+
+
+def _grouped(found: list[tuple[HubCall, Hole]]) -> list[Uncovered]:
+    groups: dict[tuple[int, str], list[tuple[HubCall, Hole]]] = {}
+    for call, hole in found:
+        groups.setdefault((hole.from_ns, hole.why), []).append((call, hole))
+    intervals = []
+    for (from_ns, why), members in sorted(groups.items(), key=lambda item: item[0]):
+        ends_ns = [hole.to_ns for _, hole in members if hole.to_ns is not None]
+        to_ns = max(ends_ns) if len(ends_ns) == len(members) else None
+        intervals.append(Uncovered(from_ns, to_ns, why, tuple(call for call, _ in members)))
+    return intervals

@@ -1,0 +1,714 @@
+"""A pool: the lines of one hub, what is wanted of them, and the one way they replace each other.
+
+Theory of operation. Each line reconnects for ever by itself (see `tapekeeper.runtime.line`), so
+a pool of one line that is left alone is that line. The pool adds what a single line cannot do:
+replace a connection that still works before it stops to. Whatever the reason (the token was
+renewed, the session is old, the gateway has logged us out, data have stopped, a better endpoint
+is back), the act is the same:
+
+    1. a new line is started, with the token and the endpoint of now;
+    2. it is asked for everything that is wanted, and must have all that the old line has;
+    3. the old line goes on for `overlap_s`, so that both are heard, and never reconnects;
+    4. the old line is stopped.
+
+If the new line is not live in time it is stopped, the old one stays, and it is tried again after
+a growing delay. One hand-over runs at a time, so there is at most one line more than serve; what
+is asked for meanwhile is remembered on the lines it is about. What comes next is decided by
+`next_step`, a pure function.
+
+A gateway that allows one session ends the old connection when the new one opens. If that happens
+`evictions_max` times in a row, the pool breaks before it makes, with one line, and reports the
+interval between; after `eviction_memory_s` it tries the other way again.
+
+Every interval in which a confirmed subscription was covered by no line is reported: as a log
+event, and in the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+from tapekeeper.core.backoff import Backoff
+from tapekeeper.core.endpoints import Endpoints
+from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    InvocationError,
+    OutsideError,
+    UsageError,
+)
+from tapekeeper.model.secret import Secret
+from tapekeeper.ports import Clock, Log, Random, Transport
+from tapekeeper.runtime.coverage import CoverageBook, Uncovered
+from tapekeeper.runtime.hub_connection import deadline
+from tapekeeper.runtime.line import Line
+from tapekeeper.runtime.line_values import (
+    TASK,
+    HubCall,
+    HubTokens,
+    Inbox,
+    LineSpec,
+    LineState,
+    Renewals,
+    Transition,
+    no_proof,
+)
+from tapekeeper.runtime.pool_values import (
+    DELIVERING,
+    Acknowledgement,
+    Add,
+    HandoverReason,
+    HealthChange,
+    LineView,
+    PoolHealth,
+    PoolPolicy,
+    PoolStatus,
+    Remove,
+    Replace,
+    Step,
+    Wait,
+    judge_health,
+    may_take_over,
+    next_step,
+)
+
+UNCOVERED_MAX = 1_000
+"""Uncovered intervals that are kept for reading; all of them are logged and counted."""
+
+LOOK_EVERY_S = 5.0
+"""How often a pool looks although there is no news: for what only the passing of time shows."""
+
+_HANDOVER_LOOK_S = 0.5
+_NS_PER_S = 1_000_000_000
+_NEW_CONNECTION_CURES = frozenset(HandoverReason) - {HandoverReason.ENDPOINT}
+
+
+class _Route:
+    """Chooses among the endpoints for one line; see `line_values.Route`."""
+
+    def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
+        self._endpoints = endpoints
+        self._clock = clock
+        self.index = 0
+
+    def begin(self) -> str:
+        now_ns = self._clock.monotonic_ns()
+        choice = self._endpoints.choose(now_ns)
+        self.index = choice.index
+        self._endpoints.begin(choice.index, now_ns)
+        return choice.url
+
+    def succeeded(self, _url: str) -> None:
+        self._endpoints.succeeded(self.index, self._clock.monotonic_ns())
+
+    def failed(self, _url: str, why: str) -> None:
+        self._endpoints.failed(self.index, self._clock.monotonic_ns(), why)
+
+
+class _Member:
+    """A line of the pool, and what the pool knows of it."""
+
+    def __init__(self, number: int, route: _Route | None, *, joining: bool) -> None:
+        self.number = number
+        self.route = route
+        self.joining = joining  # not yet what the old line is
+        self.line: Line  # set right after
+        self.state = LineState.STOPPED
+        self.due: HandoverReason | None = None
+        self.confirmed: set[HubCall] = set()  # by the present connection
+        self.opened_ns: int | None = None  # monotonic, of the present connection
+        self.connecting_ns = 0  # monotonic, of the present attempt
+        self.left_ns: int | None = None  # monotonic; when it last stopped delivering by itself
+        self.dismissed = False  # the pool has stopped it
+        self.why = ""  # and why, where that leaves a gap
+        self.over = False  # it will not come back
+
+
+class _Opening(msgspec.Struct):
+    """A connection that has just opened beside others, which it may have evicted."""
+
+    number: int
+    at_ns: int
+    victims: set[int]
+
+
+class LinePool:
+    """See the module's text. Runs once.
+
+    Args:
+        spec: of every line.
+        policy: of the pool.
+        transport: opens connections.
+        tokens: asked for every life of a line; told when a token is refused.
+        clock: time.
+        random: for the jitter of delays.
+        inbox: takes what arrives on all lines.
+        log: events for people.
+        numbers: gives the next connection number of the process.
+        proves: whether data show that an unanswered subscription is in force.
+        endpoints: several addresses of the hub; without it, the one of the spec.
+        on_health: called synchronously with every change of health.
+    """
+
+    def __init__(
+        self,
+        spec: LineSpec,
+        policy: PoolPolicy,
+        *,
+        transport: Transport,
+        tokens: HubTokens,
+        clock: Clock,
+        random: Random,
+        inbox: Inbox,
+        log: Log,
+        numbers: Callable[[], int],
+        proves: Callable[[HubCall, Invocation], bool] = no_proof,
+        endpoints: Endpoints | None = None,
+        on_health: Callable[[HealthChange], None] | None = None,
+    ) -> None:
+        self._spec = spec
+        self._policy = policy
+        self._transport = transport
+        self._tokens = tokens
+        self._clock = clock
+        self._random = random
+        self._inbox = inbox
+        self._log = log
+        self._numbers = numbers
+        self._proves = proves
+        self._endpoints = endpoints
+        self._on_health = on_health
+        self._renewals = Renewals()
+        self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
+        self._members: dict[int, _Member] = {}  # bound: wanted lines and one more
+        self._made = 0
+        self._wanted: dict[HubCall, int] = {}
+        self._waiters: dict[HubCall, list[asyncio.Future[Acknowledgement]]] = {}
+        self._coverage = CoverageBook()
+        self._uncovered: deque[Uncovered] = deque(maxlen=UNCOVERED_MAX)
+        self._uncovered_count = 0
+        self._opening: _Opening | None = None
+        self._evictions = 0
+        self._evictions_in_row = 0
+        self._one_session_until_ns: int | None = None
+        self._retry_ns = 0  # no hand-over before this, monotonic
+        self._failing = ""
+        self._handovers = 0
+        self._handovers_failed = 0
+        self._lines_most = 0
+        self._dark_ns = 0  # since when nothing delivers, monotonic
+        self._token: Secret | None = None  # the latest that was told
+        self._health = PoolHealth.DEGRADED
+        self._health_reason = "not started"
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._started = False
+
+    # --- the surface ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the lines, until stopped or cancelled.
+
+        Raises:
+            UsageError: it ran before.
+            ExceptionGroup: a bug, or an inbox that cannot accept; never trouble outside.
+        """
+        if self._started:
+            raise UsageError("a pool runs once; make a new one")
+        self._started = True
+        self._dark_ns = self._clock.monotonic_ns()
+        try:
+            async with asyncio.TaskGroup() as lines:
+                manage = lines.create_task(self._manage(lines), name="tape: pool")
+                await self._stopping.wait()
+                manage.cancel()
+                async with asyncio.TaskGroup() as farewells:
+                    for member in list(self._members.values()):
+                        farewells.create_task(self._dismiss(member), name=f"{TASK} farewell")
+        finally:
+            self._stopped.set()
+            self._coverage.close(self._clock.now_ns())
+            self._report()
+            self._fail_waiters(ConnectionLostError("the lines were stopped"))
+
+    async def stop(self) -> None:
+        """End `run` politely; returns when it has ended."""
+        self._stopping.set()
+        if self._started:
+            # Every farewell has a deadline, and nothing else is waited for.
+            await self._stopped.wait()
+
+    async def subscribe(self, call: HubCall) -> Acknowledgement:
+        """Want `call` once more, on all lines of now and later, and wait for a first answer.
+
+        A caller that gives up waiting, by deadline or cancellation, leaves it wanted; `forget`
+        takes it back.
+
+        Raises:
+            InvocationError: the hub refused it; this caller's wish is void.
+            DeadlineError: there was no connection to ask; it stays wanted.
+            ConnectionLostError: the pool was stopped.
+        """
+        if self._stopping.is_set():
+            raise ConnectionLostError(f"{self._spec.name} was stopped")
+        self._wanted[call] = self._wanted.get(call, 0) + 1
+        if any(call in member.confirmed for member in self._members.values()):
+            return Acknowledgement.CONFIRMED
+        waiter: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(call, [])
+        waiters.append(waiter)
+        try:
+            for member in self._members.values():
+                member.line.want(call)
+            async with deadline(self._spec.subscribe_timeout_s, f"{call} on {self._spec.name}"):
+                return await waiter
+        except InvocationError:
+            if self._release(call):
+                for member in self._members.values():
+                    member.line.withdraw(call)
+            raise
+        finally:
+            waiters.remove(waiter)
+            if not waiters and self._waiters.get(call) is waiters:
+                del self._waiters[call]
+
+    async def unsubscribe(self, call: HubCall, undo: HubCall) -> None:
+        """Take one wish for `call` back; with the last one, call `undo` on every line.
+
+        Raises:
+            InvocationError: a hub refused `undo`.
+            DeadlineError: it did not answer. The wish is taken back in both cases.
+        """
+        if call not in self._wanted or not self._release(call):
+            return
+        errors: list[OutsideError] = []
+
+        async def leave(line: Line) -> None:
+            try:
+                await line.unsubscribe(call, undo)
+            except OutsideError as error:
+                errors.append(error)
+
+        async with asyncio.TaskGroup() as leaving:
+            for member in self._members.values():
+                leaving.create_task(leave(member.line), name=f"{TASK} unsubscribe")
+        if errors:
+            raise errors[0]
+
+    def forget(self, call: HubCall, undo: HubCall) -> None:
+        """Take one wish for `call` back without waiting for anything."""
+        if call in self._wanted and self._release(call):
+            for member in self._members.values():
+                member.line.forget(call, undo)
+
+    def any_live(self) -> bool:
+        """Whether data are due from any line."""
+        return any(member.state in DELIVERING for member in self._members.values())
+
+    def ask_again(self, call: HubCall) -> None:
+        """Ask for a wanted `call` once more on every line, because its data have stopped."""
+        if call in self._wanted:
+            for member in self._members.values():
+                member.line.ask_again(call)
+
+    def request_handover(self, reason: str, kind: HandoverReason = HandoverReason.STALE) -> None:
+        """Replace every line that serves, one after the other, while it still works.
+
+        Args:
+            reason: one clause for a person.
+            kind: STALE marks the lines as such.
+        """
+        self._log("handover_requested", line=self._spec.name, reason=reason, kind=kind.value)
+        for member in self._serving():
+            member.due = member.due or kind
+            if kind is HandoverReason.STALE:
+                member.line.judge(stale=True, reason=reason)
+        self._wake.set()
+
+    def token_renewed(self, token: Secret) -> None:
+        """Replace the lines whose connection was opened with another token."""
+        self._token = token
+        for member in self._serving():
+            if not member.line.holds(token):
+                member.due = member.due or HandoverReason.TOKEN_RENEWED
+        self._wake.set()
+
+    def status(self) -> PoolStatus:
+        """A frozen view."""
+        lasting = self._coverage.lasting()
+        return PoolStatus(
+            name=self._spec.name,
+            health=self._health,
+            reason=self._health_reason,
+            lines=tuple(member.line.status() for member in self._members.values()),
+            subscriptions=len(self._wanted),
+            handovers=self._handovers,
+            handovers_failed=self._handovers_failed,
+            handover_failing=self._failing,
+            evictions=self._evictions,
+            one_session=self._one_session,
+            lines_most=self._lines_most,
+            uncovered=(*self._uncovered, *lasting),
+            uncovered_count=self._uncovered_count + len(lasting),
+            endpoints=() if self._endpoints is None else self._endpoints.health(),
+        )
+
+    # --- one step at a time ---------------------------------------------------------------
+
+    async def _manage(self, lines: asyncio.TaskGroup) -> None:
+        while True:
+            step = self._look()
+            match step:
+                case Add():
+                    self._add(lines, joining=False)
+                case Remove(number=number):
+                    await self._dismiss(self._members[number])
+                case Replace(number=number, reason=reason):
+                    await self._replace(lines, self._members[number], reason)
+                case Wait(until_ns=until_ns):
+                    await self._news(until_ns, LOOK_EVERY_S)
+
+    def _look(self) -> Step:
+        """Take note of the time; what is to be done."""
+        now_ns = self._clock.monotonic_ns()
+        self._judge_opening(now_ns)
+        if self._one_session_until_ns is not None and now_ns >= self._one_session_until_ns:
+            self._one_session_until_ns = None
+            # One more eviction is proof enough that nothing has changed.
+            self._evictions_in_row = self._policy.evictions_max - 1
+        self._look_for_better_endpoints(now_ns)
+        self._report()
+        self._judge_health(now_ns)
+        return next_step(
+            [self._view(member) for member in self._serving()],
+            wanted=1 if self._one_session else self._policy.redundancy,
+            policy=self._policy,
+            retry_ns=self._retry_ns,
+            now_ns=now_ns,
+        )
+
+    async def _news(self, until_ns: int | None, at_most_s: float) -> None:
+        """Wait for a change of a line or a request, but not longer than to the next look."""
+        wait_s = at_most_s
+        if until_ns is not None:
+            left_s = (until_ns - self._clock.monotonic_ns()) / _NS_PER_S
+            wait_s = min(max(left_s, 0.001), at_most_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `done`, looking meanwhile; False if it was not in time."""
+        until_ns = self._clock.monotonic_ns() + round(timeout_s * _NS_PER_S)
+        while not done():
+            if self._clock.monotonic_ns() >= until_ns:
+                return False
+            self._look()
+            await self._news(until_ns, _HANDOVER_LOOK_S)
+        return True
+
+    async def _replace(
+        self, lines: asyncio.TaskGroup, old: _Member, reason: HandoverReason
+    ) -> None:
+        """The one mechanism; see the module's text."""
+        if self._one_session or self._room() < 1:
+            why = f"{reason}: replaced without an overlap, one session is allowed"
+            self._log("handover", line=self._spec.name, reason=why)
+            await self._dismiss(old, why)
+            self._add(lines, joining=False)
+            self._handovers += 1
+            return
+        new = self._add(lines, joining=True)
+        took_over = await self._until(
+            lambda: new.over or may_take_over(self._view(new), self._view(old)),
+            self._policy.handover_timeout_s,
+        )
+        if not took_over or new.over:
+            await self._give_up(new, old, reason)
+            return
+        old.line.retire(f"line {new.number} takes over: {reason}")
+        await self._until(lambda: old.over, self._policy.overlap_s)
+        # Promoted first, so that nobody finds too few lines while the old one says goodbye.
+        new.joining, old.joining = False, True
+        await self._dismiss(old)
+        self._handovers += 1
+        self._failing = ""
+        self._backoff.reset()
+        self._log("handover", line=self._spec.name, reason=reason.value)
+
+    async def _give_up(self, new: _Member, old: _Member, reason: HandoverReason) -> None:
+        """Keep the old line, say so, and try again later."""
+        lacking = len(self._view(new).unconfirmed)
+        why = f"{reason}: the new line is {new.state}, {lacking} subscriptions are unconfirmed"
+        why += f" ({new.line.status().reason})"
+        await self._dismiss(new)
+        delay_s = self._backoff.next_delay_ms(self._random.random()) / 1_000
+        # Full jitter may give no delay at all, and the timeout that has passed is not enough.
+        delay_s = max(delay_s, self._policy.retry_base_ms / 1_000)
+        self._retry_ns = self._clock.monotonic_ns() + round(delay_s * _NS_PER_S)
+        self._handovers_failed += 1
+        self._failing = why
+        self._log(
+            "handover_failed",
+            level="warning",
+            line=self._spec.name,
+            reason=f"{why}; the old line, which is {old.state}, stays",
+            retry_in_s=delay_s,
+        )
+
+    # --- lines ----------------------------------------------------------------------------
+
+    def _add(self, lines: asyncio.TaskGroup, *, joining: bool) -> _Member:
+        self._made += 1
+        route = None if self._endpoints is None else _Route(self._endpoints, self._clock)
+        member = _Member(self._made, route, joining=joining)
+        member.line = Line(
+            self._spec,
+            transport=self._transport,
+            tokens=self._tokens,
+            clock=self._clock,
+            random=self._random,
+            inbox=self._inbox,
+            log=self._log,
+            numbers=self._numbers,
+            on_transition=lambda step: self._moved(member, step),
+            on_logout=lambda: self._logged_out(member),
+            proves=self._proves,
+            on_answer=lambda call, error: self._answered(member, call, error),
+            renewals=self._renewals,
+            route=route,
+        )
+        for call in self._wanted:
+            member.line.want(call)
+        self._members[member.number] = member
+        self._lines_most = max(self._lines_most, len(self._members))
+        lines.create_task(member.line.run(), name=f"{TASK} run")
+        return member
+
+    async def _dismiss(self, member: _Member, why: str = "") -> None:
+        """Stop a line and forget it; bounded in time."""
+        member.dismissed = True
+        member.why = why
+        await member.line.stop()
+        self._members.pop(member.number, None)
+
+    def _serving(self) -> list[_Member]:
+        return [m for m in self._members.values() if not m.joining and not m.dismissed]
+
+    def _room(self) -> int:
+        """How many lines may be added."""
+        return self._lines_max - len(self._members)
+
+    @property
+    def _lines_max(self) -> int:
+        policy = self._policy
+        return policy.redundancy + 1 if policy.lines_max is None else policy.lines_max
+
+    def _view(self, member: _Member) -> LineView:
+        return LineView(
+            number=member.number,
+            state=member.state,
+            due=member.due,
+            opened_ns=member.opened_ns,
+            unconfirmed=tuple(call for call in self._wanted if call not in member.confirmed),
+        )
+
+    def _look_for_better_endpoints(self, now_ns: int) -> None:
+        if self._endpoints is None or now_ns < self._retry_ns:
+            return
+        for member in self._serving():
+            if member.route is None or member.due is not None or member.state not in DELIVERING:
+                continue
+            if self._endpoints.better(member.route.index, now_ns) is not None:
+                member.due = HandoverReason.ENDPOINT
+
+    # --- what lines tell ------------------------------------------------------------------
+
+    def _moved(self, member: _Member, step: Transition) -> None:
+        now_ns = self._clock.monotonic_ns()
+        member.state = step.after
+        if step.after is LineState.CONNECTING:
+            member.connecting_ns = now_ns
+        elif step.after is LineState.SUBSCRIBING:
+            member.opened_ns = now_ns
+            if member.due in _NEW_CONNECTION_CURES:
+                member.due = None
+            if self._token is not None and not member.line.holds(self._token):
+                member.due = HandoverReason.TOKEN_RENEWED  # it was renewed during the attempt
+            self._judge_opening(now_ns, force=True)
+            self._opened(member, now_ns)
+        elif step.after in {LineState.BACKING_OFF, LineState.DOWN, LineState.STOPPED}:
+            self._left(member, step, now_ns)
+        self._wake.set()
+
+    def _left(self, member: _Member, step: Transition, now_ns: int) -> None:
+        """A line has no connection any more."""
+        member.over = step.after is LineState.STOPPED
+        by_itself = not member.dismissed and not self._stopping.is_set()
+        if member.opened_ns is not None and by_itself:
+            member.left_ns = now_ns
+            opening = self._opening
+            if opening is not None and opening.number != member.number:
+                opening.victims.add(member.number)
+        member.opened_ns = None
+        member.confirmed.clear()
+        self._coverage.ended(
+            member.number,
+            last_ns=step.last_received_ns,
+            now_ns=self._clock.now_ns(),
+            why=member.why or step.reason,
+        )
+        if step.before in DELIVERING and not self.any_live():
+            self._dark_ns = now_ns
+
+    def _answered(self, member: _Member, call: HubCall, error: OutsideError | None) -> None:
+        """The hub answered a subscribing call, or did not in time."""
+        if call not in self._wanted:
+            return
+        if error is None:
+            member.confirmed.add(call)
+            if not member.dismissed:
+                self._coverage.confirmed(member.number, call, self._clock.now_ns())
+        for waiter in self._waiters.get(call, ()):
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(Acknowledgement.CONFIRMED)
+            elif isinstance(error, DeadlineError):
+                waiter.set_result(Acknowledgement.UNCONFIRMED)
+            else:
+                waiter.set_exception(error)
+        self._wake.set()
+
+    def _logged_out(self, member: _Member) -> bool:
+        """The gateway ended the login session; whether the line goes on until it is replaced."""
+        if member.joining or self._one_session or self._lines_max <= self._policy.redundancy:
+            return False
+        self._log("logout", level="warning", line=self._spec.name, reason="the gateway logged out")
+        member.due = HandoverReason.LOGOUT
+        self._wake.set()
+        return True
+
+    # --- evictions ------------------------------------------------------------------------
+
+    @property
+    def _one_session(self) -> bool:
+        return self._one_session_until_ns is not None
+
+    def _opened(self, member: _Member, now_ns: int) -> None:
+        """Watch what becomes of the other lines, now that this one has opened."""
+        others = [m for m in self._members.values() if m is not member]
+        victims = {
+            other.number
+            for other in others
+            # The other end may close the old connection before it has answered on the new one.
+            if other.left_ns is not None and other.left_ns >= member.connecting_ns
+        }
+        if victims or any(other.opened_ns is not None for other in others):
+            self._opening = _Opening(member.number, now_ns, victims)
+
+    def _judge_opening(self, now_ns: int, *, force: bool = False) -> None:
+        """Whether the line that opened last has evicted another one."""
+        opening = self._opening
+        if opening is None:
+            return
+        if not force and now_ns - opening.at_ns < self._policy.eviction_within_s * _NS_PER_S:
+            return
+        self._opening = None
+        opener = self._members.get(opening.number)
+        if opener is None or opener.opened_ns is None:
+            return  # it ended, too: an outage, and no eviction
+        if not opening.victims:
+            self._evictions_in_row = 0
+            return
+        self._evictions += 1
+        self._evictions_in_row += 1
+        if self._evictions_in_row < self._policy.evictions_max or self._one_session:
+            return
+        self._one_session_until_ns = now_ns + round(self._policy.eviction_memory_s * _NS_PER_S)
+        self._log(
+            "one_session",
+            level="warning",
+            line=self._spec.name,
+            reason=f"{self._evictions_in_row} connections in a row ended when another one opened; "
+            "lines are replaced one after the other, with a gap",
+        )
+
+    # --- what is said ---------------------------------------------------------------------
+
+    def _report(self) -> None:
+        """Say which intervals turned out to be uncovered."""
+        for interval in self._coverage.take():
+            self._uncovered.append(interval)
+            self._uncovered_count += 1
+            to_ns = interval.from_ns if interval.to_ns is None else interval.to_ns
+            self._log(
+                "uncovered",
+                level="warning",
+                line=self._spec.name,
+                reason=interval.why,
+                from_ns=interval.from_ns,
+                to_ns=interval.to_ns,
+                seconds=(to_ns - interval.from_ns) / _NS_PER_S,
+                subscriptions=len(interval.calls),
+            )
+
+    def _judge_health(self, now_ns: int) -> None:
+        health, self._health_reason = judge_health(
+            [self._view(member) for member in self._members.values()],
+            redundancy=self._policy.redundancy,
+            failing=self._failing,
+            dark_s=(now_ns - self._dark_ns) / _NS_PER_S,
+            policy=self._policy,
+        )
+        if health is self._health:
+            return
+        change = HealthChange(
+            pool=self._spec.name,
+            before=self._health,
+            after=health,
+            at_ns=self._clock.now_ns(),
+            reason=self._health_reason,
+        )
+        self._health = health
+        self._log(
+            "pool_health",
+            level="error"
+            if health is PoolHealth.DOWN
+            else "warning"
+            if health is PoolHealth.DEGRADED
+            else "info",
+            line=self._spec.name,
+            health=health.value,
+            reason=self._health_reason,
+        )
+        if self._on_health is not None:
+            self._on_health(change)
+
+    # --- wishes ---------------------------------------------------------------------------
+
+    def _release(self, call: HubCall) -> bool:
+        """Take one wish back; whether it was the last."""
+        count = self._wanted.get(call, 0) - 1
+        if count > 0:
+            self._wanted[call] = count
+            return False
+        self._wanted.pop(call, None)
+        self._coverage.withdrawn(call)
+        for member in self._members.values():
+            member.confirmed.discard(call)
+        return True
+
+    def _fail_waiters(self, error: OutsideError) -> None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)

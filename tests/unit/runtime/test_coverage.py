@@ -1,0 +1,148 @@
+"""Every moment that no line covered is reported once, however late it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tapekeeper.runtime.coverage import Coverage, CoverageBook, Hole
+from tapekeeper.runtime.line_values import HubCall
+
+_A = HubCall("SubscribeContractTrades", ("A",))
+_B = HubCall("SubscribeContractTrades", ("B",))
+
+
+def test_nothing_is_reported_before_the_first_acknowledgement() -> None:
+    """Who subscribes is told when it is in force."""
+    coverage = Coverage()
+    assert coverage.lasting is None
+    assert coverage.began(1, 100) == []
+
+
+def test_one_line_that_comes_back_leaves_one_interval() -> None:
+    """From the last byte of the old connection to the acknowledgement on the new one."""
+    coverage = Coverage()
+    coverage.began(1, 100)
+    assert coverage.ended(1, last_ns=170, now_ns=200, why="lost") == []
+    assert coverage.lasting == Hole(170, None, "lost")
+    assert coverage.began(1, 230) == [Hole(170, 230, "lost")]
+
+
+def test_what_another_line_covers_is_no_interval() -> None:
+    """Either of two may go."""
+    coverage = Coverage()
+    coverage.began(1, 100)
+    coverage.began(2, 110)
+    assert coverage.ended(1, last_ns=150, now_ns=180, why="lost") == []
+    assert coverage.began(1, 190) == []
+    assert coverage.ended(2, last_ns=200, now_ns=200, why="lost") == []
+    assert coverage.lasting is None
+
+
+def test_a_line_that_only_seemed_to_cover_is_found_out() -> None:
+    """The second of two silent lines to be given up reports what neither of them heard."""
+    coverage = Coverage()
+    coverage.began(1, 100)
+    coverage.began(2, 100)
+    assert coverage.ended(1, last_ns=150, now_ns=180, why="silent") == []
+    coverage.began(1, 190)
+    assert coverage.ended(2, last_ns=160, now_ns=195, why="silent") == [Hole(160, 190, "silent")]
+
+
+def test_asking_again_on_the_same_connection_takes_nothing_back() -> None:
+    """The life began with the first acknowledgement."""
+    coverage = Coverage()
+    coverage.began(1, 100)
+    coverage.began(2, 100)
+    coverage.began(2, 170)
+    assert coverage.ended(1, last_ns=150, now_ns=180, why="lost") == []
+
+
+@st.composite
+def _lives(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
+    """Lives (line, began, last byte, end) of up to three lines, one after the other on each."""
+    lives = []
+    for line in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, 10))
+        for _ in range(draw(st.integers(0, 5))):
+            began = at + draw(st.integers(0, 6))
+            last = began + draw(st.integers(0, 10))
+            end = last + draw(st.integers(0, 8))
+            lives.append((line, began, last, end))
+            at = end + 1
+    return lives
+
+
+def _events(lives: list[tuple[int, int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """(at, 0 for a begin or 1 for an end, line, last byte), in order of time."""
+    found = []
+    for line, began, last, end in lives:
+        found += [(began, 0, line, last), (end, 1, line, last)]
+    yield from sorted(found)
+
+
+@given(_lives())
+def test_the_intervals_are_exactly_the_moments_that_no_life_covered(
+    lives: list[tuple[int, int, int, int]],
+) -> None:
+    """Between the first acknowledgement and the last end, whatever overlaps with what."""
+    coverage = Coverage()
+    holes: list[Hole] = []
+    for at, kind, line, last in _events(lives):
+        if kind == 0:
+            holes += coverage.began(line, at)
+        else:
+            holes += coverage.ended(line, last_ns=last, now_ns=at, why="x")
+    if not lives:
+        return
+    lasting = coverage.lasting
+    assert lasting is not None
+    first, end = min(life[1] for life in lives), max(life[3] for life in lives)
+    holes.append(Hole(lasting.from_ns, end, "x"))
+    told = [m for hole in holes for m in range(hole.from_ns, hole.to_ns or 0)]
+    missed = [
+        m for m in range(first, end) if not any(began <= m < last for _, began, last, _ in lives)
+    ]
+    assert sorted(told) == missed
+
+
+def test_subscriptions_that_fail_together_are_one_interval() -> None:
+    """A person reads one line per outage, which names what it was about."""
+    book = CoverageBook()
+    for call in (_A, _B):
+        book.confirmed(1, call, 100)
+    book.ended(1, last_ns=150, now_ns=151, why="lost")
+    assert [interval.calls for interval in book.lasting()] == [(_A, _B)]
+    book.confirmed(1, _A, 170)
+    book.confirmed(1, _B, 180)
+    (interval,) = book.take()
+    assert (interval.from_ns, interval.to_ns, interval.calls) == (150, 180, (_A, _B))
+    assert book.take() == []
+
+
+def test_a_subscription_that_is_not_back_stays_open_alone() -> None:
+    """One that the new connection refuses does not hide that the others are back."""
+    book = CoverageBook()
+    for call in (_A, _B):
+        book.confirmed(1, call, 100)
+    book.ended(1, last_ns=150, now_ns=151, why="lost")
+    book.confirmed(1, _A, 170)
+    assert [interval.calls for interval in book.take()] == [(_A,)]
+    assert [interval.calls for interval in book.lasting()] == [(_B,)]
+    book.withdrawn(_B)
+    assert book.lasting() == []
+
+
+def test_an_answered_farewell_leaves_no_interval_and_a_silent_one_does() -> None:
+    """At the end only the silence that came before it is in doubt."""
+    book = CoverageBook()
+    book.confirmed(1, _A, 0)
+    book.ended(1, last_ns=100, now_ns=200, why="stopped")
+    book.close(300)
+    assert book.take() == []
+    book.confirmed(1, _A, 0)
+    book.ended(1, last_ns=100, now_ns=5_000_000_000, why="stopped")
+    book.close(5_000_000_000)
+    assert [(i.from_ns, i.to_ns) for i in book.take()] == [(100, 5_000_000_000)]
