@@ -7,17 +7,15 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
-import msgspec
-
 from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, Retry
 from tapekeeper.adapters.token_forms import TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.app.config import Config
+from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.core.calendar import Calendar
-from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
@@ -78,15 +76,7 @@ class Parts:
         Raises:
             UnknownContractError: none, or more than one, matches.
         """
-        found: list[Instrument] = []
-        if text.count(".") > 1:
-            by_id = await self.rest.by_id(text)
-            found = [] if by_id is None else [by_id]
-        if not found:
-            found = await self.rest.search(text)
-        instrument = match_contract(text, found)
-        name = self.config.calendar.name_for(instrument.product)
-        return msgspec.structs.replace(instrument, calendar=name)
+        return await find_contract(self.rest, self.config.calendar, text)
 
     def calendar_of(self, name: str) -> Calendar:
         """The calendar called `name`, with the exceptions of the configuration.
@@ -159,7 +149,7 @@ async def compose(
             hubs[USER_HUB] = config.gateway.user_hub_url
         lines = {
             name: Line(
-                _line_spec(config, name, url),
+                line_spec(config, name, url),
                 transport=transport,
                 tokens=tokens,
                 clock=clock,
@@ -209,7 +199,8 @@ def _first_line_number(now_ns: int) -> int:
     return now_ns // 1_000_000 % 2**31
 
 
-def _line_spec(config: Config, name: str, url: str) -> LineSpec:
+def line_spec(config: Config, name: str, url: str) -> LineSpec:
+    """How the configuration wants the hub at `url` to be connected to."""
     line = config.line
     return LineSpec(
         name=name,
