@@ -17,6 +17,7 @@ from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_error
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
+from tapekeeper.cli.simulate import simulate_command
 from tapekeeper.errors import OutsideError, TapekeeperError
 
 HELP = """Holds a realtime futures feed and turns every print into journalled bars.
@@ -67,6 +68,7 @@ def _options(
 app.command("demo")(demo_command)
 app.command("run")(run_command)
 app.command("gateway")(gateway_command)
+app.command("simulate")(simulate_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)
 app.command("config")(config)

@@ -198,6 +198,11 @@ class HubConnection:
         return len(again)
 
     @property
+    def is_muted(self) -> bool:
+        """Whether nothing is ever sent any more."""
+        return self._muted
+
+    @property
     def is_open(self) -> bool:
         """Whether the handshake succeeded and nothing has ended the connection."""
         return self._session.open and not self._session.ended

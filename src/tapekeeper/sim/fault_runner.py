@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import deque
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ class FaultRunner:
         self._serial = len(schedule)
         self.happened: deque[Happened] = deque(maxlen=HAPPENED_MAX)
         """What has happened, in order."""
+        self.finished = asyncio.Event()
+        """Set when nothing is left to happen."""
 
     async def run(self) -> None:
         """Return when nothing is left to happen; an endless schedule never returns."""
@@ -66,6 +69,7 @@ class FaultRunner:
                 self.happened.append(Happened(due_s, fault, ended=True))
             else:
                 self._begin(due_s, fault)
+        self.finished.set()
 
     def _begin(self, due_s: float, fault: Fault) -> None:
         if self._numbers.random() < fault.probability:

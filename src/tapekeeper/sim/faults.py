@@ -89,6 +89,7 @@ class Faults:
         self._handshakes: deque[HandshakeFault] = deque(maxlen=REFUSALS_MAX)
         self._calls: deque[CallFault] = deque(maxlen=REFUSALS_MAX)
         self._redirects = 0
+        self._frozen: deque[tuple[HubConnection, Stream, str]] = deque(maxlen=REFUSALS_MAX)
         self.is_away = False
         """Whether every request is cut off, as while a server restarts."""
         self.session_limit: int | None = None
@@ -224,9 +225,18 @@ class Faults:
             for desk in self._subscriptions:
                 held = [key for key in desk.held_by(connection) if stream in {None, key[0]}]
                 if held:
-                    desk.remove(*held[self._numbers.below(len(held))], connection)
+                    stream_key = held[self._numbers.below(len(held))]
+                    desk.remove(*stream_key, connection)
+                    self._frozen.append((connection, *stream_key))
                     forgotten += 1
         return forgotten
+
+    def is_frozen(self, stream: Stream, key: str) -> bool:
+        """Whether a connection that is still open lost this subscription without a word."""
+        return any(
+            connection.is_open and (stream, key) == (frozen, its_key)
+            for connection, frozen, its_key in self._frozen
+        )
 
     def evict(self, live: Sequence[HubConnection]) -> None:
         """Enforce the session limit among the connections of one hub, oldest first."""

@@ -39,6 +39,8 @@ class Feed:
         """Quote records handed to connections, by contract."""
         self.taps: list[Callable[[MarketEvent], None]] = []
         """Called with every event that at least one connection was sent."""
+        self.made_taps: list[Callable[[MarketEvent], None]] = []
+        """Called with every event that the market made, before anybody is sent it."""
 
     def open(self, contract_id: str, history: History, pacer: Pacer) -> None:
         """Get ready to publish a contract."""
@@ -112,6 +114,8 @@ class Feed:
             self.quotes_sent[contract_id] += 1
 
     def _publish(self, event: MarketEvent) -> list[HubConnection]:
+        for tap in self.made_taps:
+            tap(event)
         if isinstance(event, Trades):
             return self._publish_trades(event)
         return self._publish_quote(event)

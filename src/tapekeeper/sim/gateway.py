@@ -233,6 +233,16 @@ class SimGateway:
         """Ids of the contracts that trade here, once started."""
         return [one.contract_id for one in self._book.active()]
 
+    def delivers(self, stream: Stream, contract_id: str) -> bool:
+        """Whether somebody who subscribed a stream gets it, or lost it to a freeze of late.
+
+        A frozen subscription is for the client to notice: see `Faults.freeze`.
+        """
+        listeners = self._subscriptions.of(stream, contract_id)
+        if any(one.is_open and not one.is_muted for one in listeners):
+            return True
+        return self.faults.is_frozen(stream, contract_id)
+
     def statistics(self) -> SimStatistics:
         """The counters now."""
         counts = self._rest.counts

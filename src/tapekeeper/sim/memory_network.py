@@ -41,8 +41,15 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 class _End(asyncio.Transport):
     """One end of a connection. Two of them are joined; each sends into the other."""
 
-    def __init__(self, numbers: Seeded, sockname: tuple[str, int], peer: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        numbers: Seeded,
+        sockname: tuple[str, int],
+        peer: tuple[str, int],
+        over: Callable[[], None],
+    ) -> None:
         super().__init__({"sockname": sockname, "peername": peer})
+        self._over = over
         self._loop = asyncio.get_running_loop()
         self._numbers = numbers
         self._peer: _End
@@ -163,6 +170,7 @@ class _End(asyncio.Transport):
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:
             self._lost = True
+            self._over()
             self._protocol.connection_lost(error)
 
 
@@ -178,7 +186,12 @@ class MemoryNetwork:
         self._servers: dict[int, ProtocolFactory] = {}  # bound: one per server
         self.connections = 0
         """Connections made so far."""
+        self.open_ends = 0
+        """Ends of connections that have not learnt of the end; two per connection."""
         self._clients = 50_000
+
+    def _end_is_over(self) -> None:
+        self.open_ends -= 1
 
     def listen(self, port: int, factory: ProtocolFactory) -> None:
         """Serve a port of `HOST`."""
@@ -200,7 +213,9 @@ class MemoryNetwork:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         self.connections += 1
         here, there = (HOST, self._clients + self.connections), (HOST, port)
-        near, far = _End(self._numbers, here, there), _End(self._numbers, there, here)
+        near = _End(self._numbers, here, there, self._end_is_over)
+        far = _End(self._numbers, there, here, self._end_is_over)
+        self.open_ends += 2
         server = factory()
         near.join(far, client)
         far.join(near, server)

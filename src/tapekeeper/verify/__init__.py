@@ -1,0 +1,1 @@
+"""Runs that verify the whole: shipped, so that whoever uses Tapekeeper can repeat them."""

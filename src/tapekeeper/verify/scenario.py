@@ -1,0 +1,93 @@
+"""What one seed stands for: a market, a schedule of faults, and how the tape is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tapekeeper.app.config import Config
+from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.fault_menu import Fault
+from tapekeeper.sim.fault_seed import seeded_faults
+from tapekeeper.sim.gateway import SimUrls
+from tapekeeper.sim.seeded import Seeded
+
+CHAOS_S = 60.0
+"""Faults begin within so many seconds of the start."""
+
+CALM_S = 10.0
+"""How long a recovered tape is watched before it is stopped."""
+
+RECOVERY_S = 240.0
+"""The stated bound: after the last fault everything flows again within so many seconds.
+
+The longest chain of patience is a half-open connection (30 s until it is given up), refused
+credentials (60 s), the longest delay between attempts (30 s), a connection and a handshake that
+time out (15 s each), and a refused subscription (60 s until it is tried again): 210 s.
+"""
+
+PRODUCTS = ("MES", "MNQ")
+"""Followed from the start."""
+
+GUEST = "MGC"
+"""Subscribed and given up again and again while faults happen."""
+
+TIMEFRAMES = tuple(Timeframe.parse(text) for text in ("1s", "5s", "1m"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One run.
+
+    Attributes:
+        seed: decides everything that is drawn.
+        schedule: the faults.
+        negotiate: whether lines negotiate before they connect.
+        token_life_s: life of a token.
+        trades_per_s: mean rate of one contract.
+    """
+
+    seed: int
+    schedule: tuple[Fault, ...]
+    negotiate: bool
+    token_life_s: float
+    trades_per_s: float
+
+    def gateway(self) -> SimConfig:
+        """How the gateway is set up."""
+        return SimConfig(
+            seed=self.seed,
+            products=(*PRODUCTS, GUEST),
+            trades_per_s=self.trades_per_s,
+            token_life_s=self.token_life_s,
+        )
+
+    def tape(self, urls: SimUrls) -> Config:
+        """How the tape is set up; no environment is read."""
+        return Config.model_validate(
+            {
+                "gateway": {
+                    "rest_url": urls.rest,
+                    "market_hub_url": urls.market_hub,
+                    "user_hub_url": urls.user_hub,
+                    "user_name": TEST_USER,
+                    "api_key": TEST_API_KEY,
+                    "negotiate": self.negotiate,
+                },
+                "bars": {"timeframes": [str(one) for one in TIMEFRAMES]},
+            }
+        )
+
+
+def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
+    """The run of a seed; a `schedule` replaces the one that the seed draws."""
+    numbers = Seeded(seed, "scenario")
+    drawn = Scenario(
+        seed=seed,
+        schedule=seeded_faults(seed, within_s=CHAOS_S),
+        negotiate=numbers.below(2) == 0,
+        token_life_s=(86_400.0, 50.0, 20.0)[numbers.below(3)],
+        trades_per_s=(0.5, 4.0, 20.0)[numbers.below(3)],
+    )
+    return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))
