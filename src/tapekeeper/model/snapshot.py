@@ -40,3 +40,53 @@ class VolumeCheck(msgspec.Struct, frozen=True):
     def holds(self) -> bool:
         """Whether the bars hold exactly the accepted volume."""
         return self.bar_volume == self.accepted_volume
+
+
+class LineTally(msgspec.Struct, frozen=True):
+    """What one line brought to the tape, in rows (trades); times of receipt in ns.
+
+    rows = first + duplicates + held.
+
+    Attributes:
+        line: number of the connection.
+        rows: all it brought, of all contracts.
+        first: let through, because this line was the first to bring them.
+        duplicates: another line, or this one, had brought them before.
+        repeats: those of the duplicates that the line had brought itself.
+        stale: beyond the window; duplicates where some line had covered their time.
+        lost: what others brought within its time and it did not, as far as the window tells.
+        held: waiting now for other lines to catch up with the line's beginning.
+        lag_ns_mean, lag_ns_max: by how much it was behind the line that came first.
+        lead_ns_mean, lead_ns_max: by how much it was ahead where it came first.
+    """
+
+    line: int
+    rows: int = 0
+    first: int = 0
+    duplicates: int = 0
+    repeats: int = 0
+    stale: int = 0
+    lost: int = 0
+    held: int = 0
+    lag_ns_mean: int = 0
+    lag_ns_max: int = 0
+    lead_ns_mean: int = 0
+    lead_ns_max: int = 0
+
+
+class ArbiterStatistics(msgspec.Struct, frozen=True):
+    """What the arbiter keeps.
+
+    Attributes:
+        contracts_counted: contracts to which more than one line contributes.
+        keys: different prints whose occurrences are counted.
+        rows: rows of history, of all lines and contracts.
+        held: rows that wait for other lines to catch up.
+        evicted: keys that were forgotten within the window, because there were too many.
+    """
+
+    contracts_counted: int = 0
+    keys: int = 0
+    rows: int = 0
+    held: int = 0
+    evicted: int = 0

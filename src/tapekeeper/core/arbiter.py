@@ -1,0 +1,669 @@
+"""The arbiter: lets each print through once, whichever lines bring it.
+
+Prints have no identity of their own, and real prints repeat. So nothing is judged by content
+alone: for every line the occurrences of (event time, price, size, side) are counted, and the n-th
+occurrence is let through when the first line brings its n-th. If for each event time at least one
+line brings all of its prints, what is let through is exactly the source, whatever the delays,
+the batches, the joining and the leaving.
+
+While one line alone contributes to a contract nothing is counted: its batches pass as they are
+and are kept for the window, so that counts can be made, only as far back as they are needed, when
+a second line comes. Only a second line can tell a line's repetition from real prints.
+
+Decisions, each with its counter in `LineTally` or `ArbiterStatistics`:
+
+held      A line that joins at the head of the tape may have missed prints that are still under
+          way on another. Its prints wait until another line has passed the first of them, or
+          until `hold_ns` after it was connected, by the times of receipt or a timer. Otherwise
+          they would close bars over the others' heads.
+repeats   A line that steps back in event time to a print it brought before, and goes on as it
+          did, repeats itself; this is not counted as occurrences. A step back with other content
+          is a late print. A repetition that begins at the very stamp at which the line stands
+          cannot be told from real prints, and is let through unless another line explains it.
+stale     Beyond the window nothing can be counted. A print whose time some line has passed is
+          taken for a duplicate; one that no line covered is let through.
+evicted   Beyond `keys_max` keys the oldest are forgotten: the window gets shorter, never wrong.
+
+Everything depends on the order of rows of one contract, their event times and their times of
+receipt; not on how batches are cut. So a replay decides the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from tapekeeper.model.snapshot import ArbiterStatistics, LineTally
+from tapekeeper.model.tick import TradeBatch
+
+WINDOW_NS = 10_000_000_000
+"""How far a line may lag behind another; real lags are below a second, stalls reach some."""
+HOLD_NS = 1_000_000_000
+"""How long prints of a joining line wait: twice the largest delay between lines to be borne."""
+KEYS_MAX = 65_536
+"""Keys, and rows of history per line, for each contract: 6,500 prints a second over the window,
+some 60 MB for each contract that is as busy as that."""
+LEGS_MAX = 8
+"""Lines of one contract within the window; the one not heard for longest goes first beyond it."""
+TALLIES_MAX = 32
+"""Lines whose figures are kept; beyond it the oldest goes first that contributes no more."""
+_SPANS_MAX = 8
+_PRUNES_PER_WINDOW = 16
+
+_LONG_AGO_NS = -(1 << 63)
+
+_Key: TypeAlias = tuple[int, float, int, int]
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What one call let through.
+
+    Attributes:
+        batches: in order; sequence numbers rise within a batch.
+        duplicates: rows that another line, or the same one, had brought before.
+    """
+
+    batches: list[TradeBatch] = field(default_factory=list)
+    duplicates: int = 0
+
+
+@dataclass(slots=True)
+class _Figures:
+    """The figures of one line over all contracts."""
+
+    line: int
+    rows: int = 0
+    first: int = 0
+    duplicates: int = 0
+    repeats: int = 0
+    stale: int = 0
+    lost: int = 0
+    held: int = 0
+    lag_ns_sum: int = 0
+    lag_ns_max: int = 0
+    lags: int = 0
+    lead_ns_sum: int = 0
+    lead_ns_max: int = 0
+    leads: int = 0
+
+    def tally(self) -> LineTally:
+        return LineTally(
+            line=self.line,
+            rows=self.rows,
+            first=self.first,
+            duplicates=self.duplicates,
+            repeats=self.repeats,
+            stale=self.stale,
+            lost=self.lost,
+            held=self.held,
+            lag_ns_mean=self.lag_ns_sum // self.lags if self.lags else 0,
+            lag_ns_max=self.lag_ns_max,
+            lead_ns_mean=self.lead_ns_sum // self.leads if self.leads else 0,
+            lead_ns_max=self.lead_ns_max,
+        )
+
+
+class _Leg:
+    """One line's part in one contract.
+
+    `high_ns` is the latest time that two rows in a row confirm, so that no single wild stamp
+    moves the window. `history` holds the line's own rows without its repetitions.
+    """
+
+    __slots__ = (
+        "counts",
+        "figures",
+        "first_ns",
+        "high_ns",
+        "history",
+        "history_rows",
+        "last_ns",
+        "recv_ns",
+        "spots",
+        "tail",
+        "waiting",
+        "waiting_at_first",
+        "waits_until_ns",
+    )
+
+    def __init__(self, figures: _Figures, first: TradeBatch) -> None:
+        self.figures = figures
+        self.first_ns = self.high_ns = self.last_ns = first.ts_event[0]
+        self.recv_ns = first.ts_recv[0]
+        self.history: deque[TradeBatch] = deque()  # bound: the window, and `keys_max` rows
+        self.history_rows = 0
+        self.counts: dict[_Key, int] = {}
+        self.tail: list[_Key] | None = None  # what a repetition goes through
+        self.spots: list[int] = []  # where in it the last row may be
+        self.waiting: list[TradeBatch] | None = None  # bound: `hold_ns` of arrivals
+        self.waiting_at_first = 0  # how many of them have the stamp of the first
+        self.waits_until_ns = 0
+
+    def reach_ns(self) -> int:
+        """How far the line has come, if its last row tells the truth."""
+        return max(self.high_ns, self.last_ns)
+
+    def remember(self, batch: TradeBatch) -> None:
+        self.history.append(batch)
+        self.history_rows += len(batch)
+
+    def trim(self, floor_ns: int, rows_max: int) -> int:
+        """Forget history below the floor; the floor that the limit of rows asks for."""
+        history = self.history
+        while history and (history[0].ts_event[-1] < floor_ns or self.history_rows > rows_max):
+            if len(history) == 1 and history[0].ts_event[-1] >= floor_ns:
+                break  # a single huge batch is kept whole
+            gone = history.popleft()
+            self.history_rows -= len(gone)
+            # Never above the line's head: what is new there must not look old.
+            floor_ns = max(floor_ns, min(gone.ts_event[-1] + 1, self.reach_ns()))
+        return floor_ns
+
+
+class _Tape:
+    """The lines of one contract and what they brought.
+
+    `emitted` holds for each key how often it was let through, and when and by which line last.
+    It is complete for event times in [max(floor, counted), ...) while `counting`.
+    """
+
+    __slots__ = (
+        "counted_ns",
+        "counting",
+        "emitted",
+        "floor_ns",
+        "high_ns",
+        "legs",
+        "pruned_ns",
+        "review_ns",
+        "spans",
+    )
+
+    def __init__(self) -> None:
+        self.legs: dict[int, _Leg] = {}
+        self.counting = False
+        self.counted_ns = 0
+        self.emitted: dict[_Key, tuple[int, int, _Figures]] = {}
+        self.high_ns = _LONG_AGO_NS
+        self.floor_ns = _LONG_AGO_NS  # below it nothing is counted
+        self.pruned_ns = _LONG_AGO_NS
+        self.review_ns = _LONG_AGO_NS  # beyond this time some line may be out of the window
+        self.spans: dict[int, tuple[int, int]] = {}  # (first, high) of lines out of the window
+
+    def open_legs(self) -> list[_Leg]:
+        return [leg for leg in self.legs.values() if leg.waiting is None]
+
+    def waiting_legs(self) -> list[_Leg]:
+        """Those whose rows wait, by where they begin.
+
+        Within a stamp the one with more rows of it began before.
+        """
+        waiting = [leg for leg in self.legs.values() if leg.waiting is not None]
+        return sorted(waiting, key=lambda leg: (leg.first_ns, -leg.waiting_at_first))
+
+    def covered(self, ts_ns: int) -> bool:
+        """Whether some line began before this time and has gone past it."""
+        return any(leg.first_ns < ts_ns < leg.high_ns for leg in self.open_legs()) or any(
+            first_ns < ts_ns < high_ns for first_ns, high_ns in self.spans.values()
+        )
+
+    def head_ns(self) -> int:
+        """The furthest that a line has come."""
+        return max((leg.reach_ns() for leg in self.open_legs()), default=_LONG_AGO_NS)
+
+
+class Arbiter:
+    """Merges the lines of any number of contracts; see the module's text.
+
+    Args:
+        window_ns: event time for which occurrences are remembered.
+        hold_ns: time of receipt for which a joining line's prints may wait.
+        keys_max: bound of keys, and of rows of history per line, for each contract.
+        latest_ns: prints stamped at or after it pass uncounted; validation refuses them, and
+            they must not move the window.
+    """
+
+    def __init__(
+        self,
+        *,
+        window_ns: int = WINDOW_NS,
+        hold_ns: int = HOLD_NS,
+        keys_max: int = KEYS_MAX,
+        latest_ns: int = 1 << 63,
+    ) -> None:
+        self._window_ns = window_ns
+        self._hold_ns = hold_ns
+        self._keys_max = keys_max
+        self._latest_ns = latest_ns
+        self._tapes: dict[str, _Tape] = {}
+        self._figures: dict[int, _Figures] = {}
+        self._connected_ns: dict[int, int] = {}
+        self._holding: set[str] = set()
+        self._evicted = 0
+        self.held = 0
+
+    # -- what comes in -----------------------------------------------------------------------
+
+    def connected(self, line: int, recv_ns: int) -> None:
+        """Learn when a line began; one that began long ago has missed nothing under way.
+
+        Without it a line begins with its first print of each contract.
+        """
+        while len(self._connected_ns) >= TALLIES_MAX:
+            del self._connected_ns[next(iter(self._connected_ns))]
+        self._connected_ns[line] = recv_ns
+
+    def admit(self, line: int, batch: TradeBatch) -> Admitted:
+        """Take a batch that a line brought; what may pass now, other lines' held rows included.
+
+        Args:
+            line: number of the connection.
+            batch: at least one row, in the order in which the line brought them. It is kept, so
+                it must not be changed afterwards.
+        """
+        out = Admitted()
+        tape = self._tapes.get(batch.contract_id)
+        if tape is None:
+            tape = self._tapes[batch.contract_id] = _Tape()
+        figures = self._figures_of(line)
+        figures.rows += len(batch)
+        if max(batch.ts_event) >= self._latest_ns:
+            batch = self._without_wild(figures, batch, out)
+            if not len(batch):
+                return out
+        leg = tape.legs.get(line)
+        if leg is None:
+            leg = self._join(tape, figures, batch)
+        if batch.contract_id in self._holding:
+            self._admit_while_holding(tape, leg, batch, out)
+        else:
+            self._admit_rows(tape, leg, batch, out)
+        return out
+
+    def holds(self, contract_id: str) -> bool:
+        """Whether rows of a joining line wait."""
+        return contract_id in self._holding
+
+    def release(self, contract_id: str) -> Admitted:
+        """Let waiting rows go their way, because a timer says that nothing came for long."""
+        out = Admitted()
+        if contract_id in self._holding:
+            tape = self._tapes[contract_id]
+            self._open(contract_id, tape, tape.waiting_legs(), out)
+        return out
+
+    def forget(self, contract_id: str) -> list[TradeBatch]:
+        """Drop everything about a contract; the rows that still waited."""
+        tape = self._tapes.pop(contract_id, None)
+        self._holding.discard(contract_id)
+        left: list[TradeBatch] = []
+        for leg in tape.waiting_legs() if tape is not None else ():
+            left += self._taken(leg)
+        return left
+
+    # -- what can be read --------------------------------------------------------------------
+
+    def tallies(self) -> tuple[LineTally, ...]:
+        """The figures of the latest lines, in the order in which they joined."""
+        return tuple(figures.tally() for figures in self._figures.values())
+
+    def statistics(self) -> ArbiterStatistics:
+        """What is kept now, and what was given up."""
+        tapes = self._tapes.values()
+        return ArbiterStatistics(
+            contracts_counted=sum(tape.counting for tape in tapes),
+            keys=sum(len(tape.emitted) for tape in tapes),
+            rows=sum(leg.history_rows for tape in tapes for leg in tape.legs.values()),
+            held=self.held,
+            evicted=self._evicted,
+        )
+
+    # -- joining -----------------------------------------------------------------------------
+
+    def _figures_of(self, line: int) -> _Figures:
+        figures = self._figures.get(line)
+        if figures is None:
+            if len(self._figures) >= TALLIES_MAX:
+                present = {number for tape in self._tapes.values() for number in tape.legs}
+                gone = (number for number in self._figures if number not in present)
+                del self._figures[next(gone, next(iter(self._figures)))]
+            figures = self._figures[line] = _Figures(line)
+        return figures
+
+    def _without_wild(self, figures: _Figures, batch: TradeBatch, out: Admitted) -> TradeBatch:
+        """Let impossible stamps pass uncounted; the rows that are left."""
+        wild = {row for row, ts_ns in enumerate(batch.ts_event) if ts_ns >= self._latest_ns}
+        out.batches.append(_picked(batch, sorted(wild)))
+        figures.first += len(wild)
+        return batch.without(wild)
+
+    def _join(self, tape: _Tape, figures: _Figures, batch: TradeBatch) -> _Leg:
+        if len(tape.legs) >= LEGS_MAX:
+            quietest = min(tape.legs, key=lambda number: tape.legs[number].recv_ns)
+            if tape.legs[quietest].waiting is None:
+                self._leave(tape, quietest)
+        leg = _Leg(figures, batch)
+        if figures.line in tape.spans:
+            # The same connection after a silence: it has missed nothing.
+            leg.first_ns, leg.high_ns = tape.spans.pop(figures.line)
+            tape.legs[figures.line] = leg
+            return leg
+        leg.waits_until_ns = self._connected_ns.get(figures.line, leg.recv_ns) + self._hold_ns
+        if tape.legs and tape.head_ns() <= leg.first_ns and leg.recv_ns < leg.waits_until_ns:
+            leg.waiting = []
+            self._holding.add(batch.contract_id)
+        tape.legs[figures.line] = leg
+        return leg
+
+    def _admit_while_holding(
+        self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted
+    ) -> None:
+        """Row by row, so that the moment of opening does not depend on how batches are cut."""
+        for row in range(len(batch)):
+            recv_ns = batch.ts_recv[row]
+            over = [each for each in tape.waiting_legs() if recv_ns >= each.waits_until_ns]
+            if over:
+                # What begins before goes before.
+                last_ns = over[-1].first_ns
+                early = [each for each in tape.waiting_legs() if each.first_ns <= last_ns]
+                self._open(batch.contract_id, tape, early, out)
+            one = _picked(batch, (row,))
+            if tape.legs.get(leg.figures.line) is not leg:  # what was opened is far ahead of it
+                leg = self._join(tape, leg.figures, one)
+            if leg.waiting is None:
+                self._admit_rows(tape, leg, one, out)
+                self._open(batch.contract_id, tape, [], out)
+            else:
+                leg.waiting.append(one)
+                leg.waiting_at_first += one.ts_event[0] == leg.first_ns
+                leg.recv_ns = recv_ns
+                leg.figures.held += 1
+                self.held += 1
+
+    def _open(self, contract_id: str, tape: _Tape, legs: list[_Leg], out: Admitted) -> None:
+        """Let the rows of these legs go the common way, then those of legs that are passed."""
+        while True:
+            for leg in legs:
+                for batch in self._taken(leg):
+                    self._admit_rows(tape, leg, batch, out)
+            waiting = tape.waiting_legs()
+            if not waiting:
+                self._holding.discard(contract_id)
+                return
+            head_ns = tape.head_ns()
+            legs = [leg for leg in waiting if leg.first_ns < head_ns][:1]
+            if not legs:
+                return
+
+    def _taken(self, leg: _Leg) -> list[TradeBatch]:
+        taken, leg.waiting = leg.waiting or [], None
+        leg.figures.held -= len(taken)
+        self.held -= len(taken)
+        return taken
+
+    # -- the common way ----------------------------------------------------------------------
+
+    def _admit_rows(self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted) -> None:
+        if not tape.counting and len(tape.legs) > 1 and len(tape.open_legs()) > 1:
+            self._start_counting(tape, batch.ts_event[0])
+        if not tape.counting:
+            self._pass(tape, leg, batch, out)
+            return
+        done = self._count(tape, leg, batch, out)
+        if done < len(batch):  # the other lines fell out of the window on the way
+            self._pass(tape, leg, _picked(batch, range(done, len(batch))), out)
+
+    def _pass(self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted) -> None:
+        """The way of a line that is alone."""
+        times = batch.ts_event
+        last_ns = times[-1]
+        before_ns = leg.last_ns if len(times) == 1 else times[-2]
+        leg.high_ns = max(leg.high_ns, min(before_ns, last_ns))
+        leg.last_ns = last_ns
+        leg.recv_ns = batch.ts_recv[-1]
+        leg.figures.first += len(times)
+        leg.remember(batch)
+        tape.floor_ns = leg.trim(max(tape.floor_ns, leg.high_ns - self._window_ns), self._keys_max)
+        out.batches.append(batch)
+
+    def _count(self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted) -> int:
+        """Count rows until the batch ends or the line is alone; how many were taken."""
+        emitted, counts, figures = tape.emitted, leg.counts, leg.figures
+        keep: list[int] = []
+        left_out: set[int] = set()
+        last_ns = leg.last_ns
+        row = -1
+        rows = zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
+        for row, key in enumerate(rows):
+            ts_ns = key[0]
+            if (
+                ts_ns < last_ns
+                or ts_ns < tape.floor_ns
+                or ts_ns < tape.counted_ns
+                or leg.tail is not None
+            ):
+                leg.last_ns = last_ns
+                verdict = self._unusual(tape, leg, batch, row, left_out)
+                if verdict is not None:
+                    if verdict:
+                        keep.append(row)
+                    continue
+            count = counts.get(key, 0) + 1
+            counts[key] = count
+            so_far = emitted.get(key)
+            if so_far is None or count > so_far[0]:
+                emitted[key] = (count, batch.ts_recv[row], figures)
+                keep.append(row)
+            elif count == so_far[0]:
+                _note_lag(figures, so_far, batch.ts_recv[row])
+            confirmed_ns = min(last_ns, ts_ns)
+            last_ns = ts_ns
+            if confirmed_ns > leg.high_ns:
+                leg.high_ns = confirmed_ns
+                if confirmed_ns > tape.high_ns:
+                    self._advance(tape, leg, confirmed_ns)
+                    if not tape.counting:
+                        break
+        leg.last_ns = last_ns
+        self._close_batch(tape, leg, batch, row + 1, keep, left_out, out)
+        return row + 1
+
+    def _close_batch(
+        self,
+        tape: _Tape,
+        leg: _Leg,
+        batch: TradeBatch,
+        taken: int,
+        keep: list[int],
+        left_out: set[int],
+        out: Admitted,
+    ) -> None:
+        """Hand out what may pass, and remember what the line brought."""
+        leg.recv_ns = batch.ts_recv[taken - 1]
+        leg.figures.first += len(keep)
+        leg.figures.duplicates += taken - len(keep)
+        out.duplicates += taken - len(keep)
+        if keep:
+            out.batches.append(batch if len(keep) == len(batch) else _picked(batch, keep))
+        own = [row for row in range(taken) if row not in left_out]
+        if own:
+            leg.remember(batch if len(own) == len(batch) else _picked(batch, own))
+        tape.floor_ns = leg.trim(tape.floor_ns, self._keys_max)
+        if len(tape.emitted) > self._keys_max:
+            self._evict(tape)
+
+    # -- the uncommon ways -------------------------------------------------------------------
+
+    def _unusual(
+        self, tape: _Tape, leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]
+    ) -> bool | None:
+        """Judge a row that may not simply be counted; whether it passes, None if it may."""
+        key = _key(batch, row)
+        ts_ns = key[0]
+        if leg.tail is not None and self._goes_on(tape, leg, batch, row, left_out):
+            return self._repeat(leg, row, left_out)
+        if ts_ns < tape.floor_ns:
+            leg.figures.stale += 1
+            left_out.add(row)  # no part of what is remembered
+            own = leg.first_ns <= ts_ns <= leg.reach_ns()
+            leg.tail = [] if own else None
+            return not (own or tape.covered(ts_ns))
+        if ts_ns < tape.counted_ns:
+            self._count_back(tape, ts_ns)
+        if ts_ns < leg.last_ns and key in leg.counts:
+            tail = _brought(leg, batch, row, left_out)
+            leg.spots = [at for at, known in enumerate(tail) if known == key]
+            if leg.spots:
+                leg.tail = tail
+                return self._repeat(leg, row, left_out)
+        return None
+
+    def _goes_on(
+        self, tape: _Tape, leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]
+    ) -> bool:
+        """Whether a row is the next of a repetition; the end of it if not."""
+        key = _key(batch, row)
+        if leg.tail == [] and key[0] >= tape.floor_ns:
+            # It began in the time that is forgotten and comes to what is not.
+            brought = _brought(leg, batch, row, left_out)
+            leg.tail = [known for known in brought if known[0] >= tape.floor_ns]
+            leg.spots = [-1]
+        tail = leg.tail or []
+        ends = len(tail) - 1
+        leg.spots = [at + 1 for at in leg.spots if at < ends and tail[at + 1] == key]
+        if not leg.spots:
+            leg.tail = None
+        return leg.tail is not None
+
+    def _repeat(self, leg: _Leg, row: int, left_out: set[int]) -> bool:
+        leg.figures.repeats += 1
+        left_out.add(row)
+        return False
+
+    def _start_counting(self, tape: _Tape, ts_ns: int) -> None:
+        tape.counting = True
+        legs = tape.open_legs()
+        # A joining line's first stamp is not confirmed by a second.
+        known = [leg.high_ns for leg in legs if leg.history]
+        tape.high_ns = max(known or [leg.high_ns for leg in legs])
+        tape.floor_ns = max(tape.floor_ns, tape.high_ns - self._window_ns)
+        tape.pruned_ns = tape.floor_ns
+        tape.review_ns = tape.high_ns
+        tape.counted_ns = 1 << 63
+        # A line that is behind will come to its own next rows, which are counted too.
+        self._count_back(tape, min(ts_ns, *(leg.last_ns for leg in legs)))
+
+    def _count_back(self, tape: _Tape, from_ns: int) -> None:
+        """Count what was brought from this time on, up to where counts begin."""
+        until_ns, tape.counted_ns = tape.counted_ns, from_ns
+        floor_ns = max(from_ns, tape.floor_ns)
+        for leg in tape.legs.values():
+            for batch in leg.history:
+                if max(batch.ts_event) < floor_ns:
+                    continue
+                for key, recv_ns in zip(_keys((batch,)), batch.ts_recv, strict=True):
+                    if floor_ns <= key[0] < until_ns:
+                        count = leg.counts[key] = leg.counts.get(key, 0) + 1
+                        if key not in tape.emitted or count > tape.emitted[key][0]:
+                            tape.emitted[key] = (count, recv_ns, leg.figures)
+
+    # -- what falls out of the window ----------------------------------------------------------
+
+    def _advance(self, tape: _Tape, leg: _Leg, high_ns: int) -> None:
+        tape.high_ns = high_ns
+        tape.floor_ns = max(tape.floor_ns, high_ns - self._window_ns)
+        if tape.floor_ns - tape.pruned_ns >= self._window_ns // _PRUNES_PER_WINDOW:
+            self._prune(tape)
+        if high_ns < tape.review_ns:
+            return
+        gone = [
+            number
+            for number, other in tape.legs.items()
+            if other is not leg and other.waiting is None and other.reach_ns() < tape.floor_ns
+        ]
+        for number in gone:
+            self._leave(tape, number)
+        others = [other.reach_ns() for other in tape.legs.values() if other is not leg]
+        tape.review_ns = min(others, default=_LONG_AGO_NS) + self._window_ns
+        if not others:
+            self._prune(tape)
+            tape.counting = False
+            tape.emitted.clear()
+            leg.counts.clear()
+            leg.tail = None
+
+    def _leave(self, tape: _Tape, number: int) -> None:
+        self._prune(tape)
+        leg = tape.legs.pop(number)
+        if len(tape.spans) >= _SPANS_MAX:
+            del tape.spans[next(iter(tape.spans))]
+        tape.spans[number] = leg.first_ns, leg.reach_ns()
+
+    def _prune(self, tape: _Tape) -> None:
+        """Forget keys below the floor, and note who missed them."""
+        tape.pruned_ns = tape.floor_ns
+        old: list[_Key] = []
+        for key in tape.emitted:
+            if key[0] >= tape.floor_ns:
+                break
+            old.append(key)
+        self._drop_keys(tape, old)
+
+    def _evict(self, tape: _Tape) -> None:
+        """Forget an eighth of the keys, and count nothing at or below their times any more."""
+        many = max(len(tape.emitted) - self._keys_max, self._keys_max // 8)
+        old = [key for key, _ in zip(tape.emitted, range(many), strict=False)]
+        # Never above the head of the tape: what is new there must not look old.
+        newest_ns = max(key[0] for key in old)
+        tape.floor_ns = max(tape.floor_ns, min(newest_ns + 1, tape.head_ns()))
+        self._evicted += len(old)
+        self._drop_keys(tape, old)
+
+    def _drop_keys(self, tape: _Tape, keys: Iterable[_Key]) -> None:
+        legs = tape.open_legs()
+        for key in keys:
+            emitted = tape.emitted.pop(key)[0]
+            for leg in legs:
+                missed = emitted - leg.counts.pop(key, 0)
+                if missed > 0 and leg.first_ns < key[0] < leg.high_ns:
+                    leg.figures.lost += missed
+
+
+def _note_lag(figures: _Figures, so_far: tuple[int, int, _Figures], recv_ns: int) -> None:
+    """How much later than the first a line brought the same occurrence; the first one's lead."""
+    _, first_recv_ns, leader = so_far
+    if leader is figures:
+        return
+    lag_ns = max(0, recv_ns - first_recv_ns)  # the host's clock may have been set back
+    figures.lags += 1
+    figures.lag_ns_sum += lag_ns
+    figures.lag_ns_max = max(figures.lag_ns_max, lag_ns)
+    leader.leads += 1
+    leader.lead_ns_sum += lag_ns
+    leader.lead_ns_max = max(leader.lead_ns_max, lag_ns)
+
+
+def _key(batch: TradeBatch, row: int) -> _Key:
+    return batch.ts_event[row], batch.price[row], batch.size[row], batch.side[row]
+
+
+def _brought(leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]) -> list[_Key]:
+    """The line's own rows before this one, as far as they are remembered."""
+    present = (_key(batch, at) for at in range(row) if at not in left_out)
+    return [*_keys(leg.history), *present]
+
+
+def _keys(batches: Iterable[TradeBatch]) -> Iterator[_Key]:
+    for batch in batches:
+        yield from zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
+
+
+def _picked(batch: TradeBatch, rows: Iterable[int]) -> TradeBatch:
+    """The rows at these indexes, which rise."""
+    picked = TradeBatch(batch.contract_id)
+    for row in rows:
+        picked.append(*_key(batch, row), batch.ts_recv[row], batch.seq[row])
+    return picked
