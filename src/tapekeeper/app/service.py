@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.app.config import Config
@@ -34,7 +35,7 @@ async def run_service(
     on_status: Callable[[TapeStatus], None],
     status_every_s: float = 10.0,
     seconds: float | None = None,
-) -> RunSummary:
+) -> RunSummary | None:
     """Follow the contracts of the configuration until `stop` is set or `seconds` have passed.
 
     Args:
@@ -43,6 +44,9 @@ async def run_service(
         on_status: called once at the start and then every `status_every_s`.
         status_every_s: real time.
         seconds: real time; None runs until `stop`.
+
+    Returns:
+        The summary, or None if it was stopped before it was connected.
 
     Raises:
         ConfigError: there is nothing to follow.
@@ -53,18 +57,57 @@ async def run_service(
             "there is nothing to follow: add a [[subscribe]] table with a contract to the "
             "configuration"
         )
-    tape = Tape(config)
-    async with tape:
-        for wanted in config.subscribe:
-            await tape.subscribe(wanted.contract, wanted.timeframes)
-        await watch(
-            lambda _elapsed_s: on_status(tape.status()),
-            every_s=status_every_s,
-            stop=stop,
-            seconds=seconds,
-            clock=SystemClock(),
-        )
-    return RunSummary(tape.status(), tape.result())
+    started = asyncio.Event()
+
+    async def follow() -> RunSummary:
+        tape = Tape(config)
+        async with tape:
+            for wanted in config.subscribe:
+                await tape.subscribe(wanted.contract, wanted.timeframes)
+            started.set()
+            await watch(
+                lambda _elapsed_s: on_status(tape.status()),
+                every_s=status_every_s,
+                stop=stop,
+                seconds=seconds,
+                clock=SystemClock(),
+            )
+        return RunSummary(tape.status(), tape.result())
+
+    return await _unless_stopped(follow(), stop, started)
+
+
+async def _unless_stopped(
+    work: Coroutine[Any, Any, RunSummary], stop: asyncio.Event, started: asyncio.Event
+) -> RunSummary | None:
+    """What `work` gives, or None if `stop` came before `started` and `work` was cancelled.
+
+    Connecting has deadlines of its own, but a person who changed their mind does not wait for
+    them; once it has started, `work` heeds `stop` by itself.
+    """
+
+    async def outcome() -> RunSummary | Exception:
+        try:
+            return await work
+        except Exception as error:  # noqa: BLE001 - boundary: raised below, without a group around
+            return error
+
+    async def give_up(running: asyncio.Task[RunSummary | Exception]) -> None:
+        await stop.wait()
+        if not started.is_set():
+            running.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(outcome(), name="service")
+        waiting = group.create_task(give_up(running), name="stop")
+        await asyncio.wait([running])
+        waiting.cancel()
+    if running.cancelled():
+        return None
+    result = running.result()
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 async def watch(

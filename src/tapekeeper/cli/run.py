@@ -15,7 +15,7 @@ from tapekeeper.app.frames import require_folder, write_bars
 from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli.bars import time_text
-from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.errors import UsageError
@@ -43,7 +43,11 @@ def run_command(
     settings = load_config(config)
     if out is not None:
         require_folder(out)
-    result = asyncio.run(_run(settings, seconds)).result
+    summary = asyncio.run(_run(settings, seconds))
+    if summary is None:
+        typer.echo("stopped before it was connected", err=True)
+        raise typer.Exit(INTERRUPTED)
+    result = summary.result
     for line in (
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),
@@ -58,13 +62,12 @@ def run_command(
         raise typer.Exit(UNTRUE)
 
 
-async def _run(config: Config, seconds: float | None) -> RunSummary:
+async def _run(config: Config, seconds: float | None) -> RunSummary | None:
     clock = SystemClock()
 
     def show(status: TapeStatus) -> None:
         typer.echo(status_line(status, clock.now_ns()))
 
-    # A signal during the login is remembered, and heeded when its deadline has passed at last.
     with stop_signals() as stop:
         return await run_service(config, stop=stop, on_status=show, seconds=seconds)
 

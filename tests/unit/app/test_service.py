@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,36 @@ async def test_a_configuration_without_contracts_is_refused() -> None:
     """Nothing is connected for nothing."""
     with pytest.raises(ConfigError, match="nothing to follow"):
         await run_service(Config(), stop=asyncio.Event(), on_status=lambda _status: None)
+
+
+@pytest.mark.asyncio
+async def test_a_stop_while_connecting_is_heeded_at_once(tmp_path: Path) -> None:
+    """A gateway that takes the call and says nothing would hold the login for its deadline."""
+    stop = asyncio.Event()
+
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stop.set()
+        await reader.read()  # until the other side gives up
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = Config.model_validate(
+        {
+            "gateway": {
+                "rest_url": f"http://127.0.0.1:{port}",
+                "user_name": "test-user",
+                "api_key": "test-key-not-a-secret",
+            },
+            "journal": {"dir": str(tmp_path)},
+            "subscribe": [{"contract": "MES"}],
+        }
+    )
+    async with asyncio.timeout(10):
+        assert await run_service(config, stop=stop, on_status=lambda _status: None) is None
+        await gone.wait()
+    server.close()
