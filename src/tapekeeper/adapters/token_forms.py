@@ -9,7 +9,8 @@
 Nothing goes back and forth: a form that has worked at an address is kept there for the life of
 the process, and a later 401 then is about the token and not about its form. The query form puts
 the token into the logs of every proxy on the way, so it is never tried before the header has
-failed with a token that was just renewed.
+failed with a token that is known to be good: it was renewed after a refusal, or another address
+has taken it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class TokenForms:
         self._auth: Auth = auth
         self._log = log
         self._places: dict[str, _Place] = {}  # bound: PLACES_MAX
+        self._good: Secret | None = None  # the last token that was taken anywhere
 
     def of(self, place: str) -> Form:
         """The form to use at `place`."""
@@ -71,9 +73,11 @@ class TokenForms:
         """The form that has worked, by address."""
         return {name: one.proven for name, one in self._places.items() if one.proven is not None}
 
-    def worked(self, place: str, form: Form) -> None:
+    def worked(self, place: str, form: Form, token: Secret) -> None:
         """The hub took the token in this form."""
         known = self._known(place)
+        if self._auth == "auto":
+            self._good = token
         if known.proven is not None:
             return
         known.proven = form
@@ -93,7 +97,7 @@ class TokenForms:
             return False
         if known.refused is None:
             known.refused = token
-        if token == known.refused:
+        if token == known.refused and token != self._good:
             known.times += 1
             if known.times < SAME_TOKEN_TRIES:
                 return False

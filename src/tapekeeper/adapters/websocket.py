@@ -102,7 +102,7 @@ class AiohttpTransport:
             refused = error
         else:
             if token is not None:
-                self._forms.worked(where, form)
+                self._forms.worked(where, form, token)
             return answer
         try:
             answer = await send(url, token, "query")
@@ -110,7 +110,7 @@ class AiohttpTransport:
             if error.status == _UNAUTHORIZED:
                 self._forms.query_refused(where)
             raise refused from None  # what the header met is what the line has to act on
-        self._forms.worked(where, "query")
+        self._forms.worked(where, "query", token)
         return answer
 
     async def _post(self, url: str, token: Secret | None, form: Form) -> bytes:

@@ -30,7 +30,7 @@ def test_a_form_that_was_chosen_is_never_changed(form: Form) -> None:
     log = _Log()
     forms = TokenForms(form, log)
     assert [forms.may_try_query(_PLACE, token) for token in (_OLD, _FRESH)] == [False, False]
-    forms.worked(_PLACE, form)
+    forms.worked(_PLACE, form, _FRESH)
     assert forms.of(_PLACE) == form
     assert forms.proven() == {_PLACE: form}
     assert log.events == []
@@ -51,12 +51,20 @@ def test_a_source_that_only_has_one_token_gets_its_try_too() -> None:
     assert asked == [False] * (SAME_TOKEN_TRIES - 1) + [True, False, False]
 
 
+def test_a_token_that_was_taken_elsewhere_is_fresh_enough() -> None:
+    """An upgrade that refuses what the negotiation has just taken needs no renewal first."""
+    forms, _ = _auto()
+    forms.worked(f"{_PLACE}/negotiate", "header", _FRESH)
+    assert forms.may_try_query(_PLACE, _FRESH)
+    assert not forms.may_try_query(_PLACE, _FRESH)
+
+
 @pytest.mark.parametrize("form", ["header", "query"])
 def test_what_has_worked_stays(form: Form) -> None:
     """Neither later refusals nor a later success of the other form change it."""
     forms, log = _auto()
-    forms.worked(_PLACE, form)
-    forms.worked(_PLACE, "query" if form == "header" else "header")
+    forms.worked(_PLACE, form, _FRESH)
+    forms.worked(_PLACE, "query" if form == "header" else "header", _LATER)
     assert not any(forms.may_try_query(_PLACE, token) for token in (_OLD, _FRESH, _LATER))
     assert forms.of(_PLACE) == form
     assert forms.proven() == {_PLACE: form}
@@ -79,7 +87,7 @@ def test_addresses_do_not_pile_up() -> None:
     """Redirects to ever new addresses push the oldest one out."""
     forms, _ = _auto()
     for number in range(PLACES_MAX + 1):
-        forms.worked(f"{_PLACE}/{number}", "query")
+        forms.worked(f"{_PLACE}/{number}", "query", _FRESH)
     assert len(forms.proven()) == PLACES_MAX
     assert forms.of(f"{_PLACE}/0") == "header"
     assert forms.of(f"{_PLACE}/{PLACES_MAX}") == "query"
