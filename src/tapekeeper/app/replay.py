@@ -18,11 +18,12 @@ from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.runlog import Rerun
+from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
-from tapekeeper.model.tick import TradeBatch
+from tapekeeper.model.tick import Side, TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.journal_reader import JournalReader
 
@@ -313,7 +314,24 @@ def _trade_rows(path: Path) -> pl.DataFrame:
     empty = [name for name in rows.columns if rows[name].null_count()]
     if empty:
         raise UnreadableSourceError(f"{path} has empty values in column {', '.join(empty)}")
+    _check_values(path, rows)
     return rows if rows["seq"].is_sorted() else rows.sort("seq", maintain_order=True)
+
+
+def _check_values(path: Path, rows: pl.DataFrame) -> None:
+    """Refuse what is wrong as a whole; single bad rows are for validation."""
+    sides = {int(side) for side in rows["side"].unique()}
+    unknown = sides - {int(side) for side in Side}
+    if unknown:
+        raise UnreadableSourceError(
+            f"{path} has side {min(unknown)}: it is 0 for buy, 1 for sell and -1 for unknown"
+        )
+    latest = rows["ts_event"].max()
+    if isinstance(latest, int) and latest < EARLIEST_NS:
+        raise UnreadableSourceError(
+            f"{path} has no ts_event after the year 2000: times are nanoseconds since 1970, and "
+            f"{latest} looks like another unit"
+        )
 
 
 def _check_types(path: Path, schema: Mapping[str, pl.DataType]) -> None:

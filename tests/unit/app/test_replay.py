@@ -113,6 +113,8 @@ def test_only_the_timeframes_asked_for_are_made(tmp_path: Path) -> None:
         (lambda frame: frame.drop("price", "side"), "has no column price, side"),
         (lambda frame: frame.with_columns(size=pl.lit("1")), r"wrong type in column size \(String"),
         (lambda frame: frame.with_columns(symbol=pl.lit(1)), "wrong type in column symbol"),
+        (lambda frame: frame.with_columns(side=pl.lit(7)), "has side 7: it is 0 for buy"),
+        (lambda frame: frame.with_columns(pl.col("ts_event") // 10**6), "looks like another unit"),
         (
             lambda frame: frame.with_columns(price=pl.lit(None, dtype=pl.Float64)),
             "empty values in column price",

@@ -349,7 +349,10 @@ def _refused_by_status(
 def _refused(answer: Answer, operation: Operation) -> GatewayError:
     code = answer.error_code or None
     name = "no errorCode" if code is None else _code_name(operation, code)
-    text = f"{operation.value}: the gateway refused ({name})"
+    what = "the gateway refused"
+    if operation is Operation.LOGIN_KEY:
+        what = "the gateway refused the user name or the API key"
+    text = f"{operation.value}: {what} ({name})"
     if answer.error_message:
         text += f": {answer.error_message[:_MESSAGE_CHARS_MAX]}"
     retryable = name.endswith("UnknownError")
