@@ -205,7 +205,7 @@ class HubConnection:
     @property
     def is_open(self) -> bool:
         """Whether the handshake succeeded and nothing has ended the connection."""
-        return self._session.open and not self._session.ended
+        return self._session.open and not self._session.ended and not self._outbox.ended
 
     @property
     def protocol_error(self) -> str | None:

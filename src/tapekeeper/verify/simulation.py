@@ -129,7 +129,8 @@ def simulate(scenario: Scenario) -> Evidence:
         evidence.failure = f"deadlock: {error}"
     except TimeoutError:
         evidence.failure = f"stuck: it goes on after {PATIENCE_S:g} s"
-    except Exception as error:  # noqa: BLE001 - boundary: whatever escapes is the finding
+    # boundary: of the whole simulated program, because what escapes from it is the finding
+    except Exception as error:  # noqa: BLE001 - see the line above
         evidence.failure = "escaped: " + "".join(traceback.format_exception(error)).strip()
     return evidence
 
