@@ -13,6 +13,7 @@ import typer
 from tapekeeper.cli.bars import bars_command
 from tapekeeper.cli.config import config
 from tapekeeper.cli.demo import demo_command
+from tapekeeper.cli.doctor import doctor_command
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.replay import replay_command
@@ -67,6 +68,7 @@ def _options(
 
 app.command("demo")(demo_command)
 app.command("run")(run_command)
+app.command("doctor")(doctor_command)
 app.command("gateway")(gateway_command)
 app.command("simulate")(simulate_command)
 app.command("replay")(replay_command)
