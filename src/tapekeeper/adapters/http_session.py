@@ -96,8 +96,15 @@ async def deadline(timeout_s: float, what: str) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         late = True
-    if late:
-        raise DeadlineError(f"{what} took longer than {timeout_s:g} s")
+    if not late:
+        return
+    error = DeadlineError(f"{what} took longer than {timeout_s:g} s")
+    try:
+        raise error
+    finally:
+        # This generator is resumed while the cancellation is handled outside it, whose frames
+        # hold headers; it would be carried along as context.
+        error.__context__ = None
 
 
 def place(url: str) -> str:
@@ -157,9 +164,22 @@ async def read_body(response: aiohttp.ClientResponse, *, bytes_max: int) -> byte
     Raises:
         ProtocolError: it is larger than `bytes_max`.
     """
+    body = await read_at_most(response, bytes_max)
+    if body is None:
+        raise too_large(bytes_max)
+    return body
+
+
+async def read_at_most(response: aiohttp.ClientResponse, bytes_max: int) -> bytes | None:
+    """The whole body, or None if it is larger than `bytes_max`."""
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
         body += chunk
         if len(body) > bytes_max:
-            raise ProtocolError(f"an answer exceeds {bytes_max:,} bytes")
+            return None
     return bytes(body)
+
+
+def too_large(bytes_max: int) -> ProtocolError:
+    """What to raise for an answer that is larger than `bytes_max`."""
+    return ProtocolError(f"an answer exceeds {bytes_max:,} bytes")

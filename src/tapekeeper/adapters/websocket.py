@@ -13,12 +13,13 @@ from tapekeeper.adapters.http_session import (
     deadline,
     describe,
     place,
-    read_body,
+    read_at_most,
     require_private_way,
     retry_after_s,
+    too_large,
 )
 from tapekeeper.adapters.token_forms import Form, TokenForms
-from tapekeeper.errors import ConnectFailedError, ConnectionLostError
+from tapekeeper.errors import ConnectFailedError, ConnectionLostError, OutsideError
 from tapekeeper.model.secret import Secret
 
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
@@ -29,6 +30,7 @@ CLOSE_TIMEOUT_S = 5.0
 """How long a polite close may take; the reference server waits as long for our close frame."""
 
 _REASON_CHARS_MAX = 200
+_OK = 200
 _UNAUTHORIZED = 401
 
 _Answer = TypeVar("_Answer")
@@ -115,17 +117,33 @@ class AiohttpTransport:
 
     async def _post(self, url: str, token: Secret | None, form: Form) -> bytes:
         what = f"negotiation with {place(url)}"
-        failure: ConnectFailedError
+        failure: OutsideError
         try:
-            async with self._session.post(
-                _addressed(url, token, form), headers=_headers(token, form), allow_redirects=False
-            ) as response:
-                if response.status == 200:  # noqa: PLR2004 - HTTP's OK
-                    return await read_body(response, bytes_max=NEGOTIATE_BYTES_MAX)
-                failure = _refused(what, response.status, response.headers)
+            status, headers, body = await self._exchange(url, token, form)
         except (aiohttp.ClientError, OSError) as error:
             failure = _failed(what, error)
+        else:
+            if status != _OK:
+                failure = _refused(what, status, headers)
+            elif body is None:
+                failure = too_large(NEGOTIATE_BYTES_MAX)
+            else:
+                return body
         raise failure
+
+    async def _exchange(
+        self, url: str, token: Secret | None, form: Form
+    ) -> tuple[int, Mapping[str, str], bytes | None]:
+        """Status, headers and body (None if it is too large) of one POST.
+
+        A frame of its own, because the repr of a response shows the whole URL: nothing of ours
+        is raised here, so this frame is in no traceback of ours.
+        """
+        async with self._session.post(
+            _addressed(url, token, form), headers=_headers(token, form), allow_redirects=False
+        ) as response:
+            body = await read_at_most(response, NEGOTIATE_BYTES_MAX)
+            return response.status, response.headers, body
 
     async def _connect(self, url: str, token: Secret | None, form: Form) -> HubSocket:
         what = f"the connection to {place(url)}"
