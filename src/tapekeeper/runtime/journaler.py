@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -64,6 +64,7 @@ class Journaler:
 
     __slots__ = (
         "_bytes",
+        "_each_segment",
         "_encoder",
         "_entries",
         "_failure",
@@ -89,6 +90,7 @@ class Journaler:
         self._entries = self._bytes = self._segments = self._segment_bytes = 0
         self._last_ns = created_ns
         self._failure = ""
+        self._each_segment: Callable[[int], Sequence[Entry]] = _nothing
         self._file: SegmentFile
         self._encoder: SegmentEncoder
         with ExitStack() as undo:
@@ -99,6 +101,17 @@ class Journaler:
             before_bytes = files.size(segment_name(last)) if last else 0
             self._begin(last + 1, created_ns, before_bytes)
             undo.pop_all()
+
+    def begin_each_with(self, entries_at: Callable[[int], Sequence[Entry]]) -> None:
+        """Put these entries in front of every segment that is begun from now on.
+
+        They repeat what the segments before have said and those after depend on, so that losing
+        one segment does not take the meaning of the others with it.
+
+        Args:
+            entries_at: called with host time, ns UTC, when a segment is begun.
+        """
+        self._each_segment = entries_at
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write the whole burst at once; when this returns, the operating system has it.
@@ -117,6 +130,7 @@ class Journaler:
             whole_bytes = self._segment_bytes + encoded_bytes(entries) + SEAL_BYTES
             if whole_bytes > self._segment_bytes_max and self._encoder.entries:
                 self._rotate(entries[0].ts_ns)
+                entries = [*self._each_segment(entries[0].ts_ns), *entries]
             self._write(self._encoder.encode(entries))
         except JournalError as error:
             self._failure = str(error)
@@ -173,3 +187,7 @@ class Journaler:
         self._file.append(data)
         self._segment_bytes += len(data)
         self._bytes += len(data)
+
+
+def _nothing(_now_ns: int) -> Sequence[Entry]:
+    return ()

@@ -16,6 +16,7 @@ from tapekeeper.core.journal import (
     Ending,
     Entry,
     EntryKind,
+    SegmentScanner,
     encoded_bytes,
     scan,
     segment_name,
@@ -361,3 +362,19 @@ def test_full_disk_stops_loudly(tmp_path: Path) -> None:
     reader = JournalReader(FolderFiles(tmp_path))
     assert list(reader) == frames(0, int(count))
     assert [problem.expected for problem in reader.problems] == [True]
+
+
+def test_every_later_segment_begins_with_what_it_depends_on(tmp_path: Path) -> None:
+    """The first one has said it where it happened; the others repeat it in front."""
+    journaler = Journaler(FolderFiles(tmp_path), segment_bytes_max=300, created_ns=1)
+    journaler.begin_each_with(lambda now_ns: [Entry(EntryKind.META, 0, now_ns, b"known")])
+    for number in range(4):
+        journaler.append([Entry(EntryKind.FRAME, 1, number, b"x" * 100)])
+    journaler.close()
+    kinds = [
+        [entry.kind for entry in SegmentScanner(path.read_bytes())]
+        for path in sorted(tmp_path.glob("*.tkj"))
+    ]
+    assert kinds[0] == [EntryKind.FRAME]
+    assert len(kinds) > 1
+    assert all(each[0] is EntryKind.META and len(each) > 1 for each in kinds[1:])
