@@ -519,6 +519,16 @@ def load_config(source: Config | Path | str | Mapping[str, Any] | None = None) -
     Raises:
         ConfigError: one line per fault, each naming the setting and what it may be.
     """
+    try:
+        return _loaded(source)
+    except ConfigError as error:
+        wrong = str(error)
+    # Raised here, because the frames below have whole files and variables among their locals,
+    # and with them perhaps a key; some reporters show locals.
+    raise ConfigError(wrong) from None
+
+
+def _loaded(source: Config | Path | str | Mapping[str, Any] | None) -> Config:
     if isinstance(source, Config):
         return source
     base = Path(source) if isinstance(source, Path | str) else None
