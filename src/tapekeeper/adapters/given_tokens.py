@@ -60,7 +60,8 @@ class GivenTokens:
             if task is None or task.cancelling():
                 raise
             wrong = _failure(error)  # something of its own was cancelled, not we
-        except Exception as error:  # noqa: BLE001 - boundary: the user's code, not ours
+        # boundary: the user's code must not stop the recording, whatever it raises
+        except Exception as error:  # noqa: BLE001 - see the line above
             wrong = _failure(error)
         # Raised here and not above, so that no traceback carries the failure along as context.
         if wrong:
@@ -100,7 +101,8 @@ class GivenTokens:
                 given = self._source()
             except StopIteration:
                 failed = RuntimeError()  # a future cannot hold the original
-            except BaseException as error:  # noqa: BLE001 - boundary: handed to the one who asked
+            # boundary: the user's code in a thread, whose failure the one who asked must get
+            except BaseException as error:  # noqa: BLE001 - see the line above
                 failed = error
             with suppress(RuntimeError):  # the loop is closed, and nobody asks any more
                 loop.call_soon_threadsafe(tell, given, failed)
