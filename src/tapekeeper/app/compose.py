@@ -16,18 +16,23 @@ from tapekeeper.app.config import Config
 from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.core.calendar import Calendar
+from tapekeeper.core.endpoints import Endpoints
+from tapekeeper.core.gateway.proofs import proves
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
+from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.ports import Log
+from tapekeeper.ports import Log, Transport
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.line import Line
-from tapekeeper.runtime.line_values import LineSpec
+from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
+from tapekeeper.runtime.pool import LinePool
+from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.runtime.supervisor import Supervisor
+from tapekeeper.runtime.token_keeper import TokenKeeper
 
 MAILBOX_LIMIT = 100_000
 """Bars that may wait for one subscriber: a day of one-second bars, some 20 MB."""
@@ -46,17 +51,18 @@ class Parts:
     forms: TokenForms
     feed: Feed
     journaler: Journaler
-    market_line: Line
-    user_line: Line | None
+    market: LinePool
+    user: LinePool | None
+    keeper: TokenKeeper
     supervisor: Supervisor
     log: Log
     resources: AsyncExitStack
     calendars: dict[str, Calendar] = field(default_factory=dict)
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        """All lines, market first."""
-        return tuple(line for line in (self.market_line, self.user_line) if line is not None)
+    def pools(self) -> tuple[LinePool, ...]:
+        """The lines of every hub, market first."""
+        return tuple(pool for pool in (self.market, self.user) if pool is not None)
 
     async def log_in(self) -> list[int]:
         """Get a first token and the ids of the accounts it may see.
@@ -66,7 +72,7 @@ class Parts:
             OutsideError: the gateway could not be asked.
         """
         await self.tokens()
-        if self.user_line is None:
+        if self.user is None:
             return []
         return [account.id for account in await self.rest.accounts(only_active=True)]
 
@@ -124,7 +130,8 @@ async def compose(
         session = await stack.enter_async_context(outside.session())
         caller = RestCaller(session, config.gateway.rest_url, clock)
         issuer = _issuer(config, caller, given)
-        tokens = KeptTokens(issuer, clock)
+        share = config.gateway.token_refresh_share
+        tokens = KeptTokens(issuer, clock, refresh_at_share=share)
         retry = Retry(clock, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         journaler = Journaler(
@@ -143,25 +150,16 @@ async def compose(
         )
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms)
-        numbers = count(_first_line_number(clock.now_ns()))
-        hubs = {MARKET_HUB: config.gateway.market_hub_url}
-        if config.gateway.user_hub:
-            hubs[USER_HUB] = config.gateway.user_hub_url
-        lines = {
-            name: Line(
-                line_spec(config, name, url),
-                transport=transport,
-                tokens=tokens,
-                clock=clock,
-                random=outside.random,
-                inbox=feed,
-                log=log,
-                numbers=lambda: next(numbers),
-            )
-            for name, url in hubs.items()
-        }
+        pools = _pools(config, outside, transport=transport, tokens=tokens, inbox=feed, log=log)
+        keeper = TokenKeeper(
+            tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
+        )
         supervisor = Supervisor(
-            feed=feed, journaler=journaler, lines=tuple(lines.values()), clock=clock
+            feed=feed,
+            journaler=journaler,
+            pools=tuple(pools.values()),
+            clock=clock,
+            helpers={"token": keeper},
         )
         return Parts(
             config=config,
@@ -170,12 +168,63 @@ async def compose(
             forms=forms,
             feed=feed,
             journaler=journaler,
-            market_line=lines[MARKET_HUB],
-            user_line=lines.get(USER_HUB),
+            market=pools[MARKET_HUB],
+            user=pools.get(USER_HUB),
+            keeper=keeper,
             supervisor=supervisor,
             log=log,
             resources=stack.pop_all(),
         )
+
+
+def _pools(
+    config: Config,
+    outside: Outside,
+    *,
+    transport: Transport,
+    tokens: KeptTokens,
+    inbox: Inbox,
+    log: Log,
+) -> dict[str, LinePool]:
+    """The pool of every hub, by its name."""
+    gateway = config.gateway
+    hubs = {MARKET_HUB: (gateway.market_hub_url, *gateway.market_hub_fallbacks)}
+    if gateway.user_hub:
+        hubs[USER_HUB] = (gateway.user_hub_url, *gateway.user_hub_fallbacks)
+    # One count for all hubs: the journal knows a connection by its number alone.
+    numbers = count(_first_line_number(outside.clock.now_ns()))
+    return {
+        name: LinePool(
+            line_spec(config, name, urls[0]),
+            _pool_policy(config),
+            transport=transport,
+            tokens=tokens,
+            clock=outside.clock,
+            random=outside.random,
+            inbox=inbox,
+            log=log,
+            numbers=lambda: next(numbers),
+            proves=_proves,
+            endpoints=Endpoints(tuple(dict.fromkeys(urls))) if len(urls) > 1 else None,
+        )
+        for name, urls in hubs.items()
+    }
+
+
+def _proves(call: HubCall, data: Invocation) -> bool:
+    return proves(call.target, call.arguments, data)
+
+
+def _pool_policy(config: Config) -> PoolPolicy:
+    pool = config.pool
+    return PoolPolicy(
+        redundancy=pool.redundancy,
+        lines_max=pool.lines_max,
+        overlap_s=pool.overlap_s,
+        handover_timeout_s=pool.handover_timeout_s,
+        max_session_s=pool.max_session_s,
+        down_after_s=pool.down_after_s,
+    )
 
 
 def _issuer(config: Config, caller: RestCaller, given: TokenCallable | None) -> TokenIssuer:
@@ -216,6 +265,7 @@ def line_spec(config: Config, name: str, url: str) -> LineSpec:
         backoff_base_ms=line.backoff_base_ms,
         backoff_cap_ms=line.backoff_cap_ms,
         healthy_after_s=line.healthy_after_s,
+        down_after_s=config.pool.down_after_s,
     )
 
 

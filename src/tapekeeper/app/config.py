@@ -62,6 +62,8 @@ DEFAULT_TIMEFRAMES = tuple(
     Timeframe.parse(text) for text in ("1s", "5s", "15s", "1m", "5m", "15m", "1h", "4h", "1d")
 )
 TIMEFRAMES_MAX = 32
+ENDPOINTS_MAX = 8
+REDUNDANCY_MAX = 8
 
 
 # --- the types of single settings ------------------------------------------------------------
@@ -139,6 +141,9 @@ SecretText = Annotated[Secret, PlainValidator(_secret)]
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=86_400)]
 Milliseconds = Annotated[int, BeforeValidator(_number), Field(ge=0, le=3_600_000)]
 Count = Annotated[int, BeforeValidator(_number)]
+Urls = Annotated[
+    tuple[Url, ...], NoDecode, BeforeValidator(_comma_list), Field(max_length=ENDPOINTS_MAX - 1)
+]
 UserPath = Annotated[Path, AfterValidator(_folder)]
 Timeframes = Annotated[
     tuple[Annotated[Timeframe, PlainValidator(_timeframe)], ...],
@@ -172,6 +177,19 @@ class GatewayConfig(Section):
     )
     user_hub_url: Url = Field(
         default=f"http://127.0.0.1:{DEFAULT_PORT}/hubs/user", description="URL of the user hub."
+    )
+    market_hub_fallbacks: Urls = Field(
+        default=(),
+        description="More URLs of the market hub, in order. They are used while the first one "
+        "fails, and left again when it is back.",
+    )
+    user_hub_fallbacks: Urls = Field(default=(), description="The same for the user hub.")
+    token_refresh_share: float = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="Part of a token's life after which it is renewed and every connection is "
+        "replaced by one with the new token.",
     )
     user_name: str = Field(default="", description="The user name that the API key belongs to.")
     api_key: SecretText | None = Field(
@@ -244,6 +262,52 @@ class LineConfig(Section):
             )
         if self.backoff_cap_ms < self.backoff_base_ms:
             raise PydanticCustomError(SENTENCE, "backoff_cap_ms must be at least backoff_base_ms")
+        return self
+
+
+class PoolConfig(Section):
+    """How many connections there are per hub, and how they replace each other."""
+
+    redundancy: Count = Field(
+        default=1,
+        ge=1,
+        le=REDUNDANCY_MAX,
+        description="Connections per hub that deliver at the same time; each print counts once. "
+        "While one is replaced there is one more.",
+    )
+    lines_max: Count | None = Field(
+        default=None,
+        ge=1,
+        le=REDUNDANCY_MAX + 1,
+        description="Connections per hub that may exist at the same time, where the gateway has a "
+        "limit. Without room for one more than redundancy, every replacement leaves a gap.",
+        examples=[2],
+    )
+    overlap_s: Seconds = Field(
+        default=2.0,
+        description="Seconds the old connection goes on after the new one is subscribed.",
+    )
+    handover_timeout_s: Seconds = Field(
+        default=30.0,
+        description="Seconds the new connection has to be subscribed; after them the old one "
+        "stays and it is tried again later.",
+    )
+    max_session_s: Seconds | None = Field(
+        default=None,
+        description="Age in seconds at which a connection is replaced, where the gateway limits "
+        "it.",
+        examples=[43_200.0],
+    )
+    down_after_s: Seconds = Field(
+        default=60.0,
+        description="Seconds without any live connection after which a hub is reported as down; "
+        "trying goes on.",
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.lines_max is not None and self.lines_max < self.redundancy:
+            raise PydanticCustomError(SENTENCE, "lines_max must be at least redundancy")
         return self
 
 
@@ -467,6 +531,7 @@ class Config(BaseSettings):
 
     gateway: GatewayConfig = GatewayConfig()
     line: LineConfig = LineConfig()
+    pool: PoolConfig = PoolConfig()
     bars: BarsConfig = BarsConfig()
     subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
     calendar: CalendarConfig = CalendarConfig()

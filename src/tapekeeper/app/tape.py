@@ -30,8 +30,10 @@ from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import JournalStatistics
-from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import HubCall, LineStatus
+from tapekeeper.runtime.pool import LinePool
+from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
+from tapekeeper.runtime.token_keeper import TokenStatus
 
 MARKET_STREAMS = ("Trades", "Quotes")
 """What is subscribed for a contract; depth makes no bar and is left out."""
@@ -42,22 +44,37 @@ class TapeStatus(msgspec.Struct, frozen=True):
     """What a person wants to know of a running tape, all at one moment.
 
     Attributes:
-        lines: one per hub connection.
+        pools: one per hub: its lines, its health, and what no line covered.
         trades, quotes: what became of the ticks; each holds the first identity of the design.
         checks: the second identity, for every contract and timeframe.
         rejected: quarantined ticks by reason.
         journal, feed: counters of the journal and of the hand-over.
+        token: what became of the token.
+        tasks: how many tasks there are of each kind; flat, however long the tape runs.
         token_forms: how each address takes the token ("header" or "query"), once it has.
     """
 
-    lines: tuple[LineStatus, ...]
+    pools: tuple[PoolStatus, ...]
     trades: TickCounts
     quotes: TickCounts
     checks: tuple[VolumeCheck, ...]
     rejected: dict[str, int]
     journal: JournalStatistics
     feed: FeedStatistics
+    token: TokenStatus
+    tasks: dict[str, int]
     token_forms: dict[str, str] = {}
+
+    @property
+    def lines(self) -> tuple[LineStatus, ...]:
+        """The present connections of all hubs."""
+        return tuple(line for pool in self.pools for line in pool.lines)
+
+    @property
+    def health(self) -> PoolHealth:
+        """The health of the hub that is worst off."""
+        order = list(PoolHealth)
+        return max((pool.health for pool in self.pools), key=order.index, default=PoolHealth.DOWN)
 
     @property
     def holds(self) -> bool:
@@ -161,6 +178,9 @@ class Tape:
     ) -> Instrument:
         """Follow a contract; when this returns, the gateway has confirmed it.
 
+        A gateway that takes the call and never answers it leaves the subscription unconfirmed
+        until its first data: that is logged and part of the status, and no error.
+
         Args:
             contract: a contract id, a name such as `MESZ6`, or a product such as `MES` for its
                 front contract.
@@ -184,7 +204,7 @@ class Tape:
             parts.feed.subscribe(subscription)
             try:
                 for stream in MARKET_STREAMS:
-                    await _ask(parts.market_line, f"SubscribeContract{stream}", contract_id)
+                    await _ask(parts.market, f"SubscribeContract{stream}", contract_id)
             except BaseException:
                 if contract_id not in self._wanted and not others():
                     self._give_up(parts, contract_id)
@@ -208,7 +228,7 @@ class Tape:
             try:
                 for stream in MARKET_STREAMS:
                     try:
-                        await parts.market_line.unsubscribe(*_calls(stream, contract_id))
+                        await parts.market.unsubscribe(*_calls(stream, contract_id))
                     except OutsideError as error:
                         failures.append(error)
                 parts.feed.unsubscribe(contract_id)
@@ -225,7 +245,7 @@ class Tape:
         if not self._entered:
             return  # the journal is being sealed, and nothing comes any more
         for stream in MARKET_STREAMS:
-            parts.market_line.forget(*_calls(stream, contract_id))
+            parts.market.forget(*_calls(stream, contract_id))
         parts.feed.unsubscribe(contract_id)
 
     @asynccontextmanager
@@ -312,13 +332,15 @@ class Tape:
         parts = self._running()
         pipeline = parts.feed.pipeline
         return TapeStatus(
-            lines=tuple(line.status() for line in parts.lines),
+            pools=tuple(pool.status() for pool in parts.pools),
             trades=pipeline.trade_counts(),
             quotes=pipeline.quote_counts(),
             checks=tuple(pipeline.checks()),
             rejected=pipeline.reasons(),
             journal=parts.journaler.statistics(),
             feed=parts.feed.statistics(),
+            token=parts.keeper.status(),
+            tasks=parts.supervisor.census(),
             token_forms=dict(parts.forms.proven()),
         )
 
@@ -354,21 +376,21 @@ class Tape:
 
 
 async def _follow_accounts(parts: Parts, accounts: Iterable[int]) -> None:
-    if parts.user_line is None:
+    if parts.user is None:
         return
-    await _ask(parts.user_line, "SubscribeAccounts")
+    await _ask(parts.user, "SubscribeAccounts")
     for account_id in accounts:
         for stream in USER_STREAMS:
-            await _ask(parts.user_line, f"Subscribe{stream}", account_id)
+            await _ask(parts.user, f"Subscribe{stream}", account_id)
 
 
-async def _ask(line: Line, target: str, *arguments: str | int) -> None:
+async def _ask(pool: LinePool, target: str, *arguments: str | int) -> None:
     """Subscribe; one that had no answer says what the connection is at."""
     try:
-        await line.subscribe(HubCall(target, arguments))
+        await pool.subscribe(HubCall(target, arguments))
     except DeadlineError as error:
-        status = line.status()
-        late = f"{error}; the connection is {status.state}: {status.reason}"
+        states = [f"{line.state}: {line.reason}" for line in pool.status().lines]
+        late = f"{error}; the connection is {'; another is '.join(states)}"
     else:
         return
     raise DeadlineError(late)

@@ -188,7 +188,7 @@ class LinePool:
         self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
         self._members: dict[int, _Member] = {}  # bound: wanted lines and one more
         self._made = 0
-        self._wanted: dict[HubCall, int] = {}
+        self._wanted: dict[HubCall, set[str]] = {}  # who holds each
         self._waiters: dict[HubCall, list[asyncio.Future[Acknowledgement]]] = {}
         self._coverage = CoverageBook()
         self._uncovered: deque[Uncovered] = deque(maxlen=UNCOVERED_MAX)
@@ -230,8 +230,9 @@ class LinePool:
                 await self._stopping.wait()
                 manage.cancel()
                 async with asyncio.TaskGroup() as farewells:
-                    for member in list(self._members.values()):
-                        farewells.create_task(self._dismiss(member), name=f"{TASK} farewell")
+                    for member in self._members.values():
+                        member.dismissed = True
+                        farewells.create_task(member.line.stop(), name=f"{TASK} farewell")
         finally:
             self._stopped.set()
             self._coverage.close(self._clock.now_ns())
@@ -245,20 +246,25 @@ class LinePool:
             # Every farewell has a deadline, and nothing else is waited for.
             await self._stopped.wait()
 
-    async def subscribe(self, call: HubCall) -> Acknowledgement:
-        """Want `call` once more, on all lines of now and later, and wait for a first answer.
+    async def subscribe(self, call: HubCall, holder: str = "tape") -> Acknowledgement:
+        """Want `call` on all lines of now and later, and wait for a first answer.
 
         A caller that gives up waiting, by deadline or cancellation, leaves it wanted; `forget`
         takes it back.
 
+        Args:
+            call: subscribes.
+            holder: on whose behalf. It is wanted as long as any holder wants it; asking twice
+                for the same holder is asking once.
+
         Raises:
-            InvocationError: the hub refused it; this caller's wish is void.
+            InvocationError: the hub refused it; this holder's wish is void.
             DeadlineError: there was no connection to ask; it stays wanted.
             ConnectionLostError: the pool was stopped.
         """
         if self._stopping.is_set():
             raise ConnectionLostError(f"{self._spec.name} was stopped")
-        self._wanted[call] = self._wanted.get(call, 0) + 1
+        self._wanted.setdefault(call, set()).add(holder)
         if any(call in member.confirmed for member in self._members.values()):
             return Acknowledgement.CONFIRMED
         waiter: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
@@ -270,7 +276,7 @@ class LinePool:
             async with deadline(self._spec.subscribe_timeout_s, f"{call} on {self._spec.name}"):
                 return await waiter
         except InvocationError:
-            if self._release(call):
+            if self._release(call, holder):
                 for member in self._members.values():
                     member.line.withdraw(call)
             raise
@@ -279,14 +285,14 @@ class LinePool:
             if not waiters and self._waiters.get(call) is waiters:
                 del self._waiters[call]
 
-    async def unsubscribe(self, call: HubCall, undo: HubCall) -> None:
-        """Take one wish for `call` back; with the last one, call `undo` on every line.
+    async def unsubscribe(self, call: HubCall, undo: HubCall, holder: str = "tape") -> None:
+        """Take a holder's wish for `call` back; with the last one, call `undo` on every line.
 
         Raises:
             InvocationError: a hub refused `undo`.
             DeadlineError: it did not answer. The wish is taken back in both cases.
         """
-        if call not in self._wanted or not self._release(call):
+        if not self._release(call, holder):
             return
         errors: list[OutsideError] = []
 
@@ -302,9 +308,9 @@ class LinePool:
         if errors:
             raise errors[0]
 
-    def forget(self, call: HubCall, undo: HubCall) -> None:
-        """Take one wish for `call` back without waiting for anything."""
-        if call in self._wanted and self._release(call):
+    def forget(self, call: HubCall, undo: HubCall, holder: str = "tape") -> None:
+        """Take a holder's wish for `call` back without waiting for anything."""
+        if self._release(call, holder):
             for member in self._members.values():
                 member.line.forget(call, undo)
 
@@ -695,13 +701,15 @@ class LinePool:
 
     # --- wishes ---------------------------------------------------------------------------
 
-    def _release(self, call: HubCall) -> bool:
+    def _release(self, call: HubCall, holder: str) -> bool:
         """Take one wish back; whether it was the last."""
-        count = self._wanted.get(call, 0) - 1
-        if count > 0:
-            self._wanted[call] = count
+        holders = self._wanted.get(call)
+        if holders is None:
             return False
-        self._wanted.pop(call, None)
+        holders.discard(holder)
+        if holders:
+            return False
+        del self._wanted[call]
         self._coverage.withdrawn(call)
         for member in self._members.values():
             member.confirmed.discard(call)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Protocol
 
 from tapekeeper.errors import TapekeeperError
 from tapekeeper.ports import Clock
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.line import Line
+from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.timer import run_timer
+
+_PREFIX = "tape: "
+"""Every task of a tape has a name that begins so and holds no number."""
+
+
+class Helper(Protocol):
+    """Something that runs beside the data until it is cancelled."""
+
+    async def run(self) -> None:
+        """Work, until cancelled."""
+        ...
 
 
 class Supervisor:
@@ -22,30 +34,64 @@ class Supervisor:
     and is raised from the `async with`, so nothing can die while the program goes on with
     prices that no longer move.
 
-    Stop order: lines (nothing new comes in), what has arrived is processed, the journal is
-    sealed, subscribers read what waits for them and end.
+    Stop order: helpers (nothing new is asked for), lines (nothing new comes in), what has arrived
+    is processed, the journal is sealed, subscribers read what waits for them and end.
+
+    Args:
+        feed: processes what arrives.
+        journaler: sealed at the end.
+        pools: the lines of every hub.
+        clock: of the timer.
+        helpers: what else runs, by its name.
     """
 
     def __init__(
-        self, *, feed: Feed, journaler: Journaler, lines: Sequence[Line], clock: Clock
+        self,
+        *,
+        feed: Feed,
+        journaler: Journaler,
+        pools: Sequence[LinePool],
+        clock: Clock,
+        helpers: Mapping[str, Helper] | None = None,
     ) -> None:
         self._feed = feed
         self._journaler = journaler
-        self._lines = lines
+        self._pools = pools
+        self._helpers = dict(helpers or {})
         self._clock = clock
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._helping: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start all tasks."""
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._spawn(group, self._feed.run(), "feed")
         self._spawn(group, run_timer(self._feed, self._clock), "timer")
-        for line in self._lines:
-            self._spawn(group, line.run(), f"line {line.status().name}")
+        for pool in self._pools:
+            self._spawn(group, pool.run(), f"pool {pool.status().name}")
+        for name, helper in self._helpers.items():
+            self._helping.append(self._spawn(group, helper.run(), name))
 
-    def _spawn(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.append(group.create_task(work, name=name))
+    def _spawn(
+        self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str
+    ) -> asyncio.Task[None]:
+        task = group.create_task(work, name=f"{_PREFIX}{name}")
+        self._tasks.append(task)
+        return task
+
+    def census(self) -> dict[str, int]:
+        """How many tasks of each kind there are in this event loop, whoever started them.
+
+        Counted from the loop and not from what owners remember, so a task that everybody has
+        forgotten is in it, too. Empty where no loop runs any more.
+        """
+        try:
+            names = [task.get_name() for task in asyncio.all_tasks()]
+        except RuntimeError:
+            return {}
+        kinds = Counter(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX))
+        return dict(sorted(kinds.items()))
 
     async def stop(self, error: BaseException | None) -> None:
         """Stop in order; `error` is what the user's block ended with, if anything.
@@ -60,7 +106,7 @@ class Supervisor:
         """
         try:
             try:
-                await self._stop_lines()
+                await self._stop_pools()
             except asyncio.CancelledError as cancelled:
                 # A part failed meanwhile, which the group tells below, or patience has ended.
                 error = cancelled if error is None else error
@@ -76,10 +122,12 @@ class Supervisor:
                 finally:
                     self._feed.dispatch.close()
 
-    async def _stop_lines(self) -> None:
+    async def _stop_pools(self) -> None:
         if not any(task.done() for task in self._tasks):
-            for line in self._lines:
-                await line.stop()
+            for task in self._helping:
+                task.cancel()
+            for pool in self._pools:
+                await pool.stop()
 
     async def _leave(self, error: BaseException | None) -> None:
         try:

@@ -184,7 +184,7 @@ async def test_a_refused_unsubscription_leaves_no_half(
         tape = Tape(config_for(running.urls, tmp_path))
         async with tape:
             await tape.subscribe("MES")
-            line = tape._running().market_line
+            line = tape._running().market
             unsubscribe = line.unsubscribe
 
             async def refuse(call: HubCall, undo: HubCall) -> None:

@@ -26,16 +26,19 @@ from tapekeeper.cli.terminal import console
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
+from tapekeeper.runtime.token_keeper import TokenStatus
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER
 
 STATUS = TapeStatus(
-    lines=(),
+    pools=(),
     trades=TickCounts(received=1_003, accepted=1_000, quarantined=3),
     quotes=TickCounts(received=20, accepted=19, quarantined=1),
     checks=(),
     rejected={},
     journal=JournalStatistics(entries=5, bytes=2_500_000, segments=2),
     feed=FeedStatistics(0, 0, 7, 0, 0, 0),
+    token=TokenStatus(tokens=1, failures=0, failing="", renewed_ns=0, due_in_s=None),
+    tasks={},
 )
 
 

@@ -24,8 +24,9 @@ from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import Inbound, LineSpec, LineState
+from tapekeeper.runtime.pool import LinePool
+from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.runtime.supervisor import Supervisor
 from tapekeeper.sim.scripted_hub import Manners, ScriptedHub
 from tapekeeper.sim.virtual_time import DEFAULT_START_NS, VirtualClock, run_virtual
@@ -76,9 +77,10 @@ class Bench:
         )
         numbers = itertools.count(1).__next__
         self.hub = ScriptedHub(clock, *manners)
-        self.lines = [
-            Line(
+        self.pools = [
+            LinePool(
                 LineSpec(name=name, hub_url=f"https://hub.test/hubs/{name}"),
+                PoolPolicy(),
                 transport=self.hub,
                 tokens=Tokens(),
                 clock=clock,
@@ -90,7 +92,7 @@ class Bench:
             for name in ("market", "user")
         ]
         self.supervisor = Supervisor(
-            feed=self.feed, journaler=self.journaler, lines=self.lines, clock=clock
+            feed=self.feed, journaler=self.journaler, pools=self.pools, clock=clock
         )
         calendar = calendar_by_name("cme")
         self.feed.subscribe(
@@ -113,7 +115,7 @@ class Bench:
 
     def states(self) -> set[LineState]:
         """Where the lines stand."""
-        return {line.status().state for line in self.lines}
+        return {line.state for pool in self.pools for line in pool.status().lines}
 
     def takes(self, arguments: object) -> None:
         """A frame with a call arrives; with arguments that are not bytes it is a played bug."""
