@@ -17,6 +17,7 @@ from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
+from tapekeeper.core.freshness import Freshness
 from tapekeeper.core.gateway.proofs import proves
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
@@ -33,6 +34,7 @@ from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.runtime.supervisor import Supervisor
 from tapekeeper.runtime.token_keeper import TokenKeeper
+from tapekeeper.runtime.watch import Watch
 
 MAILBOX_LIMIT = 100_000
 """Bars that may wait for one subscriber: a day of one-second bars, some 20 MB."""
@@ -54,6 +56,7 @@ class Parts:
     market: LinePool
     user: LinePool | None
     keeper: TokenKeeper
+    watch: Watch
     supervisor: Supervisor
     log: Log
     resources: AsyncExitStack
@@ -154,12 +157,19 @@ async def compose(
         keeper = TokenKeeper(
             tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
         )
+        watch = Watch(
+            freshness=Freshness(config.freshness.policy()),
+            newest=feed.pipeline,
+            mender=pools[MARKET_HUB],
+            clock=clock,
+            log=log,
+        )
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers={"token": keeper},
+            helpers={"token": keeper, "watch": watch},
         )
         return Parts(
             config=config,
@@ -171,6 +181,7 @@ async def compose(
             market=pools[MARKET_HUB],
             user=pools.get(USER_HUB),
             keeper=keeper,
+            watch=watch,
             supervisor=supervisor,
             log=log,
             resources=stack.pop_all(),

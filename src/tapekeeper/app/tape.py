@@ -34,6 +34,7 @@ from tapekeeper.runtime.line_values import HubCall, LineStatus
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
 from tapekeeper.runtime.token_keeper import TokenStatus
+from tapekeeper.runtime.watch import WatchStatus
 
 MARKET_STREAMS = ("Trades", "Quotes")
 """What is subscribed for a contract; depth makes no bar and is left out."""
@@ -52,6 +53,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         token: what became of the token.
         tasks: how many tasks there are of each kind; flat, however long the tape runs.
         token_forms: how each address takes the token ("header" or "query"), once it has.
+        watch: how fresh every followed stream is, and how late the event loop.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -64,6 +66,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     token: TokenStatus
     tasks: dict[str, int]
     token_forms: dict[str, str] = {}
+    watch: WatchStatus = WatchStatus()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -210,6 +213,7 @@ class Tape:
                     self._give_up(parts, contract_id)
                 raise
             self._wanted[contract_id] = instrument
+            parts.watch.follow(contract_id, subscription.calendar)
         return instrument
 
     async def unsubscribe(self, contract: str) -> None:
@@ -237,6 +241,7 @@ class Tape:
                 raise
             finally:
                 del self._wanted[contract_id]
+                parts.watch.forget(contract_id)
             if failures:
                 raise failures[0]
 
@@ -342,6 +347,7 @@ class Tape:
             token=parts.keeper.status(),
             tasks=parts.supervisor.census(),
             token_forms=dict(parts.forms.proven()),
+            watch=parts.watch.status(),
         )
 
     def result(self) -> ReplayResult:

@@ -107,10 +107,10 @@ class WatchStatus(msgspec.Struct, frozen=True):
         handovers: how often a new line was asked for.
     """
 
-    streams: tuple[StreamFreshness, ...]
-    lag: LoopLag
-    resubscribed: int
-    handovers: int
+    streams: tuple[StreamFreshness, ...] = ()
+    lag: LoopLag = LoopLag()
+    resubscribed: int = 0
+    handovers: int = 0
 
 
 class Watch:
