@@ -1,15 +1,15 @@
 """The one place that knows the order of the stages.
 
-    records -> decode -> validate -> bars -> outputs
+    records -> decode -> arbiter -> validate -> bars -> outputs
 
 The same object runs live, in replay and in simulation. It is pure and synchronous: everything
 it may depend on comes in through its methods, so feeding it the same inputs in the same order
 gives the same outputs. What one call receives is one burst; where bursts are cut does not
 change a bar.
 
-With one line alive every print is passed on as it came, because real prints repeat and only a
-second line can tell a repeat from a duplicate. The `duplicate` and `shed` counts of the
-identity are therefore 0 here.
+What came by different lines is kept apart up to the arbiter, which lets each print through once.
+Its prints that wait for another line to catch up are counted as received when they go on, so the
+identity holds at every moment. Nothing is shed here.
 """
 
 from __future__ import annotations
@@ -20,16 +20,30 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
 from tapekeeper.core.bars import ContractBars
 from tapekeeper.core.calendar import Calendar
+from tapekeeper.core.echoes import EventEchoes, QuoteEchoes
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
-from tapekeeper.core.gateway.user import UserEvent, decode_user
+from tapekeeper.core.gateway.user import (
+    AccountUpdate,
+    FillUpdate,
+    OrderUpdate,
+    UserEvent,
+    decode_user,
+)
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.skew import Skew
-from tapekeeper.core.validate import quote_fault, rejected_quote, rejected_row, trade_faults
+from tapekeeper.core.validate import (
+    LATEST_NS,
+    quote_fault,
+    rejected_quote,
+    rejected_row,
+    trade_faults,
+)
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.snapshot import TickCounts, VolumeCheck
+from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Reason, Rejected, Trade, TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 
@@ -64,17 +78,22 @@ class _Contract:
     quote: Quote | None = None
     last: Trade | None = None
     traded_ns: int = 0  # when `last` was processed, monotonic
+    held_ns: int | None = None  # since when the arbiter holds prints back, monotonic
 
 
 @dataclass(slots=True)
 class _Tally:
     received: int = 0
     accepted: int = 0
+    duplicate: int = 0
     quarantined: int = 0
 
     def counts(self) -> TickCounts:
         return TickCounts(
-            received=self.received, accepted=self.accepted, quarantined=self.quarantined
+            received=self.received,
+            accepted=self.accepted,
+            duplicate=self.duplicate,
+            quarantined=self.quarantined,
         )
 
 
@@ -93,7 +112,10 @@ class Pipeline:
         self._grace_ns = grace_ns
         self._discover = discover
         self._decoder = MarketDecoder()
-        self._burst = Burst()
+        self._arbiter = Arbiter(latest_ns=LATEST_NS)
+        self._quote_echoes = QuoteEchoes()
+        self._event_echoes = EventEchoes()
+        self._bursts: list[tuple[int, Burst]] = []  # runs of frames of one line, in order
         self._contracts: dict[str, _Contract] = {}
         self._skew = Skew()
         self._trades = _Tally()
@@ -118,33 +140,58 @@ class Pipeline:
         if contract_id in self._contracts:
             self._contracts[contract_id].subscribed = False
             self._decoder.forget(contract_id)
+            self._quote_echoes.forget(contract_id)
+            for batch in self._arbiter.forget(contract_id):
+                self.take_trades(batch)
 
-    def take(self, calls: Iterable[Invocation], recv_ns: int) -> None:
-        """Decode the hub's calls of one frame into the current burst."""
+    def connected(self, line: int, recv_ns: int) -> None:
+        """Learn that a line's connection was made, at host time `recv_ns`."""
+        self._arbiter.connected(line, recv_ns)
+
+    def take(self, calls: Iterable[Invocation], recv_ns: int, line: int = 0) -> None:
+        """Decode the hub's calls of one frame into the current burst.
+
+        Args:
+            calls: in the order of the frame.
+            recv_ns: when the frame was received, host clock, ns UTC.
+            line: number of the connection it came by.
+        """
+        burst = self._burst(line)
         for call in calls:
-            self._decoder.decode(call, recv_ns, self._burst)
+            self._decoder.decode(call, recv_ns, burst, line=line)
 
-    def take_user(self, calls: Iterable[Invocation], recv_ns: int) -> Outputs:
-        """Decode the user hub's calls of one frame; they pass no other stage."""
+    def take_user(self, calls: Iterable[Invocation], recv_ns: int, line: int = 0) -> Outputs:
+        """Decode the user hub's calls of one frame; what another line has said is left out."""
         outputs = Outputs()
         for call in calls:
             for item in decode_user(call, recv_ns):
                 if isinstance(item, Rejected):
                     self._reasons[item.reason] += item.ticks
                     outputs.rejected.append(item)
-                else:
+                elif not self._is_echo(line, item):
                     outputs.user.append(item)
         return outputs
 
+    def _is_echo(self, line: int, event: UserEvent) -> bool:
+        content = msgspec.structs.replace(event, ts_recv=0)
+        return self._event_echoes.is_echo(line, _object_of(event), content, event.ts_recv)
+
     def take_garbled(self, raw: bytes, detail: str, recv_ns: int) -> None:
         """Count bytes that are no record; what they might have held cannot be known."""
-        self._burst.trades_received += 1
-        self._burst.rejected_trades.append(Rejected(Reason.MALFORMED, detail, raw, recv_ns))
+        burst = self._burst(self._bursts[-1][0] if self._bursts else 0)
+        burst.trades_received += 1
+        burst.rejected_trades.append(Rejected(Reason.MALFORMED, detail, raw, recv_ns))
 
     def take_trades(self, batch: TradeBatch) -> None:
         """Add decoded trades to the current burst."""
-        self._burst.trades_received += len(batch)
-        self._burst.trades[batch.contract_id] = batch
+        burst = Burst(trades={batch.contract_id: batch}, trades_received=len(batch))
+        self._bursts.append((0, burst))
+
+    def _burst(self, line: int) -> Burst:
+        """The burst that a frame of this line goes into."""
+        if not self._bursts or self._bursts[-1][0] != line:
+            self._bursts.append((line, Burst()))
+        return self._bursts[-1][1]
 
     # -- what happens to it ------------------------------------------------------------------
 
@@ -154,23 +201,43 @@ class Pipeline:
         Args:
             now_ns: monotonic; only `due_limits` makes use of it, so a replay has none.
         """
-        burst, self._burst = self._burst, Burst()
+        bursts, self._bursts = self._bursts, []
         outputs = Outputs()
-        self._trades.received += burst.trades_received
-        self._quotes.received += burst.quotes_received
-        self._quarantine(self._trades, burst.rejected_trades, outputs)
-        self._quarantine(self._quotes, burst.rejected_quotes, outputs)
-        for batch in burst.trades.values():
-            self._step_trades(batch, now_ns, outputs)
-        for quote in burst.quotes:
-            self._step_quote(quote, outputs)
+        held = self._arbiter.held
+        ready: dict[str, list[TradeBatch]] = {}
+        for line, burst in bursts:
+            self._trades.received += burst.trades_received
+            self._quotes.received += burst.quotes_received
+            self._quarantine(self._trades, burst.rejected_trades, outputs)
+            self._quarantine(self._quotes, burst.rejected_quotes, outputs)
+            for batch in burst.trades.values():
+                admitted = self._arbitrate(line, batch, now_ns, outputs)
+                ready.setdefault(batch.contract_id, []).extend(admitted.batches)
+        self._trades.received -= self._arbiter.held - held
+        for contract_id, batches in ready.items():
+            for batch in _joined(batches):
+                self._step_trades(self._contracts[contract_id], batch, now_ns, outputs)
+        for line, burst in bursts:
+            for quote in burst.quotes:
+                self._step_quote(line, quote, outputs)
         return outputs
 
-    def _step_trades(self, batch: TradeBatch, now_ns: int, outputs: Outputs) -> None:
+    def _arbitrate(self, line: int, batch: TradeBatch, now_ns: int, outputs: Outputs) -> Admitted:
         contract = self._contract(batch.contract_id)
         if contract is None:
             self._quarantine(self._trades, _unwanted_rows(batch), outputs)
-            return
+            return Admitted()
+        admitted = self._arbiter.admit(line, batch)
+        self._trades.duplicate += admitted.duplicates
+        if not self._arbiter.holds(batch.contract_id):
+            contract.held_ns = None
+        elif contract.held_ns is None:
+            contract.held_ns = now_ns
+        return admitted
+
+    def _step_trades(
+        self, contract: _Contract, batch: TradeBatch, now_ns: int, outputs: Outputs
+    ) -> None:
         faults = trade_faults(batch, contract.instrument.tick_size)
         if faults:
             rejected = [rejected_row(batch, row, *fault) for row, fault in faults.items()]
@@ -195,7 +262,10 @@ class Pipeline:
         self._trades.accepted += len(batch)
         outputs.trades.append(batch)
 
-    def _step_quote(self, quote: Quote, outputs: Outputs) -> None:
+    def _step_quote(self, line: int, quote: Quote, outputs: Outputs) -> None:
+        if self._quote_echoes.is_echo(line, quote):
+            self._quotes.duplicate += 1
+            return
         contract = self._contract(quote.contract_id)
         fault = (
             (Reason.NOT_SUBSCRIBED, "nobody asked for this contract")
@@ -206,6 +276,7 @@ class Pipeline:
             assert fault is not None  # noqa: S101 - tells the type checker what the line above says
             self._quarantine(self._quotes, [rejected_quote(quote, *fault)], outputs)
             return
+        self._quote_echoes.publish(line, quote)
         contract.quote = quote
         self._quotes.accepted += 1
         outputs.quotes.append(quote)
@@ -230,6 +301,8 @@ class Pipeline:
     def due_limits(self, now_ns: int, awake_ns: int = 0) -> list[tuple[str, int]]:
         """Which contracts have bars that may be closed now, and up to which exchange time each.
 
+        A contract of which the arbiter holds prints back for too long is among them.
+
         A contract's exchange time is taken to run on from its own last trade. So neither the
         host's wall clock nor its difference from the exchange's matters, a contract that is ahead
         or has a wild stamp closes nothing of another, and a backlog that is being worked off
@@ -243,19 +316,38 @@ class Pipeline:
         """
         limits = []
         for contract_id, contract in self._contracts.items():
+            held_ns = contract.held_ns
+            overdue = held_ns is not None and now_ns - max(held_ns, awake_ns) >= HOLD_NS
             due_ns = contract.bars.due_ns()
-            if due_ns is None or contract.last is None:
+            if contract.last is None:
+                if overdue:
+                    limits.append((contract_id, 0))
                 continue
             quiet_ns = now_ns - max(contract.traded_ns, awake_ns)
             limit_ns = contract.last.ts_event + quiet_ns - self._grace_ns
-            if due_ns <= limit_ns:
+            if overdue or (due_ns is not None and due_ns <= limit_ns):
                 limits.append((contract_id, limit_ns))
         return limits
 
     def close_due(self, contract_id: str, limit_ns: int) -> Outputs:
-        """Close every bar of a contract that is due at or before exchange time `limit_ns`."""
+        """Close every bar of a contract that is due at or before exchange time `limit_ns`.
+
+        Prints that the arbiter holds back go first, because afterwards they would be late.
+        """
+        outputs = Outputs()
         contract = self._contracts.get(contract_id)
-        return Outputs() if contract is None else Outputs(contract.bars.close_due(limit_ns))
+        if contract is None:
+            return outputs
+        if self._arbiter.holds(contract_id):
+            held = self._arbiter.held
+            admitted = self._arbiter.release(contract_id)
+            self._trades.received += held - self._arbiter.held
+            self._trades.duplicate += admitted.duplicates
+            arrived_ns, contract.held_ns = contract.held_ns or 0, None
+            for batch in _joined(admitted.batches):
+                self._step_trades(contract, batch, arrived_ns, outputs)
+        outputs.closed.extend(contract.bars.close_due(limit_ns))
+        return outputs
 
     # -- what can be read --------------------------------------------------------------------
 
@@ -304,6 +396,14 @@ class Pipeline:
         """What became of the quotes."""
         return self._quotes.counts()
 
+    def line_tallies(self) -> tuple[LineTally, ...]:
+        """What each of the latest market lines brought, lost, and how far it was behind."""
+        return self._arbiter.tallies()
+
+    def arbiter_statistics(self) -> ArbiterStatistics:
+        """What the arbiter keeps, and what it had to give up."""
+        return self._arbiter.statistics()
+
     def reasons(self) -> dict[str, int]:
         """Quarantined ticks by reason; at most one entry per `Reason`."""
         return {str(reason): count for reason, count in sorted(self._reasons.items())}
@@ -315,6 +415,39 @@ class Pipeline:
             for contract in self._contracts.values()
             for check in contract.bars.checks(contract.accepted_volume)
         ]
+
+
+def _object_of(event: UserEvent) -> tuple[type, int]:
+    """What a user event is about."""
+    if isinstance(event, OrderUpdate):
+        return OrderUpdate, event.order_id
+    if isinstance(event, FillUpdate):
+        return FillUpdate, event.fill_id
+    if isinstance(event, AccountUpdate):
+        return AccountUpdate, event.account_id
+    return type(event), event.position_id
+
+
+def _joined(batches: list[TradeBatch]) -> list[TradeBatch]:
+    """The same rows in as few batches as their sequence numbers rise in."""
+    joined: list[TradeBatch] = []
+    ours = False  # the arbiter keeps what it let through, so only a copy may be added to
+    for batch in batches:
+        if not joined or batch.seq[0] < joined[-1].seq[-1]:
+            joined.append(batch)
+            ours = False
+            continue
+        if not ours:
+            joined[-1] = joined[-1].without(set())
+            ours = True
+        last = joined[-1]
+        last.ts_event += batch.ts_event
+        last.price += batch.price
+        last.size += batch.size
+        last.side += batch.side
+        last.ts_recv += batch.ts_recv
+        last.seq += batch.seq
+    return joined
 
 
 def _unwanted_rows(batch: TradeBatch) -> list[Rejected]:

@@ -25,6 +25,10 @@ MARKET_HUB = "market"
 
 HANDSHAKE_ANSWER = b"{}\x1e"
 
+CONNECTIONS_MAX = 64
+"""Connections of the past that are read side by side; beyond it the one unused for longest goes.
+More were never open at once, and what an ended one left unfinished is of no use."""
+
 _LIMIT = struct.Struct("<q")
 
 
@@ -111,20 +115,24 @@ class Rerun:
         elif entry.kind is EntryKind.CLOCK:
             yield self._pipeline.close_due(*_limit_of(entry))
         elif entry.kind is EntryKind.CONNECT:
-            # A line has one connection at a time and numbers are not used twice, so what an
-            # earlier connection of the same hub left unfinished is of no use any more.
             hub = entry.payload.decode("utf-8", "replace")
-            self._wires = {n: wire for n, wire in self._wires.items() if wire.hub != hub}
+            self._wires.pop(entry.line, None)
             # A connection is recorded when its handshake has been answered.
             self._wires[entry.line] = _Wire(hub, answered=True)
+            if len(self._wires) > CONNECTIONS_MAX:
+                del self._wires[next(iter(self._wires))]
+            if hub != USER_HUB:
+                self._pipeline.connected(entry.line, entry.ts_ns)
         else:
             self._meta(entry)
 
     def _frame(self, entry: Entry) -> Iterator[Outputs]:
-        wire = self._wires.get(entry.line)
+        wire = self._wires.pop(entry.line, None)
         if wire is None:
             # A bare capture of frames: its first record is the answer to the handshake.
-            wire = self._wires[entry.line] = _Wire(MARKET_HUB, answered=False)
+            wire = _Wire(MARKET_HUB, answered=False)
+        # Put in again, so that the first is the one unused for longest.
+        self._wires[entry.line] = wire
         calls = []
         for event in wire.session.receive(entry.payload, 0):
             if isinstance(event, Called):
@@ -133,9 +141,9 @@ class Rerun:
                 self._pipeline.take_garbled(event.raw, event.detail, entry.ts_ns)
         wire.session.outgoing()
         if wire.hub == USER_HUB:
-            yield self._pipeline.take_user(calls, entry.ts_ns)
+            yield self._pipeline.take_user(calls, entry.ts_ns, entry.line)
         else:
-            self._pipeline.take(calls, entry.ts_ns)
+            self._pipeline.take(calls, entry.ts_ns, entry.line)
         yield self._pipeline.step()
 
     def _meta(self, entry: Entry) -> None:

@@ -189,11 +189,13 @@ class Feed:
         self._bursts += 1
         for item in burst:
             if isinstance(item, Connected):
+                if item.hub != USER_HUB:
+                    self.pipeline.connected(item.line, item.recv_ns)
                 continue
             if item.hub == USER_HUB:
-                self._publish(self.pipeline.take_user(item.calls, item.recv_ns))
+                self._publish(self.pipeline.take_user(item.calls, item.recv_ns, item.line))
             else:
-                self.pipeline.take(item.calls, item.recv_ns)
+                self.pipeline.take(item.calls, item.recv_ns, item.line)
             for garbled in item.garbled:
                 self.pipeline.take_garbled(garbled.raw, garbled.detail, item.recv_ns)
         self._publish(self.pipeline.step(self._clock.monotonic_ns()))

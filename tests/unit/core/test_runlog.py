@@ -43,9 +43,9 @@ def trade(second: int) -> bytes:
     )
 
 
-def frame(data: bytes, line: int = 7) -> Entry:
+def frame(data: bytes, line: int = 7, ts_ns: int = START) -> Entry:
     """One whole message."""
-    return Entry(EntryKind.FRAME, line, START, data)
+    return Entry(EntryKind.FRAME, line, ts_ns, data)
 
 
 def rerun(*entries: Entry, timeframes: tuple[Timeframe, ...] | None = None) -> Pipeline:
@@ -81,7 +81,7 @@ def test_a_new_connection_drops_what_the_old_one_left_unfinished() -> None:
         connect_entry(7, MARKET_HUB, START),
         frame(trade(0) + whole[:30]),
         connect_entry(8, MARKET_HUB, START),
-        frame(whole, line=8),
+        frame(whole, line=8, ts_ns=START + 2 * SECOND),
     )
     assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
 

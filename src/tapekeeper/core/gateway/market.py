@@ -28,6 +28,8 @@ QUOTE_TARGET = "GatewayQuote"
 
 QUOTE_STATES_MAX = 4_096
 """Contracts whose quote state is kept; the longest known goes first beyond it."""
+QUOTE_LINES_MAX = 8
+"""Lines that have quote states of their own; beyond it the one unused for longest goes first."""
 
 _UNKNOWN = Side.UNKNOWN.value
 _AGGRESSORS = {Side.BUY.value, Side.SELL.value}
@@ -133,32 +135,49 @@ class MarketDecoder:
 
     def __init__(self, *, next_seq: int = 0) -> None:
         self._next_seq = next_seq
-        self._quotes: dict[str, Quote] = {}
+        self._quotes: dict[str, Quote] = {}  # the latest of any line
+        self._of_line: dict[int, dict[str, Quote]] = {}
+        self._line: int | None = None
+        self._mine: dict[str, Quote] = {}  # those of `_line`
 
     @property
     def next_seq(self) -> int:
         """The arrival number of the next tick; every received tick takes one."""
         return self._next_seq
 
-    def decode(self, invocation: Invocation, recv_ns: int, burst: Burst) -> None:
+    def decode(self, invocation: Invocation, recv_ns: int, burst: Burst, *, line: int = 0) -> None:
         """Add what `invocation` carries to `burst`; targets are compared without case.
+
+        Quotes are sparse updates of what the same line said before. A line that has said
+        nothing of a contract yet goes on from the latest that is known of it.
 
         Args:
             invocation: any invocation of the market hub.
             recv_ns: when its frame was received, host clock, ns UTC.
-            burst: filled in place.
+            burst: filled in place; of one line, because prints of two must stay apart.
+            line: number of the connection.
         """
         target = invocation.target.lower()
         if target == "gatewaytrade":
             self._trades(invocation.arguments, recv_ns, burst)
         elif target == "gatewayquote":
+            if line != self._line:
+                self._turn_to(line)
             self._quote(invocation.arguments, recv_ns, burst)
         else:
             burst.ignored += 1
 
     def forget(self, contract_id: str) -> None:
         """Drop the quote state of a contract, because its subscription starts anew or ended."""
-        self._quotes.pop(contract_id, None)
+        for states in (self._quotes, *self._of_line.values()):
+            states.pop(contract_id, None)
+
+    def _turn_to(self, line: int) -> None:
+        self._line = line
+        # Taken out and put in again, so that the first is the one unused for longest.
+        self._mine = self._of_line[line] = self._of_line.pop(line, {})
+        if len(self._of_line) > QUOTE_LINES_MAX:
+            del self._of_line[next(iter(self._of_line))]
 
     # --- trades ---------------------------------------------------------------------------
 
@@ -250,7 +269,7 @@ class MarketDecoder:
             update = _decode_update(raw)
         except _UNREADABLE as error:
             raise _FlawError(Reason.PAYLOAD, f"an unreadable quote: {error}") from error
-        known = self._quotes.get(contract_id)
+        known = self._mine.get(contract_id) or self._quotes.get(contract_id)
         state = known or Quote(contract_id, 0, recv_ns, seq)
         quote = Quote(
             contract_id,
@@ -265,9 +284,10 @@ class MarketDecoder:
             state.low if update.low is None else update.low,
             state.volume if update.volume is None else _whole(update.volume),
         )
-        if known is None and len(self._quotes) >= QUOTE_STATES_MAX:
-            del self._quotes[next(iter(self._quotes))]
-        self._quotes[contract_id] = quote
+        for states in (self._mine, self._quotes):
+            if len(states) >= QUOTE_STATES_MAX and contract_id not in states:
+                del states[next(iter(states))]
+            states[contract_id] = quote
         return quote
 
 
