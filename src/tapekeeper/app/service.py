@@ -89,7 +89,8 @@ async def _unless_stopped(
     async def outcome() -> RunSummary | Exception:
         try:
             return await work
-        except Exception as error:  # noqa: BLE001 - boundary: raised below, without a group around
+        # boundary: of the task, because a group around what failed tells the caller nothing
+        except Exception as error:  # noqa: BLE001 - raised again below
             return error
 
     async def give_up(running: asyncio.Task[RunSummary | Exception]) -> None:
