@@ -31,8 +31,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-import msgspec
-
 from tapekeeper.core.backoff import Backoff
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.signalr.records import Invocation
@@ -46,6 +44,7 @@ from tapekeeper.errors import (
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random, Transport
 from tapekeeper.runtime.coverage import CoverageBook, Uncovered
+from tapekeeper.runtime.evictions import Evictions
 from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import (
@@ -123,19 +122,9 @@ class _Member:
         self.due: HandoverReason | None = None
         self.confirmed: set[HubCall] = set()  # by the present connection
         self.opened_ns: int | None = None  # monotonic, of the present connection
-        self.connecting_ns = 0  # monotonic, of the present attempt
-        self.left_ns: int | None = None  # monotonic; when it last stopped delivering by itself
         self.dismissed = False  # the pool has stopped it
         self.why = ""  # and why, where that leaves a gap
         self.over = False  # it will not come back
-
-
-class _Opening(msgspec.Struct):
-    """A connection that has just opened beside others, which it may have evicted."""
-
-    number: int
-    at_ns: int
-    victims: set[int]
 
 
 class LinePool:
@@ -193,10 +182,11 @@ class LinePool:
         self._coverage = CoverageBook()
         self._uncovered: deque[Uncovered] = deque(maxlen=UNCOVERED_MAX)
         self._uncovered_count = 0
-        self._opening: _Opening | None = None
-        self._evictions = 0
-        self._evictions_in_row = 0
-        self._one_session_until_ns: int | None = None
+        self._evictions = Evictions(
+            within_s=policy.eviction_within_s,
+            enough=policy.evictions_max,
+            memory_s=policy.eviction_memory_s,
+        )
         self._retry_ns = 0  # no hand-over before this, monotonic
         self._failing = ""
         self._handovers = 0
@@ -358,8 +348,8 @@ class LinePool:
             handovers=self._handovers,
             handovers_failed=self._handovers_failed,
             handover_failing=self._failing,
-            evictions=self._evictions,
-            one_session=self._one_session,
+            evictions=self._evictions.count,
+            one_session=self._evictions.one_session,
             lines_most=self._lines_most,
             uncovered=(*self._uncovered, *lasting),
             uncovered_count=self._uncovered_count + len(lasting),
@@ -384,17 +374,14 @@ class LinePool:
     def _look(self) -> Step:
         """Take note of the time; what is to be done."""
         now_ns = self._clock.monotonic_ns()
-        self._judge_opening(now_ns)
-        if self._one_session_until_ns is not None and now_ns >= self._one_session_until_ns:
-            self._one_session_until_ns = None
-            # One more eviction is proof enough that nothing has changed.
-            self._evictions_in_row = self._policy.evictions_max - 1
+        if self._evictions.judge(now_ns):
+            self._say_one_session()
         self._look_for_better_endpoints(now_ns)
         self._report()
         self._judge_health(now_ns)
         return next_step(
             [self._view(member) for member in self._serving()],
-            wanted=1 if self._one_session else self._policy.redundancy,
+            wanted=1 if self._evictions.one_session else self._policy.redundancy,
             policy=self._policy,
             retry_ns=self._retry_ns,
             now_ns=now_ns,
@@ -425,7 +412,7 @@ class LinePool:
         self, lines: asyncio.TaskGroup, old: _Member, reason: HandoverReason
     ) -> None:
         """The one mechanism; see the module's text."""
-        if self._one_session or self._room() < 1:
+        if self._evictions.one_session or self._room() < 1:
             why = f"{reason}: replaced without an overlap, one session is allowed"
             self._log("handover", line=self._spec.name, reason=why)
             await self._dismiss(old, why)
@@ -505,6 +492,7 @@ class LinePool:
         member.why = why
         await member.line.stop()
         self._members.pop(member.number, None)
+        self._evictions.keep_only(self._members)
 
     def _serving(self) -> list[_Member]:
         return [m for m in self._members.values() if not m.joining and not m.dismissed]
@@ -542,15 +530,15 @@ class LinePool:
         now_ns = self._clock.monotonic_ns()
         member.state = step.after
         if step.after is LineState.CONNECTING:
-            member.connecting_ns = now_ns
+            self._evictions.trying(member.number, now_ns)
         elif step.after is LineState.SUBSCRIBING:
             member.opened_ns = now_ns
             if member.due in _NEW_CONNECTION_CURES:
                 member.due = None
             if self._token is not None and not member.line.holds(self._token):
                 member.due = HandoverReason.TOKEN_RENEWED  # it was renewed during the attempt
-            self._judge_opening(now_ns, force=True)
-            self._opened(member, now_ns)
+            if self._evictions.opened(member.number, now_ns):
+                self._say_one_session()
         elif step.after in {LineState.BACKING_OFF, LineState.DOWN, LineState.STOPPED}:
             self._left(member, step, now_ns)
         self._wake.set()
@@ -559,11 +547,7 @@ class LinePool:
         """A line has no connection any more."""
         member.over = step.after is LineState.STOPPED
         by_itself = not member.dismissed and not self._stopping.is_set()
-        if member.opened_ns is not None and by_itself:
-            member.left_ns = now_ns
-            opening = self._opening
-            if opening is not None and opening.number != member.number:
-                opening.victims.add(member.number)
+        self._evictions.ended(member.number, now_ns, by_itself=by_itself)
         member.opened_ns = None
         member.confirmed.clear()
         self._coverage.ended(
@@ -596,59 +580,26 @@ class LinePool:
 
     def _logged_out(self, member: _Member) -> bool:
         """The gateway ended the login session; whether the line goes on until it is replaced."""
-        if member.joining or self._one_session or self._lines_max <= self._policy.redundancy:
+        if (
+            member.joining
+            or self._evictions.one_session
+            or self._lines_max <= self._policy.redundancy
+        ):
             return False
         self._log("logout", level="warning", line=self._spec.name, reason="the gateway logged out")
         member.due = HandoverReason.LOGOUT
         self._wake.set()
         return True
 
-    # --- evictions ------------------------------------------------------------------------
+    # --- what is said ---------------------------------------------------------------------
 
-    @property
-    def _one_session(self) -> bool:
-        return self._one_session_until_ns is not None
-
-    def _opened(self, member: _Member, now_ns: int) -> None:
-        """Watch what becomes of the other lines, now that this one has opened."""
-        others = [m for m in self._members.values() if m is not member]
-        victims = {
-            other.number
-            for other in others
-            # The other end may close the old connection before it has answered on the new one.
-            if other.left_ns is not None and other.left_ns >= member.connecting_ns
-        }
-        if victims or any(other.opened_ns is not None for other in others):
-            self._opening = _Opening(member.number, now_ns, victims)
-
-    def _judge_opening(self, now_ns: int, *, force: bool = False) -> None:
-        """Whether the line that opened last has evicted another one."""
-        opening = self._opening
-        if opening is None:
-            return
-        if not force and now_ns - opening.at_ns < self._policy.eviction_within_s * _NS_PER_S:
-            return
-        self._opening = None
-        opener = self._members.get(opening.number)
-        if opener is None or opener.opened_ns is None:
-            return  # it ended, too: an outage, and no eviction
-        if not opening.victims:
-            self._evictions_in_row = 0
-            return
-        self._evictions += 1
-        self._evictions_in_row += 1
-        if self._evictions_in_row < self._policy.evictions_max or self._one_session:
-            return
-        self._one_session_until_ns = now_ns + round(self._policy.eviction_memory_s * _NS_PER_S)
+    def _say_one_session(self) -> None:
         self._log(
             "one_session",
             level="warning",
             line=self._spec.name,
-            reason=f"{self._evictions_in_row} connections in a row ended when another one opened; "
-            "lines are replaced one after the other, with a gap",
+            reason="connections ended when others opened: lines are replaced with a gap from now",
         )
-
-    # --- what is said ---------------------------------------------------------------------
 
     def _report(self) -> None:
         """Say which intervals turned out to be uncovered."""

@@ -515,29 +515,6 @@ def test_a_gateway_that_evicts_is_recognised_and_the_gap_reported() -> None:
     assert len(rig.told("one_session")) == 1
 
 
-def test_an_eviction_is_not_believed_for_ever() -> None:
-    """After an hour the gateway is tried with two sessions again, and once more is enough."""
-
-    async def scenario(rig: Rig) -> None:
-        rig.hub.evicts = True
-        await rig.pool.subscribe(_MES)
-        for _ in range(2):
-            rig.refresh()
-            await rig.clock.sleep_s(20)
-        await rig.clock.sleep_s(3600)
-        assert not rig.pool.status().one_session
-        rig.refresh()
-        await rig.clock.sleep_s(20)
-        assert rig.pool.status().one_session
-        await rig.clock.sleep_s(3600)
-        rig.hub.evicts = False
-        rig.refresh()
-        await rig.clock.sleep_s(20)
-        assert not rig.pool.status().one_session
-
-    _play(scenario)
-
-
 def test_two_lines_that_evict_each_other_become_one() -> None:
     """Redundancy that the gateway does not allow would be an endless exchange of lines."""
 
@@ -552,21 +529,6 @@ def test_two_lines_that_evict_each_other_become_one() -> None:
 
     rig = _play(scenario, policy=PoolPolicy(redundancy=2))
     assert len(rig.hub.connections) < 10
-
-
-def test_an_outage_is_no_eviction() -> None:
-    """All lines that end together, and the opener too, show nothing about sessions."""
-
-    async def scenario(rig: Rig) -> None:
-        await rig.pool.subscribe(_MES)
-        for _ in range(5):
-            await rig.clock.sleep_s(30)
-            for connection in rig.hub.present:
-                connection.drop("code 1006")
-        await rig.clock.sleep_s(30)
-        assert rig.pool.status().evictions == 0
-
-    _play(scenario, policy=PoolPolicy(redundancy=2))
 
 
 def test_a_limit_on_lines_makes_every_hand_over_break_first() -> None:
@@ -630,23 +592,13 @@ def test_an_outage_is_reported_from_the_last_byte_to_the_acknowledgement() -> No
         await rig.pool.subscribe(_MES)
         rig.hub.connections[0].push(_trade(1))
         await rig.clock.sleep_s(100)
+        (interval,) = rig.pool.status().uncovered
+        assert interval.to_ns is not None
+        assert interval.from_ns == max(i.recv_ns for i in rig.inbox.arrivals if i.line == 1)
+        assert 30 * _NS <= interval.to_ns - interval.from_ns < 32 * _NS
+        assert interval.calls == (_MES,)
 
-    async def main(clock: VirtualClock) -> Rig:
-        rig = Rig(clock, Manners(pings=False), policy=PoolPolicy())
-        async with rig.running():
-            await scenario(rig)
-            (interval,) = rig.pool.status().uncovered
-            assert interval.to_ns is not None
-            last_ns = rig.inbox.arrivals[-1].recv_ns
-            assert interval.from_ns == max(
-                item.recv_ns for item in rig.inbox.arrivals if item.line == 1
-            )
-            assert 30 * _NS <= interval.to_ns - interval.from_ns < 32 * _NS
-            assert interval.to_ns <= last_ns + 100 * _NS
-            assert interval.calls == (_MES,)
-        return rig
-
-    rig = run_virtual(main)
+    rig = _play(scenario, Manners(pings=False))
     assert len(rig.told("uncovered")) == 1
 
 
@@ -705,12 +657,7 @@ def test_forty_eight_hours_with_a_reconnect_a_minute_leave_everything_flat() -> 
         assert len(rig.pool.status().lines) == 1
         assert rig.pool.status().uncovered_count == 48 * 60
 
-    async def main(clock: VirtualClock) -> None:
-        rig = Rig(clock, policy=PoolPolicy())
-        async with rig.running():
-            await scenario(rig)
-
-    run_virtual(main)
+    _play(scenario)
 
 
 # --- endpoints ----------------------------------------------------------------------------

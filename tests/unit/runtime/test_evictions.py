@@ -1,0 +1,75 @@
+"""A limit on sessions is believed after some evictions in a row, and an outage shows nothing."""
+
+from __future__ import annotations
+
+from tapekeeper.runtime.evictions import Evictions
+
+_NS = 1_000_000_000
+
+
+def _watch() -> Evictions:
+    watch = Evictions(within_s=5, enough=2, memory_s=3600)
+    watch.opened(1, 0)
+    return watch
+
+
+def _evict(watch: Evictions, new: int, old: int, at_s: int) -> bool:
+    """A line opens, another one ends a second later, and the time to watch passes."""
+    watch.opened(new, at_s * _NS)
+    watch.ended(old, (at_s + 1) * _NS, by_itself=True)
+    return watch.judge((at_s + 6) * _NS)
+
+
+def test_two_in_a_row_are_believed_for_an_hour() -> None:
+    """The first is counted alone; after the hour one more is enough."""
+    watch = _watch()
+    assert not _evict(watch, 2, 1, 10)
+    assert _evict(watch, 3, 2, 20)
+    assert (watch.one_session, watch.count) == (True, 2)
+    watch.judge(4000 * _NS)
+    assert not watch.one_session
+    assert _evict(watch, 4, 3, 4010)
+
+
+def test_a_line_that_stays_ends_the_row() -> None:
+    """What happened once and not again was the network."""
+    watch = _watch()
+    _evict(watch, 2, 1, 10)
+    watch.opened(3, 20 * _NS)
+    watch.judge(26 * _NS)
+    assert not _evict(watch, 4, 2, 30)
+
+
+def test_an_end_before_the_opening_is_answered_counts() -> None:
+    """The old connection may be closed while the new one still waits for its handshake."""
+    watch = _watch()
+    for new, at_s in ((2, 10), (3, 20)):
+        watch.trying(new, at_s * _NS)
+        watch.ended(new - 1, (at_s + 1) * _NS, by_itself=True)
+        watch.opened(new, (at_s + 2) * _NS)
+        watch.judge((at_s + 8) * _NS)
+    assert watch.one_session
+
+
+def test_lines_that_end_together_show_nothing() -> None:
+    """Neither an outage after an opening, nor one before a reconnect."""
+    watch = _watch()
+    for at_s in (10, 30, 50):
+        watch.opened(2, at_s * _NS)
+        watch.ended(1, (at_s + 1) * _NS, by_itself=True)
+        watch.ended(2, (at_s + 1) * _NS, by_itself=True)
+        watch.judge((at_s + 6) * _NS)
+        watch.trying(1, (at_s + 8) * _NS)
+        watch.opened(1, (at_s + 9) * _NS)
+        watch.judge((at_s + 15) * _NS)
+    assert watch.count == 0
+
+
+def test_an_end_that_was_wanted_is_no_eviction() -> None:
+    """A line that was retired and stopped has not been thrown out."""
+    watch = _watch()
+    watch.opened(2, 10 * _NS)
+    watch.ended(1, 11 * _NS, by_itself=False)
+    watch.keep_only({2})
+    assert not watch.judge(20 * _NS)
+    assert watch.count == 0
