@@ -9,6 +9,7 @@ library's, so that no traceback carries it along as context.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
@@ -130,6 +131,8 @@ def describe(error: Exception) -> str:
             return f"TLS failed ({type(error.os_error).__name__})"
         case aiohttp.ClientConnectorDNSError():
             return "the host name was not found"
+        case aiohttp.ClientOSError(errno=errno.ECONNREFUSED):
+            return "nothing listens there (connection refused); is it running?"
         case aiohttp.ClientOSError():
             return error.strerror or type(error).__name__
         case aiohttp.ServerDisconnectedError():
