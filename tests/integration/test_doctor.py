@@ -227,6 +227,16 @@ async def test_a_closed_port_fails_at_the_port() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_fallback_that_is_away_is_noted() -> None:
+    """The tape works without it, until it is needed; one on the same host is not told twice."""
+    async with _gateway() as gateway:
+        fallbacks = ["https://spare.gateway.invalid/hub", f"{gateway.urls.rest}/hubs/market"]
+        checks = await _examine(_config(gateway, gateway={"market_hub_fallbacks": fallbacks}))
+    assert checks["dns spare.gateway.invalid"].verdict is Verdict.NOTE
+    assert _verdicts(checks, Verdict.FAILED) == []
+
+
+@pytest.mark.asyncio
 async def test_a_port_without_tls_fails_at_tls() -> None:
     """An https address that leads to a plain server."""
     async with _gateway() as gateway, _gateway() as plain:

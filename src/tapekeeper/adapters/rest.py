@@ -353,6 +353,10 @@ class GatewayRest:
         """Ask whether the gateway is there."""
         await self._caller.ping()
 
+    def health(self) -> BreakerTally:
+        """How the gateway has answered so far, logins included."""
+        return self._caller.health()
+
     async def accounts(self, *, only_active: bool = True) -> list[Account]:
         """The user's accounts."""
         body = account_search_body(only_active=only_active)

@@ -97,7 +97,9 @@ class _Doctor:
         self._on_check = on_check
         self._checks: list[Check] = []
         self._names: dict[str, bool] = {}  # hosts, and whether they were found
-        self._unreachable: set[str] = set()  # origins
+        self._ways: set[str] = set()  # origins that were tried
+        self._unreachable: set[str] = set()  # and those that failed
+        self._needed = True  # whether the tape cannot do without what is looked at
 
     async def examine(self, source: Path | Config) -> Report:
         config = self._configuration(source)
@@ -105,6 +107,8 @@ class _Doctor:
             has_key = self._key(config)
             for origin in dict.fromkeys(map(_origin, _addresses(config))):
                 await self._way(origin)
+            for origin in dict.fromkeys(map(_origin, _fallbacks(config))):
+                await self._spare_way(origin)
             async with self._outside.session() as session:
                 await self._gateway(config, session, has_key=has_key)
         return Report(tuple(self._checks))
@@ -115,7 +119,7 @@ class _Doctor:
         self._on_check(check)
 
     def _fail(self, name: str, why: object, advice: str) -> None:
-        self._add(name, Verdict.FAILED, str(why), advice)
+        self._add(name, Verdict.FAILED if self._needed else Verdict.NOTE, str(why), advice)
 
     # --- what is on this machine ----------------------------------------------------------
 
@@ -153,6 +157,7 @@ class _Doctor:
 
     async def _way(self, origin: str) -> None:
         """Name, port and certificate of one address; what fails makes it unreachable."""
+        self._ways.add(origin)
         parts = urlsplit(origin)
         host = parts.hostname or ""
         encrypted = parts.scheme in {"https", "wss"}
@@ -165,6 +170,17 @@ class _Doctor:
             and await self._certificate(host, port, encrypted=encrypted)
         ):
             self._unreachable.add(origin)
+
+    async def _spare_way(self, origin: str) -> None:
+        """The same for an address that is used only while the first one fails."""
+        if origin in self._ways:
+            return
+        before = len(self._checks)
+        self._needed = False
+        await self._way(origin)
+        self._needed = True
+        if len(self._checks) == before:
+            self._add(f"fallback {origin}", Verdict.NOTE, "its host was not found")
 
     async def _name(self, host: str, port: int) -> bool:
         try:
@@ -496,6 +512,12 @@ def _addresses(config: Config) -> list[str]:
     gateway = config.gateway
     hubs = [gateway.market_hub_url, *([gateway.user_hub_url] if gateway.user_hub else [])]
     return [gateway.rest_url, *hubs]
+
+
+def _fallbacks(config: Config) -> list[str]:
+    gateway = config.gateway
+    user = gateway.user_hub_fallbacks if gateway.user_hub else ()
+    return [*gateway.market_hub_fallbacks, *user]
 
 
 def _hub_url(config: Config, hub: str) -> str:

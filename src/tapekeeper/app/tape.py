@@ -19,6 +19,7 @@ from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import bars_frame
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.replay import ReplayResult, result_of
+from tapekeeper.core.breaker import BreakerTally
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
@@ -54,6 +55,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         tasks: how many tasks there are of each kind; flat, however long the tape runs.
         token_forms: how each address takes the token ("header" or "query"), once it has.
         watch: how fresh every followed stream is, and how late the event loop.
+        rest: how the gateway answers over REST, and whether it is being left alone.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -67,6 +69,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     tasks: dict[str, int]
     token_forms: dict[str, str] = {}
     watch: WatchStatus = WatchStatus()
+    rest: BreakerTally = BreakerTally()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -348,6 +351,7 @@ class Tape:
             tasks=parts.supervisor.census(),
             token_forms=dict(parts.forms.proven()),
             watch=parts.watch.status(),
+            rest=parts.rest.health(),
         )
 
     def result(self) -> ReplayResult:

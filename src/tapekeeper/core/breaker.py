@@ -81,16 +81,16 @@ class BreakerTally(msgspec.Struct, frozen=True):
         why: the last failure, one clause; "" before the first.
     """
 
-    state: BreakerState
-    since_ns: int
-    until_ns: int | None
-    failures_in_row: int
-    admitted: int
-    refused: int
-    succeeded: int
-    failed: int
-    opened: int
-    why: str
+    state: BreakerState = BreakerState.CLOSED
+    since_ns: int = 0
+    until_ns: int | None = None
+    failures_in_row: int = 0
+    admitted: int = 0
+    refused: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    opened: int = 0
+    why: str = ""
 
 
 class Breaker:
