@@ -295,14 +295,9 @@ class Arbiter:
             self._open(contract_id, tape, tape.waiting_legs(), out)
         return out
 
-    def forget(self, contract_id: str) -> list[TradeBatch]:
-        """Drop everything about a contract; the rows that still waited."""
-        tape = self._tapes.pop(contract_id, None)
-        self._holding.discard(contract_id)
-        left: list[TradeBatch] = []
-        for leg in tape.waiting_legs() if tape is not None else ():
-            left += self._taken(leg)
-        return left
+    def forget(self, contract_id: str) -> None:
+        """Drop everything about a contract; to be called when nothing of it waits."""
+        self._tapes.pop(contract_id, None)
 
     # -- what can be read --------------------------------------------------------------------
 

@@ -135,14 +135,20 @@ class Pipeline:
         known.subscribed = True
         known.bars.add(subscription.timeframes, accepted_volume=known.accepted_volume)
 
-    def unsubscribe(self, contract_id: str) -> None:
-        """Quarantine a contract's ticks from now on; its bars stay as they are."""
-        if contract_id in self._contracts:
-            self._contracts[contract_id].subscribed = False
+    def unsubscribe(self, contract_id: str) -> Outputs:
+        """Quarantine a contract's ticks from now on; its bars stay as they are.
+
+        Prints that waited came while they were wanted, so they go their way before.
+        """
+        outputs = Outputs()
+        contract = self._contracts.get(contract_id)
+        if contract is not None:
+            self._release(contract_id, contract, outputs)
+            contract.subscribed = False
             self._decoder.forget(contract_id)
             self._quote_echoes.forget(contract_id)
-            for batch in self._arbiter.forget(contract_id):
-                self.take_trades(batch)
+            self._arbiter.forget(contract_id)
+        return outputs
 
     def connected(self, line: int, recv_ns: int) -> None:
         """Learn that a line's connection was made, at host time `recv_ns`."""
@@ -338,16 +344,21 @@ class Pipeline:
         contract = self._contracts.get(contract_id)
         if contract is None:
             return outputs
-        if self._arbiter.holds(contract_id):
-            held = self._arbiter.held
-            admitted = self._arbiter.release(contract_id)
-            self._trades.received += held - self._arbiter.held
-            self._trades.duplicate += admitted.duplicates
-            arrived_ns, contract.held_ns = contract.held_ns or 0, None
-            for batch in _joined(admitted.batches):
-                self._step_trades(contract, batch, arrived_ns, outputs)
+        self._release(contract_id, contract, outputs)
         outputs.closed.extend(contract.bars.close_due(limit_ns))
         return outputs
+
+    def _release(self, contract_id: str, contract: _Contract, outputs: Outputs) -> None:
+        """Let prints go on that the arbiter holds back."""
+        if not self._arbiter.holds(contract_id):
+            return
+        held = self._arbiter.held
+        admitted = self._arbiter.release(contract_id)
+        self._trades.received += held - self._arbiter.held
+        self._trades.duplicate += admitted.duplicates
+        arrived_ns, contract.held_ns = contract.held_ns or 0, None
+        for batch in _joined(admitted.batches):
+            self._step_trades(contract, batch, arrived_ns, outputs)
 
     # -- what can be read --------------------------------------------------------------------
 

@@ -46,7 +46,18 @@ class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubs
     contract_id: str
 
 
-Meta = SubscribeMeta | UnsubscribeMeta
+class ConnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="connected"):
+    """A connection that is open already, repeated for whoever has not seen it open.
+
+    Unlike a CONNECT entry it changes nothing for a reader that knows the connection, whose
+    unfinished record it would otherwise void.
+    """
+
+    line: int
+    hub: str
+
+
+Meta = SubscribeMeta | UnsubscribeMeta | ConnectedMeta
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
 
@@ -64,6 +75,11 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
 def unsubscribe_entry(contract_id: str, now_ns: int) -> Entry:
     """The entry of the end of a subscription at host time `now_ns`."""
     return Entry(EntryKind.META, 0, now_ns, _encode(UnsubscribeMeta(contract_id)))
+
+
+def connected_entry(line: int, hub: str, now_ns: int) -> Entry:
+    """The entry that repeats that connection `line` to `hub` is open."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(ConnectedMeta(line, hub)))
 
 
 def connect_entry(line: int, hub: str, now_ns: int) -> Entry:
@@ -115,16 +131,18 @@ class Rerun:
         elif entry.kind is EntryKind.CLOCK:
             yield self._pipeline.close_due(*_limit_of(entry))
         elif entry.kind is EntryKind.CONNECT:
-            hub = entry.payload.decode("utf-8", "replace")
-            self._wires.pop(entry.line, None)
-            # A connection is recorded when its handshake has been answered.
-            self._wires[entry.line] = _Wire(hub, answered=True)
-            if len(self._wires) > CONNECTIONS_MAX:
-                del self._wires[next(iter(self._wires))]
-            if hub != USER_HUB:
-                self._pipeline.connected(entry.line, entry.ts_ns)
+            self._connected(entry.line, entry.payload.decode("utf-8", "replace"), entry.ts_ns)
         else:
-            self._meta(entry)
+            yield from self._meta(entry)
+
+    def _connected(self, line: int, hub: str, ts_ns: int) -> None:
+        self._wires.pop(line, None)
+        # A connection is recorded when its handshake has been answered.
+        self._wires[line] = _Wire(hub, answered=True)
+        if len(self._wires) > CONNECTIONS_MAX:
+            del self._wires[next(iter(self._wires))]
+        if hub != USER_HUB:
+            self._pipeline.connected(line, ts_ns)
 
     def _frame(self, entry: Entry) -> Iterator[Outputs]:
         wire = self._wires.pop(entry.line, None)
@@ -146,11 +164,11 @@ class Rerun:
             self._pipeline.take(calls, entry.ts_ns, entry.line)
         yield self._pipeline.step()
 
-    def _meta(self, entry: Entry) -> None:
+    def _meta(self, entry: Entry) -> Iterator[Outputs]:
         try:
             meta = _decode(entry.payload)
             if isinstance(meta, UnsubscribeMeta):
-                self._pipeline.unsubscribe(meta.contract_id)
+                yield self._pipeline.unsubscribe(meta.contract_id)
                 return
             timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
             calendar = Calendar(meta.calendar)

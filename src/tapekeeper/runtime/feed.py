@@ -19,9 +19,11 @@ from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import (
+    CONNECTIONS_MAX,
     USER_HUB,
     clock_entry,
     connect_entry,
+    connected_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
@@ -99,6 +101,10 @@ class Feed:
         self._frames = 0
         self._bytes = 0
         self._bursts = 0
+        # What later entries of the journal depend on: repeated in front of every segment.
+        self._subscriptions: dict[str, Subscription] = {}
+        self._connected: dict[int, str] = {}  # hub by connection, oldest first
+        journaler.begin_each_with(self._known)
         self._failure: BaseException | None = None
         self._awake_ns = 0  # since when nothing has held this process up, monotonic
         self._arrived = asyncio.Event()
@@ -189,6 +195,9 @@ class Feed:
         self._bursts += 1
         for item in burst:
             if isinstance(item, Connected):
+                self._connected[item.line] = item.hub
+                if len(self._connected) > CONNECTIONS_MAX:
+                    del self._connected[next(iter(self._connected))]
                 if item.hub != USER_HUB:
                     self.pipeline.connected(item.line, item.recv_ns)
                 continue
@@ -222,12 +231,25 @@ class Feed:
         self.drain()
         self._journaler.append([subscribe_entry(subscription, self._clock.now_ns())])
         self.pipeline.subscribe(subscription)
+        contract_id = subscription.instrument.contract_id
+        timeframes = self.pipeline.timeframes(contract_id)
+        self._subscriptions[contract_id] = msgspec.structs.replace(
+            subscription, timeframes=timeframes
+        )
 
     def unsubscribe(self, contract_id: str) -> None:
         """Record and apply the end of a subscription."""
         self.drain()
         self._journaler.append([unsubscribe_entry(contract_id, self._clock.now_ns())])
-        self.pipeline.unsubscribe(contract_id)
+        self._publish(self.pipeline.unsubscribe(contract_id))
+        self._subscriptions.pop(contract_id, None)
+
+    def _known(self, now_ns: int) -> list[Entry]:
+        """What a reader must know who has not seen the segments before."""
+        return [
+            *(subscribe_entry(each, now_ns) for each in self._subscriptions.values()),
+            *(connected_entry(line, hub, now_ns) for line, hub in self._connected.items()),
+        ]
 
     def on_time(self, now_ns: int) -> None:
         """Close the bars that are due although no print came.
