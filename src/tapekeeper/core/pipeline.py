@@ -188,10 +188,10 @@ class Pipeline:
         burst.trades_received += 1
         burst.rejected_trades.append(Rejected(Reason.MALFORMED, detail, raw, recv_ns))
 
-    def take_trades(self, batch: TradeBatch) -> None:
-        """Add decoded trades to the current burst."""
+    def take_trades(self, batch: TradeBatch, line: int = 0) -> None:
+        """Add decoded trades of one line to the current burst."""
         burst = Burst(trades={batch.contract_id: batch}, trades_received=len(batch))
-        self._bursts.append((0, burst))
+        self._bursts.append((line, burst))
 
     def _burst(self, line: int) -> Burst:
         """The burst that a frame of this line goes into."""

@@ -170,6 +170,10 @@ class Rerun:
             if isinstance(meta, UnsubscribeMeta):
                 yield self._pipeline.unsubscribe(meta.contract_id)
                 return
+            if isinstance(meta, ConnectedMeta):
+                if meta.line not in self._wires:
+                    self._connected(meta.line, meta.hub, entry.ts_ns)
+                return
             timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
             calendar = Calendar(meta.calendar)
         except (msgspec.DecodeError, UsageError) as error:

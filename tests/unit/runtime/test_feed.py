@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.replay import ReplayOptions, replay
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
@@ -60,11 +61,13 @@ class SteppedClock:
 class Bench:
     """A feed with everything it needs."""
 
-    def __init__(self, folder: Path, limits: FeedLimits) -> None:
+    def __init__(self, folder: Path, limits: FeedLimits, *, segment_bytes_max: int = 10**6) -> None:
         self.folder = folder
         self.clock = SteppedClock()
         self.events: list[tuple[str, dict[str, object]]] = []
-        self.journaler = Journaler(FolderFiles(folder), created_ns=START)
+        self.journaler = Journaler(
+            FolderFiles(folder), created_ns=START, segment_bytes_max=segment_bytes_max
+        )
         self.feed = Feed(
             pipeline=Pipeline(grace_ns=SECOND),
             journaler=self.journaler,
@@ -250,3 +253,29 @@ async def nap(bench: Bench, naps: int) -> None:
         timer = group.create_task(run_timer(bench.feed, bench.clock))
         await bench.clock.tired.wait()
         timer.cancel()
+
+
+def test_a_lost_segment_takes_nothing_of_the_others_with_it(tmp_path: Path) -> None:
+    """Every segment repeats which contracts are followed and which connections are open."""
+    bench = Bench(tmp_path / "journal", FeedLimits(1_000, 10**6), segment_bytes_max=6_000)
+    bench.feed(Connected(1, "market", START))
+    for second in range(59):
+        arguments = (
+            f'["{MES}",[{{"timestamp":"2026-01-05T15:00:{second:02}Z",'
+            '"price":6000.25,"volume":1,"type":0}]]'
+        )
+        record = f'{{"type":1,"target":"GatewayTrade","arguments":{arguments}}}\x1e'.encode()
+        call = Invocation("GatewayTrade", arguments.encode())
+        bench.feed(Inbound(1, "market", START, record, (call,), ()))
+        bench.feed.drain()
+    bench.journaler.close()
+    segments = sorted(bench.folder.glob("*.tkj"))
+    assert len(segments) > 2
+    options = ReplayOptions(calendar_by_name("cme"))
+    whole = replay(bench.folder, options)
+    assert whole.trades == bench.feed.pipeline.trade_counts()
+    segments[0].unlink()
+    rest = replay(bench.folder, options)
+    assert 0 < rest.trades.accepted < whole.trades.accepted
+    assert rest.rejected == {}
+    assert len(rest.problems) == 1
