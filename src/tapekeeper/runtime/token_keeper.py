@@ -28,6 +28,8 @@ from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random
 from tapekeeper.runtime.hub_connection import deadline
 
+SOON_S = 0.001
+"""The shortest wait, where rounding leaves less than that of a token's time."""
 LOOK_EVERY_S = 60.0
 """A timer may stand still while the machine sleeps; the token does not, so it is looked at."""
 
@@ -124,8 +126,10 @@ class TokenKeeper:
             if due_in_s is not None and due_in_s <= 0:
                 await self._clock.sleep_s(await self._renew())
                 continue
+            wait_s = LOOK_EVERY_S if due_in_s is None else min(due_in_s, LOOK_EVERY_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(due_in_s or LOOK_EVERY_S, LOOK_EVERY_S)):
+                # A remainder below the clock's resolution would spin until time has moved.
+                async with asyncio.timeout(max(wait_s, SOON_S)):
                     await self._news.wait()
             self._news.clear()
 

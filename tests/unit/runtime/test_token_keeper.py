@@ -167,3 +167,21 @@ def test_a_renewal_that_hangs_has_a_deadline() -> None:
         assert rig.keeper.status().tokens == 2
 
     _play(scenario)
+
+
+def test_a_remainder_below_the_clock_s_resolution_does_not_spin() -> None:
+    """A token that is due in less than can be slept is looked at a thousand times a second."""
+
+    async def scenario(rig: Rig) -> None:
+        looks: list[float] = []
+
+        def almost_due() -> float:
+            looks.append(1e-12)
+            return looks[-1]
+
+        rig.tokens.due_in_s = almost_due  # type: ignore[method-assign]  # a clock that rounds
+        rig.tokens.take()
+        await rig.clock.sleep_s(1)
+        assert len(looks) <= 1_010
+
+    _play(scenario)
