@@ -136,6 +136,10 @@ def trace_lines(evidence: Evidence) -> Iterator[str]:
         at_s = (entry.at_ns - evidence.start_ns) / NS_PER_S
         fields = " ".join(f"{key}={value}" for key, value in entry.fields.items())
         told.append((at_s, f"{entry.event} {fields}"))
-    yield f"seed {evidence.scenario.seed}, digest {evidence.digest()}"
+    plan = evidence.scenario
+    yield (
+        f"seed {plan.seed}, {plan.redundancy} lines, tokens live {plan.token_life_s:g} s, "
+        f"digest {evidence.digest()}"
+    )
     for at_s, text in sorted(told, key=lambda one: one[0]):
         yield f"{at_s:10.3f}  {text}"

@@ -135,7 +135,7 @@ class SimGateway:
         self._book = ContractBook()
         self.feed = Feed(self._subscriptions)
         self.finished = asyncio.Event()
-        office = TokenOffice(config.token_life_s, clock, random)
+        office = TokenOffice(config.token_life_s, clock, random, single=config.single_token)
         self.faults = Faults(
             self._connections,
             subscriptions=(self._subscriptions, self._user_subscriptions),

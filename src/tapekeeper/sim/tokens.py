@@ -14,6 +14,9 @@ from tapekeeper.sim.session import SECOND_NS
 REVOKED_MAX = 10_000
 """Sessions remembered as logged out; the oldest is forgotten first."""
 
+SESSIONS_MAX = 10_000
+"""Sessions whose newest token is known; the token of an older one is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -32,9 +35,14 @@ class TokenOffice:
         life_s: life of a token.
         clock: wall clock.
         random: for the signing key and the session ids.
+        single: whether a session's older tokens are refused from the moment of a renewal.
     """
 
-    def __init__(self, life_s: float, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, life_s: float, clock: Clock, random: Random, *, single: bool = False
+    ) -> None:
+        self._single = single
+        self._newest: dict[str, str] = {}  # bound: SESSIONS_MAX; session id to token id
         self._life_s = life_s
         self._clock = clock
         self._random = random
@@ -71,14 +79,22 @@ class TokenOffice:
             return "The token is expired"
         if claims["sid"] in self._revoked:
             return "The session has ended"
+        if self._single and claims["jti"] != self._newest.get(claims["sid"]):
+            return "The token was replaced"
         return Caller(claims["unique_name"], claims["sid"])
 
     def _sign(self, user_name: str, session_id: str) -> str:
         now_s = self._clock.now_ns() / SECOND_NS
+        token_id = new_id(self._random)
+        if self._single:
+            self._newest.pop(session_id, None)
+            self._newest[session_id] = token_id
+            if len(self._newest) > SESSIONS_MAX:
+                del self._newest[next(iter(self._newest))]
         claims = {
             "unique_name": user_name,
             "sid": session_id,
-            "jti": new_id(self._random),
+            "jti": token_id,
             "role": "user",
             "iat": int(now_s),
             "exp": int(now_s + self._life_s),

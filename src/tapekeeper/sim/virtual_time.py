@@ -23,6 +23,9 @@ _T = TypeVar("_T")
 
 _NS_PER_S = 1_000_000_000
 
+TURNS_MAX = 2_000_000
+"""Turns of the loop at one moment; what works off a backlog at full speed needs far fewer."""
+
 DEFAULT_START_NS = 1_767_625_200 * _NS_PER_S
 """2026-01-05T15:00Z, a Monday in the middle of a trading session."""
 
@@ -31,21 +34,31 @@ class NothingWakesError(RuntimeError):
     """Every task waits, and neither a timer nor a socket can wake one: a deadlock."""
 
 
+class StandsStillError(RuntimeError):
+    """The program goes round and round without letting time pass: it would burn a processor."""
+
+
 class _JumpingSelector(selectors.BaseSelector):
     """Polls the real selector, and passes virtual time where that has nothing to report."""
 
     def __init__(self) -> None:
         self._real = selectors.DefaultSelector()
         self.now_ns = 0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         events = self._real.select(0)
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            self._turns = 0  # what is cancelled now has its turns again
+            raise StandsStillError(f"{TURNS_MAX:,} turns of the loop went by without any time")
         if events or (timeout is not None and timeout <= 0):
             return events
         if timeout is None:
             raise NothingWakesError("every task waits, and no timer is set that could wake one")
         # Rounded up, so that the timer is due when the loop looks at it.
         self.now_ns += math.ceil(timeout * _NS_PER_S)
+        self._turns = 0
         return events
 
     def register(
@@ -153,6 +166,7 @@ def run_virtual(
 
     Raises:
         NothingWakesError: it can never end.
+        StandsStillError: it lets no time pass.
     """
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         loop = runner.get_loop()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tapekeeper.core.pipeline import Outputs, Pipeline
-from tapekeeper.core.runlog import Rerun
+from tapekeeper.core.runlog import MARKET_HUB, Rerun
 from tapekeeper.model.bar import Bar
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.sim.fault_menu import Burst, Delay, Freeze, Partial, Replay, Trickle
@@ -28,21 +28,22 @@ SHOWN_MAX = 3
 SLACK_S = 1.5
 """Between the making of a print and its arrival on an undisturbed connection."""
 
-MEND_S = 80.0
-"""A subscription that was refused or not answered is asked for again within so many seconds."""
+SUBSCRIBE_TRADES = "SubscribeContractTrades"
+"""The call whose coverage decides over prints."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval, ns UTC, in which prints may be missing."""
+    """An interval, ns UTC, in which prints of a contract may be missing; None means of any."""
 
+    contract_id: str | None
     from_ns: int
     to_ns: int
     why: str
 
-    def holds(self, at_ns: int) -> bool:
-        """Whether a moment lies in it."""
-        return self.from_ns <= at_ns <= self.to_ns
+    def holds(self, at_ns: int, contract_id: str) -> bool:
+        """Whether it accounts for a print that was made at a moment."""
+        return self.from_ns <= at_ns <= self.to_ns and self.contract_id in {None, contract_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def judge(evidence: Evidence) -> Findings:
     problems += _bars(evidence, again)
     problems += _counts(evidence)
     reached = what_reached(JournalReader(evidence.files))
-    spans = (*_reported(evidence, reached), *_excused(evidence))
+    spans = (*_reported(evidence), *_excused(evidence))
     made, lost = _lost(evidence, reached)
     problems += _unexplained(evidence, lost, spans)
     problems += _invented(evidence, accepted(again.trades))
@@ -144,8 +145,13 @@ def _counts(evidence: Evidence) -> Iterator[str]:
     status = evidence.status
     if status is None:
         yield "there is no status"
-    elif not status.holds:
+        return
+    if not status.holds:
         yield "an identity does not hold: ticks or volume are missing from the counts"
+    most = evidence.scenario.redundancy + 1
+    for pool in status.pools:
+        if pool.lines_most > most:
+            yield f"the pool {pool.name} had {pool.lines_most} lines, more than {most}"
 
 
 # --- what came and what did not ---------------------------------------------------------------
@@ -184,29 +190,19 @@ def _slowest_s(evidence: Evidence) -> float:
     return max(slow)
 
 
-def _reported(evidence: Evidence, reached: Reached) -> Iterator[Span]:
-    """Intervals that the tape itself told of: a market line that was not live, a refused call."""
+def _reported(evidence: Evidence) -> Iterator[Span]:
+    """Intervals that the tape itself told of, in its log and at the end: nothing covered them."""
     slack_ns = round((SLACK_S + _slowest_s(evidence)) * NS_PER_S)
-    from_ns: int | None = None
-    why = ""
-    for one in evidence.log:
-        if one.fields.get("line") != "market":
+    for pool in () if evidence.status is None else evidence.status.pools:
+        if pool.name != MARKET_HUB:
             continue
-        if one.event in {"subscription_refused", "subscription_unanswered"}:
-            to_ns = one.at_ns + round(MEND_S * NS_PER_S)
-            yield Span(one.at_ns - slack_ns, to_ns, str(one.fields["reason"]))
-        if one.event != "line_state":
-            continue
-        if one.fields["state"] == "live":
-            if from_ns is not None:
-                yield Span(from_ns - slack_ns, one.at_ns + slack_ns, why)
-            from_ns = None
-        elif from_ns is None:
-            connection = one.fields["connection"]
-            last_ns = reached.last_ns.get(connection) if isinstance(connection, int) else None
-            from_ns, why = last_ns or one.at_ns, str(one.fields["reason"])
-    if from_ns is not None:
-        yield Span(from_ns - slack_ns, evidence.stopping_ns, why)
+        if pool.uncovered_count > len(pool.uncovered):
+            yield Span(None, 0, evidence.stopping_ns, "more intervals than are remembered")
+        for gap in pool.uncovered:
+            to_ns = evidence.stopping_ns if gap.to_ns is None else gap.to_ns + slack_ns
+            for call in gap.calls:
+                if call.target == SUBSCRIBE_TRADES:
+                    yield Span(str(call.arguments[0]), gap.from_ns - slack_ns, to_ns, gap.why)
 
 
 def _excused(evidence: Evidence) -> Iterator[Span]:
@@ -218,16 +214,18 @@ def _excused(evidence: Evidence) -> Iterator[Span]:
     for one in evidence.happened:
         at_ns = evidence.start_ns + round(one.at_s * NS_PER_S)
         if isinstance(one.fault, Partial) and not one.fault.drop:
-            yield Span(at_ns - NS_PER_S, at_ns + 60 * NS_PER_S, "half a record")
+            yield Span(None, at_ns - NS_PER_S, at_ns + 60 * NS_PER_S, "half a record")
         elif isinstance(one.fault, Freeze):
-            yield Span(at_ns - NS_PER_S, evidence.stopping_ns, "a frozen subscription")
+            yield Span(None, at_ns - NS_PER_S, evidence.stopping_ns, "a frozen subscription")
 
 
 def _unexplained(
     evidence: Evidence, lost: Counter[tuple[int, Key]], spans: Iterable[Span]
 ) -> Iterator[str]:
     reported = list(spans)
-    silent = [(at_ns, key) for at_ns, key in lost if not any(s.holds(at_ns) for s in reported)]
+    silent = [
+        (at_ns, key) for at_ns, key in lost if not any(s.holds(at_ns, key[0]) for s in reported)
+    ]
     if silent:
         at_ns, key = silent[0]
         at_s = (at_ns - evidence.start_ns) / NS_PER_S

@@ -34,12 +34,10 @@ class Reached:
 
     Attributes:
         trades: how often each print came, over all connections.
-        last_ns: when the last frame of each connection came, ns UTC.
         connections: their number.
     """
 
     trades: Counter[Key] = field(default_factory=Counter)
-    last_ns: dict[int, int] = field(default_factory=dict)
     connections: int = 0
 
 
@@ -52,7 +50,6 @@ def what_reached(entries: Iterable[Entry]) -> Reached:
             reached.connections += 1
         if entry.kind is not EntryKind.FRAME:
             continue
-        reached.last_ns[entry.line] = entry.ts_ns
         *records, rests[entry.line] = (rests.get(entry.line, b"") + entry.payload).split(b"\x1e")
         for record in records:
             reached.trades.update(_trades(record))

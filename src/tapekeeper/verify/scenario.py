@@ -12,6 +12,7 @@ from tapekeeper.sim.fault_menu import Fault
 from tapekeeper.sim.fault_seed import seeded_faults
 from tapekeeper.sim.gateway import SimUrls
 from tapekeeper.sim.seeded import Seeded
+from tapekeeper.sim.virtual_time import DEFAULT_START_NS
 
 CHAOS_S = 60.0
 """Faults begin within so many seconds of the start."""
@@ -46,6 +47,13 @@ class Scenario:
         negotiate: whether lines negotiate before they connect.
         token_life_s: life of a token.
         trades_per_s: mean rate of one contract.
+        redundancy: lines of a hub that serve at the same time.
+        single_token: whether a token is refused as soon as it has been renewed.
+        overlap_s: how long two lines are heard in a hand-over.
+        calm_s: how long the tape is watched after it has recovered.
+        guest: whether a further contract comes and goes while faults happen.
+        start_ns: wall clock at the start, ns UTC.
+        calendar: of the market and of the bars.
     """
 
     seed: int
@@ -53,6 +61,13 @@ class Scenario:
     negotiate: bool
     token_life_s: float
     trades_per_s: float
+    redundancy: int
+    single_token: bool
+    overlap_s: float = 2.0
+    calm_s: float = CALM_S
+    guest: bool = True
+    start_ns: int = DEFAULT_START_NS
+    calendar: str = "24x7"
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -61,6 +76,7 @@ class Scenario:
             products=(*PRODUCTS, GUEST),
             trades_per_s=self.trades_per_s,
             token_life_s=self.token_life_s,
+            single_token=self.single_token,
         )
 
     def tape(self, urls: SimUrls) -> Config:
@@ -75,6 +91,8 @@ class Scenario:
                     "api_key": TEST_API_KEY,
                     "negotiate": self.negotiate,
                 },
+                "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
+                "calendar": {"default": self.calendar},
                 "bars": {"timeframes": [str(one) for one in TIMEFRAMES]},
             }
         )
@@ -89,5 +107,7 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
         negotiate=numbers.below(2) == 0,
         token_life_s=(86_400.0, 50.0, 20.0)[numbers.below(3)],
         trades_per_s=(0.5, 4.0, 20.0)[numbers.below(3)],
+        redundancy=(1, 1, 2, 3)[numbers.below(4)],
+        single_token=numbers.below(2) == 0,
     )
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))

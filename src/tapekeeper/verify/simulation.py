@@ -20,6 +20,7 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.replay import ReplayResult
 from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import OutsideError, UnknownContractError
 from tapekeeper.runtime.line_values import LineState
 from tapekeeper.sim.fault_runner import Happened
@@ -28,11 +29,15 @@ from tapekeeper.sim.memory_files import MemoryFiles
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream
-from tapekeeper.sim.virtual_time import NothingWakesError, VirtualClock, run_virtual
+from tapekeeper.sim.virtual_time import (
+    NothingWakesError,
+    StandsStillError,
+    VirtualClock,
+    run_virtual,
+)
 from tapekeeper.sim.wire import WIRE_NS, MarketEvent, Trades
 from tapekeeper.verify.oracle import Key
 from tapekeeper.verify.scenario import (
-    CALM_S,
     GUEST,
     PRODUCTS,
     RECOVERY_S,
@@ -124,9 +129,11 @@ def simulate(scenario: Scenario) -> Evidence:
     """Run a scenario to its end, whatever that is."""
     evidence = Evidence(scenario)
     try:
-        run_virtual(partial(_bounded, evidence))
+        run_virtual(partial(_bounded, evidence), start_ns=scenario.start_ns)
     except NothingWakesError as error:
         evidence.failure = f"deadlock: {error}"
+    except StandsStillError as error:
+        evidence.failure = f"spinning: {error}"
     except TimeoutError:
         evidence.failure = f"stuck: it goes on after {PATIENCE_S:g} s"
     # boundary: of the whole simulated program, because what escapes from it is the finding
@@ -137,7 +144,7 @@ def simulate(scenario: Scenario) -> Evidence:
 
 async def _bounded(evidence: Evidence, clock: VirtualClock) -> None:
     me = asyncio.current_task()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENCE_S + evidence.scenario.calm_s):
         network = MemoryNetwork(Seeded(evidence.scenario.seed, "network"))
         await _run(evidence, clock, network)
     # What the libraries still have to do when all is closed takes a few turns of the loop.
@@ -156,6 +163,7 @@ async def _run(evidence: Evidence, clock: VirtualClock, network: MemoryNetwork) 
         Seeded(plan.seed, "gateway"),
         schedule=plan.schedule,
         network=network,
+        sessions=calendar_by_name(plan.calendar),
     )
     evidence.start_ns = clock.now_ns()
 
@@ -192,14 +200,16 @@ async def _run(evidence: Evidence, clock: VirtualClock, network: MemoryNetwork) 
 
 
 async def _use(evidence: Evidence, clock: VirtualClock, gateway: SimGateway, tape: Tape) -> None:
+    plan = evidence.scenario
     for product in PRODUCTS:
         instrument = await tape.subscribe(product, TIMEFRAMES)
         evidence.contracts[product] = instrument.contract_id
     evidence.subscribed_ns = clock.now_ns()
     async with asyncio.TaskGroup() as tasks:
-        guest = tasks.create_task(_come_and_go(clock, tape, evidence.scenario.seed))
+        guest = tasks.create_task(_come_and_go(clock, tape, plan.seed)) if plan.guest else None
         await gateway.runner.finished.wait()
-        guest.cancel()
+        if guest is not None:
+            guest.cancel()
     gateway.faults.clear()
     calm_ns = clock.monotonic_ns()
     contracts = tuple(evidence.contracts.values())
@@ -210,7 +220,7 @@ async def _use(evidence: Evidence, clock: VirtualClock, gateway: SimGateway, tap
             return
         await clock.sleep_s(0.5)
     evidence.recovered_s = (clock.monotonic_ns() - calm_ns) / NS_PER_S
-    await clock.sleep_s(CALM_S)
+    await clock.sleep_s(plan.calm_s)
 
 
 async def _come_and_go(clock: VirtualClock, tape: Tape, seed: int) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 
 import pytest
 
-from tapekeeper.sim.virtual_time import NothingWakesError, VirtualClock, run_virtual
+from tapekeeper.sim import virtual_time
+from tapekeeper.sim.virtual_time import (
+    NothingWakesError,
+    StandsStillError,
+    VirtualClock,
+    run_virtual,
+)
 
 _DAY_S = 86_400
 _NS = 1_000_000_000
@@ -102,3 +109,15 @@ def test_sockets_of_the_same_loop_work() -> None:
         return answer
 
     assert run_virtual(main) == b"hello\n"
+
+
+def test_a_program_that_lets_no_time_pass_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going round for ever is an error and no hang."""
+    monkeypatch.setattr(virtual_time, "TURNS_MAX", 1_000)
+
+    async def main(_: VirtualClock) -> None:
+        for _turn in itertools.count():
+            await asyncio.sleep(0)
+
+    with pytest.raises(StandsStillError, match="1,000 turns"):
+        run_virtual(main)

@@ -65,6 +65,12 @@ def _spoil_counts(evidence: Evidence) -> None:
     evidence.status = msgspec.structs.replace(evidence.status, trades=TickCounts(received=1))
 
 
+def _spoil_pool(evidence: Evidence) -> None:
+    assert evidence.status is not None
+    pools = tuple(msgspec.structs.replace(one, lines_most=9) for one in evidence.status.pools)
+    evidence.status = msgspec.structs.replace(evidence.status, pools=pools)
+
+
 def _spoil_bar(evidence: Evidence) -> None:
     assert evidence.result is not None
     bars = evidence.result.bars["1s"]
@@ -77,7 +83,10 @@ def _spoil_bar_missing(evidence: Evidence) -> None:
 
 
 def _spoil_report(evidence: Evidence) -> None:
-    evidence.log = [one for one in evidence.log if one.event != "line_state"]
+    assert evidence.status is not None
+    pools = tuple(msgspec.structs.replace(one, uncovered=()) for one in evidence.status.pools)
+    pools = tuple(msgspec.structs.replace(one, uncovered_count=0) for one in pools)
+    evidence.status = msgspec.structs.replace(evidence.status, pools=pools)
 
 
 def _spoil_print(evidence: Evidence) -> None:
@@ -100,6 +109,7 @@ def _spoil_market(evidence: Evidence) -> None:
         (_spoil_lock, "left locked"),
         (_spoil_subscription, "never subscribed"),
         (_spoil_counts, "an identity does not hold"),
+        (_spoil_pool, "had 9 lines, more than"),
         (_spoil_bar, "bars differ from the oracle's"),
         (_spoil_bar_missing, "a replay of the journal makes other bars"),
         (_spoil_report, "lost in intervals that nothing reports"),

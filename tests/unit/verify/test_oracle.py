@@ -27,7 +27,6 @@ def test_records_are_read_across_frames_of_one_connection() -> None:
     )
     at_ns = parse_ns(AT)
     assert reached.trades == {("C", at_ns, 1.5, 2, 1): 2, ("C", at_ns, 1.5, 2, -1): 2}
-    assert reached.last_ns == {1: 12, 2: 11}
     assert reached.connections == 1
 
 
