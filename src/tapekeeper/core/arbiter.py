@@ -344,6 +344,7 @@ class Arbiter:
         if figures.line in tape.spans:
             # The same connection after a silence: it has missed nothing.
             leg.first_ns, leg.high_ns = tape.spans.pop(figures.line)
+            leg.last_ns = leg.high_ns
             tape.legs[figures.line] = leg
             return leg
         leg.waits_until_ns = self._connected_ns.get(figures.line, leg.recv_ns) + self._hold_ns

@@ -226,3 +226,76 @@ def test_lag_is_what_a_trade_took_beyond_the_fastest() -> None:
     pipeline.take([trades([trade(START + SECOND)])], START - 3 * SECOND)
     pipeline.step()
     assert pipeline.lag_ns(MES) == SECOND
+
+
+def test_two_lines_make_one_tape() -> None:
+    """A print of two lines is accepted once and counted as a duplicate once, whoever leads."""
+    pipeline = running()
+    for line, second in ((1, 0), (1, 1), (2, 1), (2, 2), (1, 2)):
+        pipeline.take([trades([trade(START + second * SECOND)])], START + 9 * SECOND, line)
+        pipeline.step()
+        assert pipeline.trade_counts().holds
+    outputs = pipeline.close_due(MES, 0)
+    assert [len(batch) for batch in outputs.trades] == []
+    assert pipeline.trade_counts() == TickCounts(received=5, accepted=3, duplicate=2)
+    assert [(tally.line, tally.first) for tally in pipeline.line_tallies()] == [(1, 3), (2, 0)]
+    assert all(check.holds for check in pipeline.checks())
+
+
+def test_the_prints_of_a_joining_line_wait_and_are_not_lost() -> None:
+    """They are counted as received when a timer lets them go, in time before bars are closed."""
+    pipeline = running("1s")
+    pipeline.take([trades([trade(START)])], START, 1)
+    pipeline.step(now_ns=0)
+    pipeline.take([trades([trade(START + SECOND)])], START, 2)
+    pipeline.step(now_ns=0)
+    assert pipeline.trade_counts() == TickCounts(received=1, accepted=1)
+    assert pipeline.arbiter_statistics().held == 1
+    ((contract_id, limit_ns),) = pipeline.due_limits(SECOND)
+    outputs = pipeline.close_due(contract_id, limit_ns)
+    assert [bar.volume for bar in outputs.closed] == [1]
+    assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
+    assert pipeline.due_limits(SECOND) == []
+
+
+def test_prints_that_wait_are_taken_before_their_contract_is_left() -> None:
+    """They came while they were wanted."""
+    pipeline = running("1s")
+    for line in (1, 2):
+        pipeline.take([trades([trade(START + line * SECOND)])], START, line)
+        pipeline.step()
+    assert [len(batch) for batch in pipeline.unsubscribe(MES).trades] == [1]
+    assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
+
+
+def test_a_quote_of_two_lines_is_published_once_and_updates_do_not_mix() -> None:
+    """Each line's sparse updates change its own state; what was said already is a duplicate."""
+    pipeline = running()
+    news: list[tuple[float | None, float | None]] = []
+    said: tuple[tuple[int, int, dict[str, object]], ...] = (
+        (1, 0, {"bestBid": 5.0, "bestAsk": 6.0}),
+        (2, 0, {"bestBid": 5.0, "bestAsk": 6.0}),
+        (1, 1, {"bestBid": 7.0}),
+        (1, 2, {"bestAsk": 8.0}),
+        (2, 1, {"bestBid": 7.0}),
+        (2, 2, {"bestAsk": 8.0}),
+        (2, 3, {"bestBid": 7.5}),
+    )
+    for line, second, members in said:
+        update = json.dumps([MES, {"lastUpdated": format_ns(START + second * SECOND), **members}])
+        pipeline.take([Invocation("GatewayQuote", update.encode())], START, line)
+        news += [(each.bid, each.ask) for each in pipeline.step().quotes]
+    assert news == [(5.0, 6.0), (7.0, 6.0), (7.0, 8.0), (7.5, 8.0)]
+    assert pipeline.quote_counts() == TickCounts(received=7, accepted=4, duplicate=3)
+
+
+def test_a_user_event_of_two_lines_is_delivered_once() -> None:
+    """The same content of the same object; another content is news."""
+    pipeline = running()
+
+    def told(line: int, balance: float) -> int:
+        data = {"action": 1, "data": {"id": 1, "name": "TEST", "balance": balance}}
+        call = Invocation("GatewayUserAccount", json.dumps([data]).encode())
+        return len(pipeline.take_user([call], START, line).user)
+
+    assert [told(1, 5.0), told(2, 5.0), told(2, 6.0), told(1, 6.0)] == [1, 0, 1, 0]

@@ -10,6 +10,7 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.runlog import (
+    CONNECTIONS_MAX,
     MARKET_HUB,
     USER_HUB,
     Rerun,
@@ -161,3 +162,28 @@ def test_entries_that_cannot_be_read_are_named(entry: Entry) -> None:
     """A sentence, not a traceback of the decoder."""
     with pytest.raises(UnreadableSourceError, match="the journal holds a"):
         rerun(entry)
+
+
+def test_two_connections_of_one_hub_are_read_side_by_side() -> None:
+    """A record cut by a frame's end is finished by the same connection, whatever the other says."""
+    whole = trade(1)
+    pipeline = rerun(
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        connect_entry(8, MARKET_HUB, START),
+        frame(trade(0) + whole[:30]),
+        frame(whole, line=8, ts_ns=START + 2 * SECOND),
+        frame(whole[30:], ts_ns=START + 2 * SECOND),
+    )
+    assert pipeline.trade_counts() == TickCounts(received=3, accepted=2, duplicate=1)
+    assert [tally.line for tally in pipeline.line_tallies()] == [7, 8]
+
+
+def test_connections_of_the_past_are_bounded() -> None:
+    """The one unused for longest is forgotten, and what it left unfinished with it."""
+    entries = [subscribe_entry(SUBSCRIPTION, START)]
+    for line in range(CONNECTIONS_MAX + 1):
+        entries += [connect_entry(line, MARKET_HUB, START), frame(trade(0)[:30], line=line)]
+    entries.append(frame(trade(0)[30:], line=CONNECTIONS_MAX))
+    assert rerun(*entries).trade_counts() == TickCounts(received=1, accepted=1)
+    assert rerun(*entries, frame(trade(0)[30:], line=0)).trade_counts().accepted == 1
