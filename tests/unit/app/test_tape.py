@@ -314,7 +314,8 @@ async def test_no_failure_shows_the_key(
             await tape.subscribe("MES")
             running.faults.refuse(Door.UPGRADE, 1, 401)
             running.faults.drop_all()
-            await until(lambda: all(line.connections == 2 for line in tape.status().lines))
+            await until(lambda: tape.status().token.tokens == 2)
+            await until(lambda: all(line.state == "live" for line in tape.status().lines))
             shown += [repr(tape.__dict__), repr(tape.status()), repr(config), repr(tape)]
         for door in (Door.LOGIN, Door.REST):
             running.faults.refuse(door, 2, 401)
