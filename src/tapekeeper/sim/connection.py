@@ -91,7 +91,12 @@ class HubConnection:
 
     async def serve(self) -> None:
         """Run until either side ends the connection."""
-        await self.socket.prepare(self._request)
+        try:
+            await self.socket.prepare(self._request)
+        except ConnectionError:
+            # The client went, or was evicted, between the door and here.
+            self._end(drop=True)
+            return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write())
             try:

@@ -235,7 +235,8 @@ class Hub:
             self._counts["protocol_errors"] += connection.protocol_error is not None
             if connection.aborted_because is not None:
                 self._aborted[connection.aborted_because] += 1
-        return connection.socket
+        # Nobody is there to read the other answer, but the library wants one.
+        return connection.socket if connection.socket.prepared else web.Response(status=503)
 
     def _answer(self, connection: HubConnection, call: Call) -> None:
         self._methods.answer(connection, call, self._door.faults.take_call(call.target))
