@@ -92,7 +92,7 @@ def fold(batches: list[TradeBatch], timeframes: list[Timeframe]) -> list[Bar]:
     for batch in batches:
         bars += engines[batch.contract_id].fold(batch).closed
     for engine in engines.values():
-        bars += engine.finish()
+        bars += engine.forming_all()
     return bars
 
 

@@ -68,7 +68,7 @@ def made(folder: Path, calendar_name: str, size: int) -> dict[str, Rows]:
             folded = bars.fold(batch)
             assert folded.late == []
             everything += folded.closed
-        for bar in everything + bars.finish():
+        for bar in everything + bars.forming_all():
             rows = result[bar.timeframe]
             assert (contract_id, bar.ts_open) not in rows
             rows[contract_id, bar.ts_open] = tuple(getattr(bar, name) for name in COLUMNS)

@@ -126,21 +126,23 @@ def place(url: str) -> str:
 
 def describe(error: Exception) -> str:
     """One clause that says what went wrong, without any URL."""
+    clause = type(error).__name__
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return f"TLS failed ({type(error.os_error).__name__})"
+            clause = f"TLS failed ({type(error.os_error).__name__})"
         case aiohttp.ClientConnectorDNSError():
-            return "the host name was not found"
+            clause = "the host name was not found"
         case aiohttp.ClientOSError(errno=errno.ECONNREFUSED):
-            return "nothing listens there (connection refused); is it running?"
+            clause = "nothing listens there (connection refused); is it running?"
         case aiohttp.ClientOSError():
-            return error.strerror or type(error).__name__
+            clause = error.strerror or clause
         case aiohttp.ServerDisconnectedError():
-            return "the server hung up"
+            clause = "the server hung up"
         case aiohttp.InvalidURL():
-            return "the address is not a URL"
+            clause = "the address is not a URL"
         case _:
-            return type(error).__name__
+            pass
+    return clause
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

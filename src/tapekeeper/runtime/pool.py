@@ -328,6 +328,11 @@ class LinePool:
                 member.line.judge(stale=True, reason=reason)
         self._wake.set()
 
+    def data_returned(self, reason: str) -> None:
+        """Take note that what made lines stale is over; a hand-over under way goes on."""
+        for member in self._serving():
+            member.line.judge(stale=False, reason=reason)
+
     def token_renewed(self, token: Secret) -> None:
         """Replace the lines whose connection was opened with another token."""
         self._token = token

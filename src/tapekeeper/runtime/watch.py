@@ -25,6 +25,7 @@ from tapekeeper.core.freshness import (
     Sessions,
     Stream,
     StreamFreshness,
+    StreamState,
 )
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.ports import Clock, Log
@@ -70,6 +71,10 @@ class Mender(Protocol):
 
     def request_handover(self, reason: str) -> None:
         """Replace the line, make before break; returns at once."""
+        ...
+
+    def data_returned(self, reason: str) -> None:
+        """Take note that every stream is fresh again; returns at once."""
         ...
 
 
@@ -166,6 +171,10 @@ class Watch:
         look = self._freshness.look(now_ns, mono_ns, self._came())
         for change in look.changes:
             self._tell(change)
+        returned = any(isinstance(change, Fresh) for change in look.changes)
+        verdicts = {each.state for each in self._freshness.streams(mono_ns)} if returned else set()
+        if returned and StreamState.STALE not in verdicts:
+            self._mender.data_returned("every stream brings data again")
         self._mend(look.mends)
 
     def status(self) -> WatchStatus:

@@ -202,7 +202,7 @@ def test_without_timeframes_prints_make_nothing() -> None:
     bars = engine()
     assert bars.fold(tape((NOON, 10.0))).closed == []
     assert bars.fold(tape((NOON, 10.0), (NOON - 1, 9.0))).late == []
-    assert (bars.due_ns(), bars.close_due(NOON + HOUR_NS), bars.finish()) == (None, [], [])
+    assert (bars.due_ns(), bars.close_due(NOON + HOUR_NS), bars.forming_all()) == (None, [], [])
 
 
 def test_a_timer_closes_bars_without_a_later_print() -> None:
@@ -257,15 +257,15 @@ def test_a_larger_bar_waits_for_the_open_one_below_it() -> None:
     assert bars.close_due(at("2024-07-01T21:00:59")) == []
 
 
-def test_finish_hands_out_what_is_open() -> None:
-    """Open bars come out as forming, small before large, once."""
+def test_what_is_open_can_be_read_and_stays_open() -> None:
+    """Open bars come out as forming, small before large, as often as one likes."""
     bars = engine("1d", "1s", "1m")
     bars.fold(tape((NOON, 10.0), (NOON + S, 11.0)))
-    rest = bars.finish()
+    rest = bars.forming_all()
     assert brief(rest) == [("1s", 1), ("1m", 2), ("1d", 2)]
     assert {bar.state for bar in rest} == {BarState.FORMING}
-    assert bars.finish() == []
-    assert bars.fold(tape((NOON + 2 * S, 12.0))).late == [0]
+    assert bars.forming_all() == rest
+    assert bars.fold(tape((NOON + 2 * S, 12.0))).late == []
 
 
 def test_an_added_timeframe_starts_from_what_is_forming() -> None:

@@ -22,6 +22,7 @@ class _Setting:
         self.clock = clock
         self.live = True
         self.asked: list[HubCall] = []
+        self.returns: list[str] = []
         self.handovers: list[str] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         self._seq = 0
@@ -54,6 +55,9 @@ class _Setting:
 
     def request_handover(self, reason: str) -> None:
         self.handovers.append(reason)
+
+    def data_returned(self, reason: str) -> None:
+        self.returns.append(reason)
 
     async def pass_time(self, length_s: int, *, frozen: frozenset[tuple[str, Stream]]) -> None:
         """Let time pass; every stream that is not frozen has a tick each second."""
@@ -100,6 +104,7 @@ def test_one_frozen_stream_is_told_asked_again_and_then_its_line_replaced() -> N
     assert (stale["contract"], stale["stream"], stale["level"]) == (MES, "quotes", "warning")
     assert stale["threshold_s"] == 60
     assert fresh["reason"] == "data"
+    assert setting.returns == ["every stream brings data again"]
     status = setting.watch.status()
     assert (status.resubscribed, status.handovers) == (1, 1)
     assert [stream.stales for stream in status.streams] == [0, 1, 0, 0]

@@ -215,22 +215,6 @@ class ContractBars:
         bars = (self._forming(node) for node in self._nodes)
         return [bar for bar in bars if bar is not None]
 
-    def finish(self) -> list[Bar]:
-        """Hand out the open bars as forming ones, small before large, and keep none.
-
-        Prints below their ends would be late from here on, so no interval has two bars.
-        """
-        bars = self.forming_all()
-        nodes = {node.name: node for node in self._nodes}
-        for bar in bars:
-            nodes[bar.timeframe].count(bar)
-            self._floor_ns = max(self._floor_ns, bar.ts_end)
-        for node in self._nodes:
-            node.n = 0
-        self._bound()
-        self._bound_fed()
-        return bars
-
     def checks(self, accepted_volume: int) -> list[VolumeCheck]:
         """The volume identity of every timeframe.
 
