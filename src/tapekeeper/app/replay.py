@@ -119,6 +119,7 @@ class _Collector:
             self._bars.extend(each.closed)
 
     def result(self) -> ReplayResult:
+        self.take([self.pipeline.release()])
         return result_of(self.pipeline, [*self._bars, *self.pipeline.forming_all()])
 
 

@@ -348,6 +348,13 @@ class Pipeline:
         outputs.closed.extend(contract.bars.close_due(limit_ns))
         return outputs
 
+    def release(self) -> Outputs:
+        """Let every print go on that the arbiter holds back, because nothing comes any more."""
+        outputs = Outputs()
+        for contract_id, contract in self._contracts.items():
+            self._release(contract_id, contract, outputs)
+        return outputs
+
     def _release(self, contract_id: str, contract: _Contract, outputs: Outputs) -> None:
         """Let prints go on that the arbiter holds back."""
         if not self._arbiter.holds(contract_id):

@@ -165,6 +165,7 @@ class Feed:
         """
         if self._failure is None:
             self.drain()
+            self._publish(self.pipeline.release())
         elif not isinstance(self._failure, JournalError):
             while self._waiting:
                 self._journaler.append([_entry(item) for item in self._take_burst()])

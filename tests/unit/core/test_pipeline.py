@@ -299,3 +299,22 @@ def test_a_user_event_of_two_lines_is_delivered_once() -> None:
         return len(pipeline.take_user([call], START, line).user)
 
     assert [told(1, 5.0), told(2, 5.0), told(2, 6.0), told(1, 6.0)] == [1, 0, 1, 0]
+
+
+def test_what_is_held_back_for_a_second_line_goes_on_at_the_end() -> None:
+    """Prints of a line that joins wait for another line's; when nothing comes any more they go."""
+    pipeline = running("1s")
+    pipeline.connected(1, START)
+    pipeline.take([trades([trade(START)])], START, 1)
+    pipeline.step()
+    later = START + 20 * SECOND
+    pipeline.connected(2, later)
+    pipeline.take([trades([trade(later)])], later, 2)
+    pipeline.step()
+    held = 2 - pipeline.trade_counts().accepted
+    assert held == 1
+    assert pipeline.trade_counts().holds
+    outputs = pipeline.release()
+    assert sum(map(len, outputs.trades)) == held
+    assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
+    assert all(check.holds for check in pipeline.checks())
