@@ -194,7 +194,10 @@ class NoHandshake(Fault, frozen=True):
 
 
 class Partial(Fault, frozen=True):
-    """Half a record, and then TCP ends, unless the connection is to go on behind it."""
+    """Half a record, and then TCP ends, unless the connection is to go on behind it.
+
+    With `which = "one"` both are drawn, so the end may be that of another connection.
+    """
 
     hub: Hub | None = None
     which: Which = "all"

@@ -213,7 +213,8 @@ def _excused(evidence: Evidence) -> Iterator[Span]:
     """
     for one in evidence.happened:
         at_ns = evidence.start_ns + round(one.at_s * NS_PER_S)
-        if isinstance(one.fault, Partial) and not one.fault.drop:
+        if isinstance(one.fault, Partial) and not one.ended:
+            # The drop behind it may be drawn for another connection than the half record was.
             yield Span(None, at_ns - NS_PER_S, at_ns + 60 * NS_PER_S, "half a record")
         elif isinstance(one.fault, Freeze):
             yield Span(None, at_ns - NS_PER_S, evidence.stopping_ns, "a frozen subscription")
