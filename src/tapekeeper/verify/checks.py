@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from tapekeeper.core.pipeline import Outputs, Pipeline
 from tapekeeper.core.runlog import MARKET_HUB, Rerun
@@ -111,13 +112,17 @@ def _rerun(evidence: Evidence) -> Outputs:
     rerun = Rerun(pipeline)
     whole = Outputs()
     reader = JournalReader(evidence.files)
-    for entry in reader:
-        for one in rerun.take(entry):
-            whole.closed += one.closed
-            whole.trades += one.trades
-            whole.rejected += one.rejected
+    steps = (one for entry in reader for one in rerun.take(entry))
+    for one in chain(steps, _last_step(pipeline)):
+        whole.closed += one.closed
+        whole.trades += one.trades
+        whole.rejected += one.rejected
     whole.closed += pipeline.forming_all()
     return whole
+
+
+def _last_step(pipeline: Pipeline) -> Iterator[Outputs]:
+    yield pipeline.release()
 
 
 def _bars(evidence: Evidence, again: Outputs) -> Iterator[str]:
