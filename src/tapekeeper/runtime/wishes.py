@@ -34,6 +34,8 @@ from tapekeeper.runtime.hub_connection import HubConnection, deadline
 from tapekeeper.runtime.line_values import TASK, HubCall, LineSpec
 from tapekeeper.runtime.pacer import Pacer
 
+_NS_PER_S = 1_000_000_000
+
 
 class _Answer(Enum):
     WANTED = auto()  # not asked on the present connection
@@ -168,9 +170,13 @@ class Wishes:
 
     async def go_on(self, asks: asyncio.TaskGroup, connection: HubConnection) -> None:
         """Ask for what is new at once, and for what is unsettled now and then; until cancelled."""
+        mend_ns = self._next_mend_ns()
         while True:
-            news = await self._news_in_time()
-            self._ask_all(asks, connection, frozenset({_Answer.WANTED}) if news else _UNSETTLED)
+            if await self._news_before(mend_ns):
+                self._ask_all(asks, connection, frozenset({_Answer.WANTED}))
+            else:
+                self._ask_all(asks, connection, _UNSETTLED)
+                mend_ns = self._next_mend_ns()
 
     def void(self) -> None:
         """The connection ended, and with it all that it had confirmed."""
@@ -206,10 +212,20 @@ class Wishes:
         if not due:
             connection.on_calls = None
 
-    async def _news_in_time(self) -> bool:
-        """Whether there is a new wish, or else it is time to mend."""
+    def _next_mend_ns(self) -> int:
+        return self._clock.monotonic_ns() + round(self._spec.mend_every_s * _NS_PER_S)
+
+    async def _news_before(self, mend_ns: int) -> bool:
+        """Whether there is a new wish, or else it is time to mend.
+
+        News do not move the time to mend, and do not pass for it: a caller who comes and goes
+        would keep everybody else's refused subscription from being tried again.
+        """
+        left_s = (mend_ns - self._clock.monotonic_ns()) / _NS_PER_S
+        if left_s <= 0:
+            return False
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._spec.mend_every_s):
+            async with asyncio.timeout(left_s):
                 await self._news.wait()
                 return True
         return False

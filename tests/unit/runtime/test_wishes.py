@@ -146,6 +146,29 @@ def test_many_wishes_are_asked_at_a_pace() -> None:
     run_virtual(main)
 
 
+def test_callers_who_come_and_go_do_not_keep_a_refusal_from_being_mended() -> None:
+    """However often something else is wanted, a refused subscription is tried again in time."""
+    refused = HubCall("SubscribeContractQuotes", ("A",))
+
+    async def main(clock: VirtualClock) -> None:
+        bench = _bench(clock, Manners(refuses={refused.target: "not yet"}), mend_every_s=60)
+        bench.wishes.want(refused)
+        async with bench.settled():
+            for _ in range(25):
+                bench.wishes.want(_A)
+                await clock.sleep_s(5)
+                bench.wishes.withdraw(_A)
+                await clock.sleep_s(5)
+            asked = [call.target for call in bench.socket.calls]
+            assert asked.count(refused.target) == 1 + 250 // 60
+            assert asked.count(_A.target) == 25
+            bench.socket.forgive()
+            await clock.sleep_s(60)
+            assert bench.wishes.unconfirmed() == ()
+
+    run_virtual(main)
+
+
 def test_a_withdrawn_wish_tells_who_waits_and_nobody_else() -> None:
     """A completion that comes afterwards confirms nothing that is wanted."""
 
