@@ -63,7 +63,6 @@ from tapekeeper.runtime.pool_values import (
     Acknowledgement,
     Add,
     HandoverReason,
-    HealthChange,
     LineView,
     PoolHealth,
     PoolPolicy,
@@ -142,7 +141,6 @@ class LinePool:
         numbers: gives the next connection number of the process.
         proves: whether data show that an unanswered subscription is in force.
         endpoints: several addresses of the hub; without it, the one of the spec.
-        on_health: called synchronously with every change of health.
     """
 
     def __init__(
@@ -159,7 +157,6 @@ class LinePool:
         numbers: Callable[[], int],
         proves: Callable[[HubCall, Invocation], bool] = no_proof,
         endpoints: Endpoints | None = None,
-        on_health: Callable[[HealthChange], None] | None = None,
     ) -> None:
         self._spec = spec
         self._policy = policy
@@ -172,7 +169,6 @@ class LinePool:
         self._numbers = numbers
         self._proves = proves
         self._endpoints = endpoints
-        self._on_health = on_health
         self._renewals = Renewals()
         self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
         self._members: dict[int, _Member] = {}  # bound: wanted lines and one more
@@ -633,13 +629,6 @@ class LinePool:
         )
         if health is self._health:
             return
-        change = HealthChange(
-            pool=self._spec.name,
-            before=self._health,
-            after=health,
-            at_ns=self._clock.now_ns(),
-            reason=self._health_reason,
-        )
         self._health = health
         self._log(
             "pool_health",
@@ -652,8 +641,6 @@ class LinePool:
             health=health.value,
             reason=self._health_reason,
         )
-        if self._on_health is not None:
-            self._on_health(change)
 
     # --- wishes ---------------------------------------------------------------------------
 

@@ -75,16 +75,6 @@ class PoolHealth(StrEnum):
     DOWN = "down"  # nothing has been live for long; it goes on trying
 
 
-class HealthChange(msgspec.Struct, frozen=True):
-    """One change of a pool's health; `at_ns` is wall clock, ns UTC."""
-
-    pool: str
-    before: PoolHealth
-    after: PoolHealth
-    at_ns: int
-    reason: str
-
-
 class PoolStatus(msgspec.Struct, frozen=True):
     """What a pool says of itself; counters are of its whole life.
 
