@@ -172,6 +172,7 @@ class LinePool:
         self._renewals = Renewals()
         self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
         self._members: dict[int, _Member] = {}  # bound: wanted lines and one more
+        self._running: dict[int, Line] = {}  # bound: the members, and those that leave
         self._made = 0
         self._wanted: dict[HubCall, set[str]] = {}  # who holds each
         self._waiters: dict[HubCall, list[asyncio.Future[Acknowledgement]]] = {}
@@ -188,6 +189,9 @@ class LinePool:
         self._handovers = 0
         self._handovers_failed = 0
         self._lines_most = 0
+        self._connections = 0  # of lines that run no more, as are the frames and bytes
+        self._frames = 0
+        self._bytes = 0
         self._dark_ns = 0  # since when nothing delivers, monotonic
         self._token: Secret | None = None  # the latest that was told
         self._health = PoolHealth.DEGRADED
@@ -340,6 +344,7 @@ class LinePool:
     def status(self) -> PoolStatus:
         """A frozen view."""
         lasting = self._coverage.lasting()
+        running = [line.status() for line in self._running.values()]
         return PoolStatus(
             name=self._spec.name,
             health=self._health,
@@ -352,6 +357,9 @@ class LinePool:
             evictions=self._evictions.count,
             one_session=self._evictions.one_session,
             lines_most=self._lines_most,
+            connections=self._connections + sum(line.connections for line in running),
+            frames=self._frames + sum(line.frames for line in running),
+            bytes=self._bytes + sum(line.bytes for line in running),
             uncovered=(*self._uncovered, *lasting),
             uncovered_count=self._uncovered_count + len(lasting),
             endpoints=() if self._endpoints is None else self._endpoints.health(),
@@ -484,8 +492,22 @@ class LinePool:
             member.line.want(call)
         self._members[member.number] = member
         self._lines_most = max(self._lines_most, len(self._members))
-        lines.create_task(member.line.run(), name=f"{TASK} run")
+        self._running[member.number] = member.line
+        lines.create_task(self._run(member), name=f"{TASK} run")
         return member
+
+    async def _run(self, member: _Member) -> None:
+        """Run a line; its counters are read from it meanwhile, and kept when they are final.
+
+        That is when it has run, not when it is dismissed: one that did not stop in time goes on.
+        """
+        try:
+            await member.line.run()
+        finally:
+            last = self._running.pop(member.number).status()
+            self._connections += last.connections
+            self._frames += last.frames
+            self._bytes += last.bytes
 
     async def _dismiss(self, member: _Member, why: str = "") -> None:
         """Stop a line and forget it; bounded in time."""

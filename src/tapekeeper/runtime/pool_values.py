@@ -90,6 +90,9 @@ class PoolStatus(msgspec.Struct, frozen=True):
         one_session: whether the gateway is believed to allow one session only, so that lines are
             replaced by break-before-make.
         lines_most: the most lines that ever were connected or connecting at the same time.
+        connections: those that passed their handshake, of all lines there ever were.
+        frames, bytes: messages and their sizes received after handshakes, of all lines there
+            ever were; a print that two lines brought is in both.
         uncovered: the last intervals that no line covered, oldest first, then those that last.
         uncovered_count: how many there were in all, those that last included.
         endpoints: health of the addresses, where there are several.
@@ -106,6 +109,9 @@ class PoolStatus(msgspec.Struct, frozen=True):
     evictions: int
     one_session: bool
     lines_most: int
+    connections: int
+    frames: int
+    bytes: int
     uncovered: tuple[Uncovered, ...]
     uncovered_count: int
     endpoints: tuple[EndpointHealth, ...] = ()
