@@ -153,7 +153,8 @@ class Files(Protocol):
         """Take the folder for writing, alone among all processes of this computer.
 
         Raises:
-            JournalError: somebody else holds it, or it cannot be locked.
+            JournalError: somebody else holds it, it cannot be locked, or the folder takes no
+                new file.
         """
         ...
 

@@ -31,6 +31,8 @@ ENTRIES = st.builds(
     payload=st.binary(max_size=60),
 )
 BURSTS = st.lists(st.lists(ENTRIES, max_size=5), max_size=8)
+RUNS = BURSTS.filter(any)
+"""Of at least one entry: a run that wrote nothing leaves nothing to read."""
 HEADERS = st.builds(
     SegmentHeader,
     number=st.integers(0, 2**32 - 1),
@@ -114,7 +116,7 @@ def test_what_follows_never_changes_what_was_read(
     assert again.end is (Ending.SEALED if seal else Ending.OPEN)
 
 
-@given(bursts=BURSTS, limit=st.integers(1, 600))
+@given(bursts=RUNS, limit=st.integers(1, 600))
 def test_journal_round_trip(bursts: list[list[Entry]], limit: int) -> None:
     """Over any segment size all entries come back in order, without a problem."""
     with journal(bursts, limit) as files:
@@ -124,7 +126,7 @@ def test_journal_round_trip(bursts: list[list[Entry]], limit: int) -> None:
         assert reader.progress.bytes_read == reader.progress.bytes_total
 
 
-@given(bursts=BURSTS, more=BURSTS, limit=st.integers(1, 600), data=st.data())
+@given(bursts=RUNS, more=BURSTS, limit=st.integers(1, 600), data=st.data())
 def test_crash_at_any_byte_keeps_a_prefix(
     bursts: list[list[Entry]], more: list[list[Entry]], limit: int, data: st.DataObject
 ) -> None:
@@ -149,7 +151,7 @@ def test_crash_at_any_byte_keeps_a_prefix(
         assert again.problems == reader.problems
 
 
-@given(bursts=BURSTS, limit=st.integers(1, 600), data=st.data())
+@given(bursts=RUNS, limit=st.integers(1, 600), data=st.data())
 def test_flipped_bit_costs_one_segment_and_is_named(
     bursts: list[list[Entry]], limit: int, data: st.DataObject
 ) -> None:
@@ -180,7 +182,7 @@ def test_cut_or_missing_segment_is_named(
 ) -> None:
     """Of every segment but the last, a cut or a loss of the file is damage and is named."""
     with journal([*bursts, [Entry(EntryKind.CLOCK, 0, 0)]], limit) as files:
-        write(files, [], limit)
+        write(files, [[Entry(EntryKind.CLOCK, 0, 0)]], limit)
         names = [name for name in files.names() if name.endswith(".tkj")]
         hit = data.draw(st.integers(0, len(names) - 2))
         path: Path = files.path / names[hit]
@@ -193,6 +195,6 @@ def test_cut_or_missing_segment_is_named(
             path.unlink()
             kind = ProblemKind.MISSING
         reader = JournalReader(files)
-        lost = len(flat(bursts)) + 1 - sum(1 for _ in reader)
+        lost = len(flat(bursts)) + 2 - sum(1 for _ in reader)
         assert lost >= 0
         assert [(p.segment, p.kind) for p in reader.problems] == [(hit + 1, kind)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from tapekeeper.errors import JournalError, UnreadableSourceError
@@ -26,6 +27,8 @@ _CREATE_FLAGS = (
 )
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _PID_BYTES_MAX = 32
+_TRIAL = bytes(4096)
+"""A block, which a full disk refuses; less may fit into what a file has already."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -201,7 +204,8 @@ class FolderFiles:
         """Take the folder for writing, alone among all processes of this computer.
 
         Raises:
-            JournalError: somebody else holds it, or it cannot be locked.
+            JournalError: somebody else holds it, it cannot be locked, or the folder takes no
+                new file.
         """
         self._make_folder()
         path = self.path / LOCK_NAME
@@ -222,7 +226,16 @@ class FolderFiles:
         except OSError as error:
             os.close(descriptor)
             raise JournalError(f"cannot lock {path}: {_why(error)}") from error
-        return LockedFolder(descriptor)
+        lock = LockedFolder(descriptor)
+        # The lock may stand in a folder that has become read-only, or on a full disk.
+        try:
+            with tempfile.TemporaryFile(dir=self.path) as trial:
+                trial.write(_TRIAL)
+                trial.flush()
+        except OSError as error:
+            lock.release()
+            raise JournalError(f"cannot write in {self.path}: {_why(error)}") from error
+        return lock
 
     def _make_folder(self) -> None:
         try:

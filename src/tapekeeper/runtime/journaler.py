@@ -46,16 +46,17 @@ class JournalStatistics(msgspec.Struct, frozen=True):
 class Journaler:
     """Appends entries to a journal; synchronous, for one caller at a time.
 
-    It takes the folder's lock and begins a new segment at once, so that a folder that cannot be
-    written shows before the first tick. Old segments are never touched: what a crash left is
-    evidence. The first failure is final, because a part of a burst may be in the file and
-    nothing may follow it; every later `append` repeats the refusal.
+    It takes the folder's lock at once, so that a second writer and a folder that cannot be written
+    show before the first tick. A segment is begun with the first entries it takes: a run that
+    wrote nothing leaves none, however often it is started again. Old segments are never touched:
+    what a crash left is evidence. The first failure is final, because a part of a burst may be in
+    the file and nothing may follow it; every later `append` repeats the refusal.
 
     Args:
         files: where the segments go.
         segment_bytes_max: a segment is sealed before a burst would take it past this size; a
             burst larger than that gets a segment of its own, whole.
-        created_ns: now, host clock, ns UTC.
+        created_ns: now, host clock, ns UTC; the first segment bears it.
 
     Raises:
         JournalError: another process writes here, or the folder cannot be written.
@@ -91,15 +92,14 @@ class Journaler:
         self._last_ns = created_ns
         self._failure = ""
         self._each_segment: Callable[[int], Sequence[Entry]] = _nothing
-        self._file: SegmentFile
-        self._encoder: SegmentEncoder
+        self._file: SegmentFile | None = None  # until the segment has something to hold
         with ExitStack() as undo:
             self._lock: FolderLock = files.lock()
             undo.callback(self._lock.release)
             last = max((n for n in map(segment_number, files.names()) if n), default=0)
             self._run_first = last + 1
             before_bytes = files.size(segment_name(last)) if last else 0
-            self._begin(last + 1, created_ns, before_bytes)
+            self._encoder = self._segment(last + 1, created_ns, before_bytes)
             undo.pop_all()
 
     def begin_each_with(self, entries_at: Callable[[int], Sequence[Entry]]) -> None:
@@ -126,12 +126,13 @@ class Journaler:
         # Refused unless this gets to its end, whatever interrupts it.
         self._failure = "the journal was interrupted while writing"
         try:
+            file = self._file or self._begin()
             # Room for the seal is kept, so that no segment passes the limit by its own end.
             whole_bytes = self._segment_bytes + encoded_bytes(entries) + SEAL_BYTES
             if whole_bytes > self._segment_bytes_max and self._encoder.entries:
-                self._rotate(entries[0].ts_ns)
+                file = self._rotate(file, entries[0].ts_ns)
                 entries = [*self._each_segment(entries[0].ts_ns), *entries]
-            self._write(self._encoder.encode(entries))
+            self._write(file, self._encoder.encode(entries))
         except JournalError as error:
             self._failure = str(error)
             raise
@@ -140,7 +141,7 @@ class Journaler:
         self._last_ns = entries[-1].ts_ns
 
     def close(self) -> None:
-        """Seal and sync the last segment and let the folder go; safe to call twice.
+        """Seal and sync the last segment, if any, and let the folder go; safe to call twice.
 
         After a failure nothing is sealed: the file ends where the failure left it.
 
@@ -149,10 +150,11 @@ class Journaler:
         """
         failed, self._failure = self._failure, self._failure or "the journal is closed"
         try:
-            if failed:
-                self._file.close()
-            else:
-                self._seal()
+            if self._file is not None:
+                if failed:
+                    self._file.close()
+                else:
+                    self._seal(self._file)
         finally:
             self._lock.release()
 
@@ -160,31 +162,31 @@ class Journaler:
         """What was written so far."""
         return JournalStatistics(self._entries, self._bytes, self._segments)
 
-    def _begin(self, number: int, created_ns: int, before_bytes: int) -> None:
-        header = SegmentHeader(number, self._run_first, created_ns, before_bytes)
-        self._encoder = SegmentEncoder(header)
-        self._file = self._files.create(segment_name(number))
+    def _segment(self, number: int, created_ns: int, before_bytes: int) -> SegmentEncoder:
+        return SegmentEncoder(SegmentHeader(number, self._run_first, created_ns, before_bytes))
+
+    def _begin(self) -> SegmentFile:
+        self._file = self._files.create(segment_name(self._encoder.header.number))
         self._segment_bytes = 0
         self._segments += 1
-        try:
-            self._write(self._encoder.header_bytes)
-        except JournalError:
-            self._file.close()
-            raise
+        self._write(self._file, self._encoder.header_bytes)
+        return self._file
 
-    def _rotate(self, created_ns: int) -> None:
-        self._seal()
-        self._begin(self._encoder.header.number + 1, created_ns, self._segment_bytes)
+    def _rotate(self, file: SegmentFile, created_ns: int) -> SegmentFile:
+        self._seal(file)
+        number = self._encoder.header.number + 1
+        self._encoder = self._segment(number, created_ns, self._segment_bytes)
+        return self._begin()
 
-    def _seal(self) -> None:
+    def _seal(self, file: SegmentFile) -> None:
         try:
-            self._write(self._encoder.seal(self._last_ns))
-            self._file.sync()
+            self._write(file, self._encoder.seal(self._last_ns))
+            file.sync()
         finally:
-            self._file.close()
+            file.close()
 
-    def _write(self, data: bytes) -> None:
-        self._file.append(data)
+    def _write(self, file: SegmentFile, data: bytes) -> None:
+        file.append(data)
         self._segment_bytes += len(data)
         self._bytes += len(data)
 

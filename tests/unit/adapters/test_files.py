@@ -223,6 +223,44 @@ def test_folder_that_cannot_hold_a_lock_is_named(tmp_path: Path) -> None:
 
 
 @POSIX_ONLY
+@pytest.mark.skipif(is_root(), reason="permissions do not bind root")
+def test_folder_that_takes_no_new_file_is_not_locked(tmp_path: Path) -> None:
+    """A lock file of old does not hide that the folder has become read-only."""
+    FolderFiles(tmp_path).lock().release()
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(JournalError, match=r"cannot write in .*: Permission denied"):
+            FolderFiles(tmp_path).lock()
+    finally:
+        tmp_path.chmod(0o700)
+    FolderFiles(tmp_path).lock().release()
+
+
+FULL = """
+import resource, sys
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.errors import JournalError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+files = FolderFiles(sys.argv[1])
+for _ in range(2):
+    try:
+        files.lock()
+    except JournalError as error:
+        print(error)
+"""
+
+
+@POSIX_ONLY
+def test_folder_without_room_is_not_locked(tmp_path: Path) -> None:
+    """Where the system takes no block, the reason is given and the lock is free again."""
+    run = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == f"cannot write in {tmp_path}: File too large\n" * 2
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK_NAME]
+
+
+@POSIX_ONLY
 def test_lock_that_cannot_be_written_is_not_held(tmp_path: Path) -> None:
     """Where locking fails for another reason than a holder, that reason is given."""
     os.mkfifo(tmp_path / LOCK_NAME)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tapekeeper.adapters.files import FolderFiles, FolderSegmentFile
+from tapekeeper.adapters.files import LOCK_NAME, FolderFiles, FolderSegmentFile
 from tapekeeper.core.journal import (
     HEADER_BYTES,
     SEAL_BYTES,
@@ -21,7 +21,7 @@ from tapekeeper.core.journal import (
     scan,
     segment_name,
 )
-from tapekeeper.errors import JournalError
+from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
 
@@ -87,8 +87,9 @@ def test_burst_is_one_write(tmp_path: Path) -> None:
     """A burst of any number of entries costs one write, and an empty one none."""
     files = CountedFiles(tmp_path)
     journaler = Journaler(files, created_ns=1)
+    journaler.append(frames(0, 1))
     files.calls.clear()
-    journaler.append(frames(0, 500))
+    journaler.append(frames(1, 500))
     journaler.append([])
     assert files.calls == ["append"]
     journaler.close()
@@ -216,12 +217,51 @@ def test_second_process_is_refused(tmp_path: Path) -> None:
     Journaler(FolderFiles(tmp_path), created_ns=3).close()
 
 
+def test_run_that_wrote_nothing_leaves_no_segment(tmp_path: Path) -> None:
+    """Starts that fail before the first entry, however many, do not make the journal grow."""
+    files = FolderFiles(tmp_path)
+    for start in range(3):
+        journaler = Journaler(files, created_ns=start)
+        journaler.append([])
+        assert journaler.statistics() == JournalStatistics()
+        journaler.close()
+    assert files.names() == [LOCK_NAME]
+    journaler = Journaler(files, created_ns=7)
+    journaler.append(frames(0, 1))
+    journaler.close()
+    header = scan(files.read(segment_name(1))).header
+    assert header is not None
+    assert (header.run_first, header.created_ns) == (1, 7)
+
+
+class UnsizedFiles(FolderFiles):
+    """A real folder that does not say how large its files are."""
+
+    __slots__ = ()
+
+    def size(self, name: str) -> int:
+        """Refuse."""
+        raise UnreadableSourceError(f"cannot read {name}: this test forbids it")
+
+
 def test_failed_start_leaves_the_folder_free(tmp_path: Path) -> None:
     """A writer that cannot begin does not keep the lock."""
+    (tmp_path / segment_name(1)).touch()
+    with pytest.raises(UnreadableSourceError, match="cannot read"):
+        Journaler(UnsizedFiles(tmp_path), created_ns=1)
+    Journaler(FolderFiles(tmp_path), created_ns=2).close()
+
+
+def test_first_segment_that_cannot_be_begun_is_final(tmp_path: Path) -> None:
+    """Where the first segment cannot be created the burst is refused, as is every later one."""
     (tmp_path / segment_name(1)).mkdir()
+    journaler = Journaler(FolderFiles(tmp_path), created_ns=1)
     with pytest.raises(JournalError, match="cannot create"):
-        Journaler(FolderFiles(tmp_path), created_ns=1)
+        journaler.append(frames(0, 1))
     (tmp_path / segment_name(1)).rmdir()
+    with pytest.raises(JournalError, match="cannot create"):
+        journaler.append(frames(0, 1))
+    journaler.close()
     Journaler(FolderFiles(tmp_path), created_ns=2).close()
 
 
