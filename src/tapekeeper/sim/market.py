@@ -23,9 +23,11 @@ RECORD_PRINTS_MAX = 8
 
 _BURST_SHARE = 0.03
 _BURST_PRINTS = (10, 60)
-_MOMENT_PRINTS_MEAN = 2.9  # of the shares above and `_few`; turns a rate of prints into moments
-_QUIET_SHARE = 0.002
+_MOMENT_PRINTS_MEAN = 2.8  # of the shares above and `_few`; turns a rate of prints into moments
+# By exchange time, not by moment: a busy market would otherwise be quiet most of the time.
+_QUIETS_PER_S = 1 / 360
 _QUIET_S = (5.0, 40.0)
+_QUIET_S_PER_S = _QUIETS_PER_S * (_QUIET_S[0] + _QUIET_S[1]) / 2  # beside a second of trading
 _NO_SIDE_SHARE = 0.005
 _ZERO_SIZE_SHARE = 0.01
 _QUOTE_SHARE = 0.7
@@ -104,11 +106,12 @@ class SyntheticMarket:
 
     def _next_moment(self, at_ns: int) -> int:
         numbers = self._numbers
-        if numbers.random() < _QUIET_SHARE:
+        # Trading is that much faster than the mean rate, which counts the quiet stretches.
+        trading_per_s = self.spec.trades_per_s * (1.0 + _QUIET_S_PER_S)
+        wait_s = numbers.exponential(_MOMENT_PRINTS_MEAN / trading_per_s)
+        if numbers.random() < _QUIETS_PER_S * wait_s:
             low, high = _QUIET_S
-            wait_s = low + (high - low) * numbers.random()
-        else:
-            wait_s = numbers.exponential(_MOMENT_PRINTS_MEAN / self.spec.trades_per_s)
+            wait_s += low + (high - low) * numbers.random()
         at_ns += max(1, round(wait_s * SECOND_NS))
         return at_ns if self.sessions.is_open(at_ns) else self.sessions.next_open_ns(at_ns)
 

@@ -29,13 +29,16 @@ def market(
     *,
     seed: int = 1,
     start_ns: int = DEFAULT_START_NS,
+    trades_per_s: float = 4.0,
     trades_max: int | None = 20_000,
     zero_sizes: bool = False,
 ) -> SyntheticMarket:
     """A market in the sessions of the CME."""
     product = PRODUCTS[root]
     instrument = listed(product, DAY)[0]
-    spec = MarketSpec(instrument, product, seed, start_ns, 4.0, trades_max, zero_sizes=zero_sizes)
+    spec = MarketSpec(
+        instrument, product, seed, start_ns, trades_per_s, trades_max, zero_sizes=zero_sizes
+    )
     return SyntheticMarket(spec, CME)
 
 
@@ -89,10 +92,23 @@ def test_the_shapes_that_break_clients_are_all_there(events: list[MarketEvent]) 
     assert digits >= {0, 3, 6, 7}
 
 
-def test_the_rate_is_about_what_was_asked_for(events: list[MarketEvent]) -> None:
-    """Four prints a second on average, quiet stretches included."""
-    spent_s = (events[-1].ts_ns - events[0].ts_ns) / SECOND_NS
-    assert 3.0 < 20_000 / spent_s < 5.0
+@pytest.mark.parametrize("trades_per_s", [0.5, 4.0, 50.0, 200.0])
+def test_the_rate_is_about_what_was_asked_for(trades_per_s: float) -> None:
+    """It is the mean over long times, quiet stretches included, however high it is."""
+    count = 10_000
+    spent_ns = 0
+    for seed in range(10):
+        made = list(market(seed=seed, trades_per_s=trades_per_s, trades_max=count).events())
+        spent_ns += made[-1].ts_ns - DEFAULT_START_NS
+    assert 0.9 < 10 * count / (spent_ns / SECOND_NS) / trades_per_s < 1.1
+
+
+def test_a_busy_market_is_quiet_as_often_as_a_calm_one() -> None:
+    """The chance of a quiet stretch is one of exchange time: a few in twenty minutes."""
+    made = list(market(trades_per_s=100.0, trades_max=120_000).events())
+    waits = [after.ts_ns - before.ts_ns for before, after in itertools.pairwise(made)]
+    quiet = [wait for wait in waits if wait >= 5 * SECOND_NS]
+    assert 1 <= len(quiet) <= 12
 
 
 def test_prints_of_size_0_are_made_on_request_only(events: list[MarketEvent]) -> None:
