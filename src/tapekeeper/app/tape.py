@@ -26,7 +26,7 @@ from tapekeeper.core.pipeline import Subscription
 from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.snapshot import TickCounts, VolumeCheck
+from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.feed import FeedStatistics
@@ -56,6 +56,9 @@ class TapeStatus(msgspec.Struct, frozen=True):
         token_forms: how each address takes the token ("header" or "query"), once it has.
         watch: how fresh every followed stream is, and how late the event loop.
         rest: how the gateway answers over REST, and whether it is being left alone.
+        tallies: what each of the latest market connections brought, was first with and lacked,
+            in the order in which they joined; `LineTally.line` is `LineStatus.connection`.
+        arbiter: what is kept to merge them, and what had to be given up.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -70,6 +73,8 @@ class TapeStatus(msgspec.Struct, frozen=True):
     token_forms: dict[str, str] = {}
     watch: WatchStatus = WatchStatus()
     rest: BreakerTally = BreakerTally()
+    tallies: tuple[LineTally, ...] = ()
+    arbiter: ArbiterStatistics = ArbiterStatistics()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -352,6 +357,8 @@ class Tape:
             token_forms=dict(parts.forms.proven()),
             watch=parts.watch.status(),
             rest=parts.rest.health(),
+            tallies=pipeline.line_tallies(),
+            arbiter=pipeline.arbiter_statistics(),
         )
 
     def result(self) -> ReplayResult:
