@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.errors import UsageError
+from tapekeeper.model.timeframe import SECOND_NS
+from tapekeeper.runtime.pool_values import PoolStatus
 
 MEGABYTE = 1_000_000
 
@@ -35,8 +38,8 @@ def run_command(
 ) -> None:
     """Follow the contracts of CONFIG until Ctrl-C or SIGTERM, and journal what arrives.
 
-    Prints a status line every ten seconds. A stop that is asked for seals the journal and exits
-    with 0; a second Ctrl-C does not wait.
+    Prints a status line every ten seconds, and at the end what no connection covered. A stop
+    that is asked for seals the journal and exits with 0; a second Ctrl-C does not wait.
     """
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"seconds are a number greater than 0, and {seconds} is not")
@@ -53,6 +56,7 @@ def run_command(
         counts_line("quotes", result.quotes),
         rejected_line(result.rejected),
         volume_line(result.checks),
+        *uncovered_lines(summary.status.pools, SystemClock().now_ns()),
     ):
         typer.echo(line)
     if out is not None:
@@ -73,12 +77,37 @@ async def _run(config: Config, seconds: float | None) -> RunSummary | None:
 
 
 def status_line(status: TapeStatus, now_ns: int) -> str:
-    """One line for a log that people read: when, connections, ticks, journal."""
+    """One line for a log that people read: when, connections, health, ticks, journal."""
     lines = ", ".join(f"{line.name} {line.state}" for line in status.lines) or "no line"
+    health = ", ".join(f"{pool.name} {pool.health}" for pool in status.pools) or "no pool"
     return (
-        f"{time_text(now_ns)}Z {lines}; trades {status.trades.accepted:,}, "
-        f"quotes {status.quotes.accepted:,}, "
+        f"{time_text(now_ns)}Z {lines}; health {health}; "
+        f"uncovered {sum(pool.uncovered_count for pool in status.pools):,}; "
+        f"trades {status.trades.accepted:,}, quotes {status.quotes.accepted:,}, "
         f"quarantined {status.trades.quarantined + status.quotes.quarantined:,}; "
         f"waiting {status.feed.waiting_frames:,} frames; "
         f"journal {status.journal.bytes / MEGABYTE:,.1f} MB in {status.journal.segments} segments"
     )
+
+
+def uncovered_lines(pools: Iterable[PoolStatus], now_ns: int) -> list[str]:
+    """The intervals that no line covered, a line for each hub that has any; times are UTC.
+
+    One that lasts is counted to `now_ns`. Of many a pool keeps the last ones only, and how many
+    there were.
+    """
+    lines = []
+    for pool in pools:
+        if not pool.uncovered:
+            continue
+        spans = [
+            (each.from_ns, now_ns if each.to_ns is None else each.to_ns) for each in pool.uncovered
+        ]
+        longest_s = max(to_ns - from_ns for from_ns, to_ns in spans) / SECOND_NS
+        first_ns, last_ns = min(from_ns for from_ns, _ in spans), max(to_ns for _, to_ns in spans)
+        kept = f"of the last {len(spans):,} " if len(spans) < pool.uncovered_count else ""
+        lines.append(
+            f"uncovered: {pool.name} {pool.uncovered_count:,}, {kept}the longest "
+            f"{longest_s:,.3f} s, from {time_text(first_ns)}Z to {time_text(last_ns)}Z"
+        )
+    return lines

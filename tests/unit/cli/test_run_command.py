@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -21,11 +22,13 @@ from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli import demo
 from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
 from tapekeeper.cli.main import main
-from tapekeeper.cli.run import status_line
+from tapekeeper.cli.run import status_line, uncovered_lines
 from tapekeeper.cli.terminal import console
 from tapekeeper.model.snapshot import TickCounts
+from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
+from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
 from tapekeeper.runtime.token_keeper import TokenStatus
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER
 
@@ -40,6 +43,31 @@ STATUS = TapeStatus(
     token=TokenStatus(tokens=1, failures=0, failing="", renewed_ns=0, due_in_s=None),
     tasks={},
 )
+T0_NS = 1_700_000_000_000_000_000
+"""2023-11-14 22:13:20 UTC."""
+
+
+def _pool(
+    name: str, health: PoolHealth, uncovered: tuple[Uncovered, ...] = (), count: int = 0
+) -> PoolStatus:
+    return PoolStatus(
+        name=name,
+        health=health,
+        reason="",
+        lines=(),
+        subscriptions=0,
+        handovers=0,
+        handovers_failed=0,
+        handover_failing="",
+        evictions=0,
+        one_session=False,
+        lines_most=1,
+        connections=1,
+        frames=0,
+        bytes=0,
+        uncovered=uncovered,
+        uncovered_count=count,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -87,11 +115,32 @@ def _sentence(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str
 
 class TestRun:
     def test_a_status_line_has_the_numbers_that_matter(self) -> None:
-        """When (UTC), ticks, what waits, and the journal; quarantined ticks of both kinds."""
-        assert status_line(STATUS, 1_700_000_000_000_000_000) == (
-            "2023-11-14 22:13:20Z no line; trades 1,000, quotes 19, quarantined 4; "
+        """When (UTC), health, ticks, what waits, the journal; quarantined ticks of both kinds."""
+        pools = (_pool("market", PoolHealth.DEGRADED, count=1_002), _pool("user", PoolHealth.UP))
+        assert status_line(msgspec.structs.replace(STATUS, pools=pools), T0_NS) == (
+            "2023-11-14 22:13:20Z no line; health market degraded, user up; uncovered 1,002; "
+            "trades 1,000, quotes 19, quarantined 4; "
             "waiting 7 frames; journal 2.5 MB in 2 segments"
         )
+        assert "health no pool; uncovered 0; " in status_line(STATUS, T0_NS)
+
+    def test_the_end_names_what_no_connection_covered(self) -> None:
+        """How many, the longest, first to last; one that lasts is as long as it is by now."""
+        begin, end = "from 2023-11-14 22:13:20Z", "2023-11-14 23:13:24Z"
+        spans = ((0, 1), (10, 12.5), (3_600, None))
+        gaps = tuple(
+            Uncovered(T0_NS + round(a * 1e9), None if b is None else T0_NS + round(b * 1e9), "", ())
+            for a, b in spans
+        )
+        pools = [
+            _pool("market", PoolHealth.UP, gaps[:2], count=2),
+            _pool("user", PoolHealth.UP, gaps, count=1_500),
+            _pool("other", PoolHealth.UP),
+        ]
+        assert uncovered_lines(pools, T0_NS + 3_604 * 10**9) == [
+            f"uncovered: market 2, the longest 2.500 s, {begin} to 2023-11-14 22:13:32Z",
+            f"uncovered: user 1,500, of the last 3 the longest 4.000 s, {begin} to {end}",
+        ]
 
     def test_a_folder_that_cannot_be_is_named_before_the_run(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -112,6 +161,8 @@ class TestRun:
         assert main(["run", str(config), "--seconds", "1.5", "--out", str(live)]) == 0
         out = capsys.readouterr().out
         assert "market live" in out.splitlines()[0]
+        assert "uncovered 0;" in out.splitlines()[0]
+        assert "uncovered: " not in out
         assert "volume: of bars = of accepted trades, in all 2 checks: holds" in out
         assert main(["replay", str(tmp_path / "journal"), "--out", str(again)]) == 0
         for name in ("bars_1s.parquet", "bars_1m.parquet"):
