@@ -426,10 +426,12 @@ class Line:
         """Where to connect, as whom, and with which token. Redirects are for this life only."""
         url = self._url
         for _ in range(REDIRECTS_MAX):
-            body = await self._transport.post(
-                negotiate_url(url), token=token, timeout_s=self._spec.connect_timeout_s
+            # The body, which may hold a token, has no name here: tracebacks may show locals.
+            answer = parse_answer(
+                await self._transport.post(
+                    negotiate_url(url), token=token, timeout_s=self._spec.connect_timeout_s
+                )
             )
-            answer = parse_answer(body)
             if isinstance(answer, Negotiated):
                 return url, answer, token
             url = redirected_url(url, answer)

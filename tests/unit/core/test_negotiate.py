@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from tapekeeper.core.signalr.negotiate import (
@@ -142,12 +144,64 @@ def test_refused_answers(body: bytes, sentence: str) -> None:
 
 def test_where_a_redirect_may_lead() -> None:
     """A redirect leads to http(s), and never from https to plain http."""
-    onward = Redirect("https://other.test/hub", None)
+    token = Secret("test-other-not-a-secret")
+    onward = Redirect("https://other.test/hub", token)
     assert redirected_url("https://rtc.test/hub", onward) == "https://other.test/hub"
-    plain = Redirect("http://other.test/hub", None)
+    plain = Redirect("http://other.test/hub", token)
     assert redirected_url("http://rtc.test/hub", plain) == "http://other.test/hub"
     with pytest.raises(ProtocolError, match="from https to plain http"):
         redirected_url("https://rtc.test/hub", plain)
     for url in ("file:///etc/hosts", "/hub", "", "http://[nonsense"):
         with pytest.raises(ProtocolError, match="not an http"):
-            redirected_url("https://rtc.test/hub", Redirect(url, None))
+            redirected_url("https://rtc.test/hub", Redirect(url, token))
+
+
+@pytest.mark.parametrize(
+    ("hub", "url"),
+    [
+        ("https://rtc.test/hub", "https://rtc.test/other?x=1"),
+        ("wss://rtc.test/hub", "https://RTC.test:443/hub"),
+        ("http://127.0.0.1:80/hub", "http://127.0.0.1/hub"),
+    ],
+)
+def test_a_redirect_within_the_origin_needs_no_token(hub: str, url: str) -> None:
+    """Security, host and port are the origin; the token in use was given for it."""
+    assert redirected_url(hub, Redirect(url, None)) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://other.test/hub",
+        "https://rtc.test:444/hub",
+        "https://rtc.test:0/hub",
+        "https://rtc.test:99999/hub",
+        "https://rtc.test@other.test/hub",
+        "https://rtc.test.other.test/hub",
+    ],
+)
+@pytest.mark.parametrize("token", [None, Secret("")])
+def test_a_redirect_to_another_origin_brings_its_token(url: str, token: Secret | None) -> None:
+    """The token in use is not carried to whom it was not given for."""
+    with pytest.raises(ProtocolError, match="another origin without a token"):
+        redirected_url("https://rtc.test/hub", Redirect(url, token))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":"no","accessToken":"test-token-not-a-secret"}',
+        b'{"connectionId":"a","accessToken":"test-token-not-a-secret"}',
+        b'{"accessToken":"test-token-not-a-secret"',
+        b'{"url":7,"accessToken":"test-token-not-a-secret"}',
+        b'{"url":"https://other.test/","accessToken":["test-token-not-a-secret"]}',
+    ],
+)
+def test_a_refused_answer_leaves_no_token_in_the_locals(body: bytes) -> None:
+    """A reporter that prints the frames of our code finds no token that came with the answer."""
+    with pytest.raises(ProtocolError) as caught:
+        parse_answer(body)
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    del report.stack[0]  # of this test, which knows the body
+    assert report.stack
+    assert "not-a-secret" not in "".join(report.format())

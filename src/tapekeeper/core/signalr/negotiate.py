@@ -19,6 +19,7 @@ REDIRECTS_MAX = 100
 """Redirects that official clients follow for one connection before they give up."""
 
 _VERSION_KEY = "negotiateVersion"
+_SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 
 
 class Negotiated(msgspec.Struct, frozen=True):
@@ -40,7 +41,8 @@ class Redirect(msgspec.Struct, frozen=True):
 
     Attributes:
         url: the hub URL to negotiate at next.
-        access_token: the token to use from there on, or None to keep the one in use.
+        access_token: the token to use from there on, or None to keep the one in use, which is
+            for the same origin alone.
     """
 
     url: str
@@ -56,7 +58,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     error: str | None = None
     old_version: str | None = msgspec.field(name="ProtocolVersion", default=None)
     url: str | None = None
-    access_token: str | None = None
+    access_token: Secret | None = None
     use_stateful_reconnect: bool | None = None
     negotiate_version: int = 0
     connection_id: str | None = None
@@ -64,7 +66,15 @@ class _Answer(msgspec.Struct, rename="camel"):
     available_transports: list[_Transport] = []
 
 
-_decode_answer = msgspec.json.Decoder(_Answer).decode
+def _secret(_wanted: type, value: object) -> Secret:
+    if isinstance(value, str):
+        return Secret(value)
+    del value  # see below
+    raise ValueError("expected text")  # msgspec says in which field
+
+
+# The token is hidden from the first: an answer that is refused is in the locals of a traceback.
+_decode_answer = msgspec.json.Decoder(_Answer, dec_hook=_secret).decode
 
 
 def negotiate_url(hub_url: str) -> str:
@@ -99,8 +109,9 @@ def redirected_url(hub_url: str, redirect: Redirect) -> str:
     """The hub URL to go on with after `redirect`.
 
     Raises:
-        ProtocolError: it is not an http(s) URL, or it leads from https to http, where the token
-            would travel in the clear.
+        ProtocolError: it is not an http(s) URL, it leads from https to http, where the token
+            would travel in the clear, or it leads to another origin without a token for there:
+            the one in use was given for this origin. (Official clients send it along.)
     """
     try:
         target = urlsplit(redirect.url)
@@ -110,7 +121,23 @@ def redirected_url(hub_url: str, redirect: Redirect) -> str:
         raise ProtocolError("the negotiation redirects to something that is not an http(s) URL")
     if target.scheme == "http" and urlsplit(hub_url).scheme in {"https", "wss"}:
         raise ProtocolError("the negotiation redirects from https to plain http: refused")
+    if not redirect.access_token and _origin(redirect.url) != _origin(hub_url):
+        raise ProtocolError(
+            "the negotiation redirects to another origin without a token for there: refused"
+        )
     return redirect.url
+
+
+def _origin(url: str) -> tuple[bool | None, str | None, int | None] | None:
+    """Security, host and port; None where they cannot be read."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    secure = _SECURE.get(parts.scheme)
+    default = 443 if secure else 80
+    return secure, parts.hostname, default if port is None else port
 
 
 def parse_answer(body: bytes) -> Negotiated | Redirect:
@@ -124,6 +151,8 @@ def parse_answer(body: bytes) -> Negotiated | Redirect:
         answer = _decode_answer(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"the negotiation answer cannot be read: {error}") from error
+    finally:
+        del body  # it may hold a token, and tracebacks may show locals
     if answer.error is not None:
         raise ProtocolError(f"the server refused the negotiation: {answer.error}")
     if answer.old_version is not None:
@@ -132,8 +161,7 @@ def parse_answer(body: bytes) -> Negotiated | Redirect:
             "an ASP.NET Core SignalR hub is needed"
         )
     if answer.url is not None:
-        token = answer.access_token
-        return Redirect(answer.url, Secret(token) if token else None)
+        return Redirect(answer.url, answer.access_token or None)
     if answer.use_stateful_reconnect:
         raise ProtocolError("the server insists on stateful reconnect, which was not asked for")
     _require_websockets(answer)
