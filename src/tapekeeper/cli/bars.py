@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -71,6 +72,8 @@ def bars_command(
     """
     if journal is not None and config is not None:
         raise UsageError("give --journal or --config, not both")
+    if out is None and sys.stdout is None:  # so Python has it where the descriptor is closed
+        raise UsageError("standard output is closed: give --format and --out FILE")
     if form is Format.PARQUET and out is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal: give --out FILE, or redirect the output")
     if form is Format.TABLE and out is not None:
@@ -149,6 +152,25 @@ def _write(bars: Sequence[Bar], symbols: Mapping[str, str], form: Format, out: P
         sys.stdout.buffer.flush()
         return
     try:
-        out.write_bytes(data)
+        _write_file(out, data)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write all of `data`, or leave what was at `path` before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(data)  # a link or a device is to be written to and not to be replaced
+        return
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise

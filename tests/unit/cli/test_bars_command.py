@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -95,6 +98,63 @@ def test_parquet_goes_into_a_pipe_or_a_file(
     assert _run("MNQ", "--journal", str(journal), "--format", "parquet", "--out", str(path)) == 0
     assert piped.equals(pl.read_parquet(path))
     assert piped["volume"].to_list() == [9]
+
+
+FILLED = """
+import resource, sys
+from tapekeeper.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes to hit")
+def test_a_file_is_written_whole_or_not_at_all(journal: Path, tmp_path: Path) -> None:
+    """Where the disk takes only a part, the file of before is there, and nothing beside it."""
+    path = tmp_path / "bars.csv"
+    asked = ["MES", "--journal", str(journal), "--format", "csv", "--out", str(path)]
+    path.write_text("of before")
+    run = subprocess.run(
+        [sys.executable, "-c", FILLED, "bars", *asked], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stderr) == (2, f"error: cannot write {path}: File too large\n")
+    assert path.read_text() == "of before"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["bars.csv", "journal"]
+    assert _run(*asked) == 0
+    assert pl.read_csv(path)["volume"].to_list() == [1, 2, 3, 4, 5]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["bars.csv", "journal"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_is_written_through(journal: Path, tmp_path: Path) -> None:
+    """What is no plain file, such as a link or a pipe, is written to and stays what it is."""
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "target")
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDWR)
+    try:
+        for path in (link, pipe):
+            arguments = ["MNQ", "--journal", str(journal), "--format", "csv", "--out", str(path)]
+            assert _run(*arguments) == 0
+        piped = os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert (tmp_path / "target").read_bytes() == piped
+    assert pl.read_csv(piped)["volume"].to_list() == [9]
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "parquet"])
+def test_a_closed_output_is_one_sentence(
+    form: str, journal: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is nowhere to write (`>&-`) the way to a file is named."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert _run("MES", "--journal", str(journal), "--format", form) == 2
+    monkeypatch.undo()
+    sentence = "standard output is closed: give --format and --out FILE"
+    assert capsys.readouterr().err == f"error: {sentence}\n"
 
 
 def test_the_configuration_says_where_the_journal_is(

@@ -258,17 +258,6 @@ def test_an_endless_redirect_is_an_error_and_not_a_loop() -> None:
     assert rig.ends == [("ProtocolError", "the negotiation was redirected more than 100 times")]
 
 
-def test_a_redirect_elsewhere_does_not_get_our_token() -> None:
-    """Another origin that comes without a token of its own is not asked at all."""
-    redirect = b'{"url":"https://other.test/h"}'
-    rig = _play(lambda rig: _seconds(rig, 0.1), answers=[redirect], negotiate=True)
-    sentence = "the negotiation redirects to another origin without a token for there: refused"
-    assert rig.ends == [("ProtocolError", sentence)]
-    asked = [item.url for item in rig.hub.negotiations]
-    assert asked == [f"{_HUB}/negotiate?negotiateVersion=1"]
-    assert rig.hub.attempts == []
-
-
 # --- attempts that fail -------------------------------------------------------------------
 
 

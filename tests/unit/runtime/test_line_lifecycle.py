@@ -162,6 +162,21 @@ def test_a_logout_breaks_the_connection_only_if_nobody_replaces_it(*, replaced: 
     assert len(rig.invalidated) == 1
 
 
+def test_a_redirect_elsewhere_does_not_get_our_token() -> None:
+    """Another origin that comes without a token of its own is not asked at all."""
+
+    async def scenario(rig: _Rig) -> None:
+        await rig.clock.sleep_s(0.1)
+
+    rig = _play(scenario, answers=[b'{"url":"https://other.test/h"}'], negotiate=True)
+    sentence = "the negotiation redirects to another origin without a token for there: refused"
+    ends = [(step.cause, step.reason) for step in rig.steps if step.after is S.BACKING_OFF]
+    assert ends == [("ProtocolError", sentence)]
+    asked = [item.url for item in rig.hub.negotiations]
+    assert asked == ["https://hub.test/hubs/market/negotiate?negotiateVersion=1"]
+    assert rig.hub.attempts == []
+
+
 @pytest.mark.parametrize("status", [404, 409])
 def test_an_id_that_is_gone_is_negotiated_anew_at_once_but_once(status: int) -> None:
     """The second refusal in a row waits like any other."""
