@@ -590,6 +590,8 @@ class LinePool:
             member.confirmed.add(call)
             if not member.dismissed:
                 self._coverage.confirmed(member.number, call, self._clock.now_ns())
+        # Before the waiters: who is told finds the health judged with this answer.
+        self._wake.set()
         for waiter in self._waiters.get(call, ()):
             if waiter.done():
                 continue
@@ -599,7 +601,6 @@ class LinePool:
                 waiter.set_result(Acknowledgement.UNCONFIRMED)
             else:
                 waiter.set_exception(error)
-        self._wake.set()
 
     def _logged_out(self, member: _Member) -> bool:
         """The gateway ended the login session; whether the line goes on until it is replaced."""

@@ -246,6 +246,18 @@ def test_a_subscription_is_undone_with_its_last_wish() -> None:
     assert [call.target for call in rig.hub.connections[0].calls] == [_MES.target, _UNDO.target]
 
 
+def test_who_is_told_of_a_confirmation_finds_it_in_the_health() -> None:
+    """What is asked for in turn leaves no pool degraded behind that has it all."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.clock.sleep_s(1)
+        for call in (_MES, _MNQ):
+            await rig.pool.subscribe(call)
+            assert rig.pool.status().health is PoolHealth.UP
+
+    _play(scenario)
+
+
 def test_a_refused_subscription_raises_and_is_not_wanted_any_more() -> None:
     """The caller gets the hub's text; a later connection does not ask again."""
 
