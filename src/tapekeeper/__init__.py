@@ -1,12 +1,43 @@
 """Tapekeeper holds a realtime futures feed and turns every print into bars that are true."""
 
-from tapekeeper.app.config import Config, load_config
-from tapekeeper.app.tape import Tape, TapeStatus
-from tapekeeper.errors import TapekeeperError
-from tapekeeper.model.bar import Bar, BarState
-from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.tick import Quote, Trade
-from tapekeeper.model.timeframe import Timeframe
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from tapekeeper.app.config import Config, load_config
+    from tapekeeper.app.tape import Tape, TapeStatus
+    from tapekeeper.errors import TapekeeperError
+    from tapekeeper.model.bar import Bar, BarState
+    from tapekeeper.model.instrument import Instrument
+    from tapekeeper.model.tick import Quote, Trade
+    from tapekeeper.model.timeframe import Timeframe
+else:
+    # Each comes when it is asked for: importing everything takes most of a second, in which the
+    # program could not yet answer Ctrl-C. Hidden from type checkers, to which any name would do.
+    _HOMES = {
+        "Bar": "tapekeeper.model.bar",
+        "BarState": "tapekeeper.model.bar",
+        "Config": "tapekeeper.app.config",
+        "Instrument": "tapekeeper.model.instrument",
+        "Quote": "tapekeeper.model.tick",
+        "Tape": "tapekeeper.app.tape",
+        "TapeStatus": "tapekeeper.app.tape",
+        "TapekeeperError": "tapekeeper.errors",
+        "Timeframe": "tapekeeper.model.timeframe",
+        "Trade": "tapekeeper.model.tick",
+        "load_config": "tapekeeper.app.config",
+    }
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(home), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Bar",
