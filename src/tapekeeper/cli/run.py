@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +48,8 @@ def run_command(
     settings = load_config(config)
     if out is not None:
         require_folder(out)
-    summary = asyncio.run(_run(settings, seconds))
+    with settled_heap():
+        summary = asyncio.run(_run(settings, seconds))
     if summary is None:
         typer.echo("stopped before it was connected", err=True)
         raise typer.Exit(INTERRUPTED)
@@ -64,6 +67,22 @@ def run_command(
             typer.echo(f"wrote {path}")
     if not result.holds:
         raise typer.Exit(UNTRUE)
+
+
+@contextmanager
+def settled_heap() -> Iterator[None]:
+    """Keep the garbage collector from what is there now, which is the program itself.
+
+    It would go through all of that again and again as the feed makes objects, and hold up the
+    event loop for some 50 ms each time. A program may decide that; the library leaves the
+    collector of the process it is used in alone.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _run(config: Config, seconds: float | None) -> RunSummary | None:

@@ -51,6 +51,8 @@ TALLIES_MAX = 32
 """Lines whose figures are kept; beyond it the oldest goes first that contributes no more."""
 _SPANS_MAX = 8
 _PRUNES_PER_WINDOW = 16
+_CHUNK_ROWS = 64
+_CHUNK_NS = 500_000_000
 
 _LONG_AGO_NS = -(1 << 63)
 
@@ -147,8 +149,21 @@ class _Leg:
         return max(self.high_ns, self.last_ns)
 
     def remember(self, batch: TradeBatch) -> None:
-        self.history.append(batch)
+        """Add to the history, joined with what came just before.
+
+        One object for each print of a busy window would hold up the event loop whenever the
+        garbage collector walks them.
+        """
         self.history_rows += len(batch)
+        if self.history and _goes_with(self.history[-1], batch):
+            _extend(self.history[-1], batch)
+        elif len(batch) >= _CHUNK_ROWS:
+            self.history.append(batch)
+        else:
+            # A copy, because a batch that was handed on is not changed.
+            chunk = TradeBatch(batch.contract_id)
+            _extend(chunk, batch)
+            self.history.append(chunk)
 
     def trim(self, floor_ns: int, rows_max: int) -> int:
         """Forget history below the floor; the floor that the limit of rows asks for."""
@@ -655,6 +670,24 @@ def _brought(leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]) -> list
 def _keys(batches: Iterable[TradeBatch]) -> Iterator[_Key]:
     for batch in batches:
         yield from zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
+
+
+def _goes_with(chunk: TradeBatch, batch: TradeBatch) -> bool:
+    """Whether the rows are few, and so close in time that they leave the window together."""
+    return (
+        len(chunk) + len(batch) <= _CHUNK_ROWS
+        and 0 <= batch.ts_event[0] - chunk.ts_event[0] < _CHUNK_NS
+        and 0 <= batch.ts_event[-1] - chunk.ts_event[-1] < _CHUNK_NS
+    )
+
+
+def _extend(chunk: TradeBatch, batch: TradeBatch) -> None:
+    chunk.ts_event += batch.ts_event
+    chunk.price += batch.price
+    chunk.size += batch.size
+    chunk.side += batch.side
+    chunk.ts_recv += batch.ts_recv
+    chunk.seq += batch.seq
 
 
 def _picked(batch: TradeBatch, rows: Iterable[int]) -> TradeBatch:

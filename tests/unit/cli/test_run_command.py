@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -22,7 +23,7 @@ from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli import demo
 from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
 from tapekeeper.cli.main import main
-from tapekeeper.cli.run import status_line, uncovered_lines
+from tapekeeper.cli.run import settled_heap, status_line, uncovered_lines
 from tapekeeper.cli.terminal import console
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.runtime.coverage import Uncovered
@@ -295,3 +296,11 @@ class TestDemo:
             view(DemoView(elapsed_s, (row,), STATUS))
             printed.append(capsys.readouterr().out.count("\n"))
         assert printed == [1, 0, 0, 1]
+
+
+def test_the_program_itself_is_kept_from_the_garbage_collector_while_it_runs() -> None:
+    """And only then: whoever calls the command in a process of theirs finds it as it was."""
+    before = gc.get_freeze_count()
+    with settled_heap():
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0

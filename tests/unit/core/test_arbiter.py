@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from copy import deepcopy
+
 from tapekeeper.core.arbiter import HOLD_NS, LEGS_MAX, TALLIES_MAX, WINDOW_NS, Arbiter
 from tapekeeper.model.snapshot import LineTally
 from tapekeeper.model.tick import TradeBatch
@@ -42,6 +45,27 @@ def test_one_line_alone_passes_as_it_is() -> None:
     assert arbiter.admit(1, rows).batches == [rows]
     assert arbiter.admit(1, rows).batches[0] is rows
     assert arbiter.statistics().keys == 0
+
+
+def test_a_batch_that_was_handed_on_is_not_changed() -> None:
+    """The history joins what follows to a copy, whatever the size of the batch."""
+    for rows in (batch(5), batch(*range(5, 100))):
+        arbiter = Arbiter()
+        before = deepcopy(rows)
+        passed(arbiter, 1, rows)
+        passed(arbiter, 1, batch(100, 101))
+        assert rows == before
+
+
+def test_a_busy_window_is_kept_in_few_objects() -> None:
+    """A thousand single prints of a second are not a thousand objects for the collector."""
+    arbiter = Arbiter()
+    for ms in range(1_000):
+        passed(arbiter, 1, batch(ms))
+    gc.collect()
+    kept = sum(isinstance(each, TradeBatch) for each in gc.get_objects())
+    assert arbiter.statistics().rows == 1_000
+    assert kept < 100
 
 
 def test_identical_prints_pass_as_often_as_one_line_brings_them() -> None:
