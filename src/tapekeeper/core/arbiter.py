@@ -201,7 +201,8 @@ class _Tape:
         self.legs: dict[int, _Leg] = {}
         self.counting = False
         self.counted_ns = 0
-        self.emitted: dict[_Key, tuple[int, int, _Figures]] = {}
+        # Plain numbers, which the garbage collector leaves out of its rounds.
+        self.emitted: dict[_Key, tuple[int, int, int]] = {}
         self.high_ns = _LONG_AGO_NS
         self.floor_ns = _LONG_AGO_NS  # below it nothing is counted
         self.pruned_ns = _LONG_AGO_NS
@@ -466,10 +467,10 @@ class Arbiter:
             counts[key] = count
             so_far = emitted.get(key)
             if so_far is None or count > so_far[0]:
-                emitted[key] = (count, batch.ts_recv[row], figures)
+                emitted[key] = (count, batch.ts_recv[row], figures.line)
                 keep.append(row)
             elif count == so_far[0]:
-                _note_lag(figures, so_far, batch.ts_recv[row])
+                self._note_lag(figures, so_far, batch.ts_recv[row])
             confirmed_ns = min(last_ns, ts_ns)
             last_ns = ts_ns
             if confirmed_ns > leg.high_ns:
@@ -579,7 +580,22 @@ class Arbiter:
                     if floor_ns <= key[0] < until_ns:
                         count = leg.counts[key] = leg.counts.get(key, 0) + 1
                         if key not in tape.emitted or count > tape.emitted[key][0]:
-                            tape.emitted[key] = (count, recv_ns, leg.figures)
+                            tape.emitted[key] = (count, recv_ns, leg.figures.line)
+
+    def _note_lag(self, figures: _Figures, so_far: tuple[int, int, int], recv_ns: int) -> None:
+        """How much later than the first a line brought an occurrence; the first one's lead."""
+        _, first_recv_ns, first_line = so_far
+        if first_line == figures.line:
+            return
+        lag_ns = max(0, recv_ns - first_recv_ns)  # the host's clock may have been set back
+        figures.lags += 1
+        figures.lag_ns_sum += lag_ns
+        figures.lag_ns_max = max(figures.lag_ns_max, lag_ns)
+        leader = self._figures.get(first_line)
+        if leader is not None:
+            leader.leads += 1
+            leader.lead_ns_sum += lag_ns
+            leader.lead_ns_max = max(leader.lead_ns_max, lag_ns)
 
     # -- what falls out of the window ----------------------------------------------------------
 
@@ -641,20 +657,6 @@ class Arbiter:
                 missed = emitted - leg.counts.pop(key, 0)
                 if missed > 0 and leg.first_ns < key[0] < leg.high_ns:
                     leg.figures.lost += missed
-
-
-def _note_lag(figures: _Figures, so_far: tuple[int, int, _Figures], recv_ns: int) -> None:
-    """How much later than the first a line brought the same occurrence; the first one's lead."""
-    _, first_recv_ns, leader = so_far
-    if leader is figures:
-        return
-    lag_ns = max(0, recv_ns - first_recv_ns)  # the host's clock may have been set back
-    figures.lags += 1
-    figures.lag_ns_sum += lag_ns
-    figures.lag_ns_max = max(figures.lag_ns_max, lag_ns)
-    leader.leads += 1
-    leader.lead_ns_sum += lag_ns
-    leader.lead_ns_max = max(leader.lead_ns_max, lag_ns)
 
 
 def _key(batch: TradeBatch, row: int) -> _Key:
