@@ -8,8 +8,8 @@ token before it and replaces the connections of both hubs. It runs twice:
 - `virtual`: 10,000 prints a second over four contracts, in virtual time over the network in
   memory, for `--virtual-s` seconds of exchange time. As nothing waits there, the load is exact,
   and no lag can be seen.
-- `real`: over loopback sockets in real time for `--real-s` seconds, at a rate that this machine
-  delivers: what a short run at a low rate cost decides it, or `--real-ticks-per-s`. Lag is that of
+- `real`: over loopback sockets in real time for `--real-s` seconds, at the highest rate that this
+  machine delivers, 10,000 at most: short runs find it, or `--real-ticks-per-s` says it. Lag is of
   the one event loop that gateway and tape share, and so an upper bound for the tape; the watch of
   the tape looks four times a second, a timer of this program every 5 ms.
 
@@ -65,9 +65,8 @@ LINES_MOST = 2
 STALL_LOOK_S = 0.005
 
 PROBE_S = 3.0
-PROBE_TICKS_PER_S = 1_000.0
-BUSY_SHARE = 0.6
-"""How much of one processor the real run is to need, by what the probe cost."""
+LEAST_PER_S = 1_000.0
+LATE_MS = 250.0
 
 ARRIVES_WITHIN_S = 30
 NS_PER_S = 1_000_000_000
@@ -314,9 +313,11 @@ def real(seconds: float, ticks_per_s: float, name: str = "real") -> Figures:
 
 
 def deliverable_per_s() -> float:
-    """Prints a second that leave this machine some air, in hundreds."""
-    cost = real(PROBE_S, PROBE_TICKS_PER_S, "probe").cpu_s_per_million
-    return min(TICKS_PER_S, max(1.0, BUSY_SHARE * 1e6 / cost // 100) * 100)
+    """The highest rate at which the market of a short run keeps its own time here."""
+    rate = TICKS_PER_S
+    while rate > LEAST_PER_S and real(PROBE_S, rate, "probe").market_late_ms > LATE_MS:
+        rate = round(rate * 0.7, -2)
+    return rate
 
 
 def show(figures: Figures) -> None:
