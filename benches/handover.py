@@ -56,8 +56,9 @@ TICKS_PER_S = 10_000.0
 ISSUE_S = 300.0
 """How long the full run is."""
 
-TOKEN_LIFE_S = 3.0
-"""Renewed at 80 % of its life, counted from a whole second as tokens are: every 2.0 s."""
+TOKEN_LIFE_S = 4.0
+REFRESH_SHARE = 0.5
+"""Renewed every two seconds, counted from the arrival of the token before."""
 OVERLAP_S = 0.5
 
 LINES_MOST = 2
@@ -180,6 +181,7 @@ def tape_config(urls: SimUrls, folder: str) -> Config:
                 "user_hub_url": urls.user_hub,
                 "user_name": TEST_USER,
                 "api_key": TEST_API_KEY,
+                "token_refresh_share": REFRESH_SHARE,
             },
             "pool": {"overlap_s": OVERLAP_S},
             "calendar": {"default": "24x7"},
