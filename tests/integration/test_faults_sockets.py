@@ -34,6 +34,8 @@ class Client:
         self.http = http
         self.headers: dict[str, str] = {}
         self.messages: deque[bytes] = deque()
+        # Held to the end: a connection that nobody holds is reported when it is collected.
+        self.opened: list[aiohttp.ClientWebSocketResponse] = []
 
     async def log_in(self) -> None:
         """Get a token."""
@@ -59,6 +61,7 @@ class Client:
     async def connect(self, *, handshake: bool = True) -> aiohttp.ClientWebSocketResponse:
         """Upgrade and, if asked to, shake hands."""
         socket = await self.http.ws_connect(self.gateway.urls.market_hub, headers=self.headers)
+        self.opened.append(socket)
         await socket.send_str('{"protocol":"json","version":1}\x1e')
         if handshake:
             assert await socket.receive_str() == "{}\x1e"

@@ -82,6 +82,8 @@ class Bench:
         self.clock = clock
         self.http = http
         self.token = token
+        # Held to the end: a connection that nobody holds is reported when it is collected.
+        self.opened: list[aiohttp.ClientWebSocketResponse] = []
 
     @property
     def headers(self) -> dict[str, str]:
@@ -101,9 +103,9 @@ class Bench:
     ) -> HubClient:
         """A connection before its handshake."""
         where = (url or self.gateway.urls.market_hub) + query
-        return HubClient(
-            await self.http.ws_connect(where, headers=self.headers if headers is None else headers)
-        )
+        sent = self.headers if headers is None else headers
+        self.opened.append(await self.http.ws_connect(where, headers=sent))
+        return HubClient(self.opened[-1])
 
     async def connect(self, hub: str = "market") -> HubClient:
         """A connection behind its handshake, negotiation skipped."""
