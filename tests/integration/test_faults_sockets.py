@@ -87,6 +87,8 @@ async def scripted(fault: str) -> AsyncIterator[Client]:
         client = Client(gateway, clock, http)
         await client.log_in()
         yield client
+        for socket in client.opened:
+            await socket.close()
 
 
 @pytest.mark.asyncio

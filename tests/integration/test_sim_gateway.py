@@ -133,7 +133,11 @@ async def bench(config: SimConfig | None = None, **kwargs: Any) -> AsyncIterator
         url = f"{gateway.urls.rest}/api/Auth/loginKey"
         async with http.post(url, json=credentials) as answer:
             token = (await answer.json())["token"]
-        yield Bench(gateway, clock, http, token)
+        made = Bench(gateway, clock, http, token)
+        yield made
+        async with asyncio.timeout(LIMIT_S):
+            for socket in made.opened:
+                await socket.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
