@@ -19,10 +19,12 @@ from tapekeeper.core.signalr.records import (
     StreamItem,
     Unknown,
     decode,
+    encode_ack,
     encode_close,
     encode_completion,
     encode_invocation,
     encode_invocation_raw,
+    encode_sequence,
 )
 
 TRADES = (
@@ -196,6 +198,8 @@ def test_an_empty_record_says_so() -> None:
             b'{"type":3,"invocationId":"s2","error":"Client didn\'t provide a result."}\x1e',
         ),
         (encode_close(), b'{"type":7}\x1e'),
+        (encode_ack(1), b'{"type":8,"sequenceId":1}\x1e'),
+        (encode_sequence(1), b'{"type":9,"sequenceId":1}\x1e'),
         (
             encode_close(error="Connection closed with an error.", allow_reconnect=True),
             b'{"type":7,"error":"Connection closed with an error.","allowReconnect":true}\x1e',

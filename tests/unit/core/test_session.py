@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tapekeeper.core.signalr.protocol import JSON
 from tapekeeper.core.signalr.records import PING, Invocation
 from tapekeeper.core.signalr.session import (
-    HANDSHAKE,
+    HANDSHAKE_BYTES_MAX,
     STOPPED,
     Called,
     Completed,
@@ -46,13 +47,13 @@ class TestHandshake:
         assert Session().due_ns() is None
         session = Session()
         session.start(START)
-        assert session.outgoing() == [HANDSHAKE]
+        assert session.outgoing() == [JSON.handshake()]
         assert (
             bytes.fromhex(
                 "7b 22 70 72 6f 74 6f 63 6f 6c 22 3a 22 6a 73 6f 6e 22 2c"
                 "22 76 65 72 73 69 6f 6e 22 3a 31 7d 1e"
             )
-            == HANDSHAKE
+            == JSON.handshake()
         )
         assert session.outgoing() == []
         assert session.state is SessionState.HANDSHAKING
@@ -119,6 +120,19 @@ class TestHandshake:
         assert isinstance(event, Ended)
         assert event.cause is EndCause.HANDSHAKE_ERROR
         assert event.detail.startswith("the handshake answer cannot be read")
+
+    def test_an_answer_without_an_end_ends_the_session(self) -> None:
+        """The answer is a few bytes; a peer that never ends it is not heard out."""
+        session = Session()
+        session.start(START)
+        assert session.receive(b" " * HANDSHAKE_BYTES_MAX, START) == []
+        assert session.receive(b" ", START) == [
+            Ended(
+                EndCause.PROTOCOL_ERROR,
+                "the handshake answer exceeds 65,536 bytes without an end",
+                allow_reconnect=True,
+            )
+        ]
 
     def test_silence_ends_it(self) -> None:
         """Without an answer the session ends after the handshake timeout, not before."""

@@ -278,3 +278,13 @@ def encode_close(*, error: str | None = None, allow_reconnect: bool = False) -> 
     if allow_reconnect:
         body += b',"allowReconnect":true'
     return body + b"}\x1e"
+
+
+def encode_ack(sequence_id: int) -> bytes:
+    """A type 8 record with its separator."""
+    return b'{"type":8,"sequenceId":%d}\x1e' % sequence_id
+
+
+def encode_sequence(sequence_id: int) -> bytes:
+    """A type 9 record with its separator."""
+    return b'{"type":9,"sequenceId":%d}\x1e' % sequence_id

@@ -30,8 +30,9 @@ reads a clock: `now_ns` is a monotonic time in ns that may stand still but not s
 
 Leaving OPEN completes every pending call with an error before the end is told, so no caller is
 left waiting; `Ended` is the last event, once. A malformed record is quarantined by the caller and
-costs itself alone, because the separators still tell where the next one starts; official clients
-drop the connection at the first, which loses live data that could be read.
+costs itself alone, because the framing still tells where the next one starts; official clients
+drop the connection at the first, which loses live data that could be read. Which protocol is
+spoken behind the handshake is a value (`HubProtocol`); the handshake itself is always JSON.
 Rules and defaults: reference of the SignalR hub protocol (HubProtocol.md) and the official
 clients, measured against a 9.0.7 server.
 """
@@ -43,23 +44,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from tapekeeper.core.signalr.framing import DEFAULT_RECORD_BYTES_MAX, RecordSplitter
-from tapekeeper.core.signalr.records import (
-    PING,
-    Close,
-    Completion,
-    Invocation,
-    Malformed,
-    Record,
-    decode,
-    encode_close,
-    encode_completion,
-    encode_invocation,
-)
+from tapekeeper.core.signalr.framing import DEFAULT_RECORD_BYTES_MAX, SEPARATOR
+from tapekeeper.core.signalr.protocol import JSON, HubProtocol
+from tapekeeper.core.signalr.records import Close, Completion, Invocation, Malformed, Record
 from tapekeeper.errors import ConnectionLostError, ProtocolError
 
-HANDSHAKE = b'{"protocol":"json","version":1}\x1e'
-"""The first record of a client. Version 2 is for stateful reconnect only."""
+HANDSHAKE_BYTES_MAX = 64 * 1024
+"""Bound of the answer to the handshake, which is a few bytes or one error text."""
 
 NO_RESULT = "Client didn't provide a result."
 """What official clients answer to a server that wants a result nobody provides."""
@@ -182,6 +173,7 @@ class Session:
 
     Args:
         timers: times of the session.
+        protocol: what is spoken behind the handshake.
         malformed_max: malformed records without a good one between them that end the session.
         record_bytes_max: bound of one unfinished record.
     """
@@ -190,12 +182,16 @@ class Session:
         self,
         timers: SessionTimers | None = None,
         *,
+        protocol: HubProtocol = JSON,
         malformed_max: int = 3,
         record_bytes_max: int = DEFAULT_RECORD_BYTES_MAX,
     ) -> None:
         self._timers = timers or SessionTimers()
         self._malformed_max = malformed_max
-        self._splitter = RecordSplitter(record_bytes_max=record_bytes_max)
+        self._protocol = protocol
+        self._record_bytes_max = record_bytes_max
+        self._splitter = protocol.new_splitter(record_bytes_max)
+        self._greeting = b""  # bound: HANDSHAKE_BYTES_MAX, what came of the handshake's answer
         self._state = SessionState.NEW
         self._now_ns: int | None = None
         self._phase_ns = 0  # when the present state was entered
@@ -213,6 +209,11 @@ class Session:
     def state(self) -> SessionState:
         """Where the session stands."""
         return self._state
+
+    @property
+    def protocol(self) -> HubProtocol:
+        """What is spoken behind the handshake."""
+        return self._protocol
 
     @property
     def last_received_ns(self) -> int:
@@ -236,7 +237,7 @@ class Session:
         self._advance(now_ns)
         self._received_ns = now_ns
         self._enter(SessionState.HANDSHAKING, now_ns)
-        self._send(HANDSHAKE, now_ns)
+        self._send(self._protocol.handshake(), now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """What `data` (the content of one WebSocket message, text or binary) brings about."""
@@ -247,23 +248,25 @@ class Session:
             return []
         self._received_ns = now_ns
         events: list[Event] = []
+        if self._state is SessionState.HANDSHAKING:
+            data = self._greeted(data, now_ns, events)
+            # mypy narrows the state over the call above, which changes it.
+            if self.state is not SessionState.OPEN:
+                return events
         try:
             pieces = self._splitter.feed(data)
         except ProtocolError as error:
             self._end(EndCause.PROTOCOL_ERROR, str(error), events)
             return events
+        decode = self._protocol.decode
         for raw in pieces:
-            if self._state is SessionState.HANDSHAKING:
-                self._answered(raw, now_ns, events)
-            else:
-                record = decode(raw)
-                if type(record) is Invocation and record.invocation_id is None:
-                    # Nearly every record is one of these, so they take the short way.
-                    self._malformed_run = 0
-                    events.append(Called(record))
-                    continue
-                self._record(record, now_ns, events)
-            # mypy narrows the state over the calls above, which change it.
+            record = decode(raw)
+            if type(record) is Invocation and record.invocation_id is None:
+                # Nearly every record is one of these, so they take the short way.
+                self._malformed_run = 0
+                events.append(Called(record))
+                continue
+            self._record(record, now_ns, events)
             if self.state is SessionState.CLOSED:
                 break
         return events
@@ -273,7 +276,7 @@ class Session:
 
         Args:
             target: the method.
-            arguments: JSON-encodable values.
+            arguments: JSON-encodable values, whatever the protocol.
             now_ns: monotonic, ns.
 
         Raises:
@@ -284,7 +287,8 @@ class Session:
         self._advance(now_ns)
         invocation_id = str(self._next_id)
         self._next_id += 1
-        self._send(encode_invocation(target, arguments, invocation_id=invocation_id), now_ns)
+        encode = self._protocol.encode_invocation
+        self._send(encode(target, arguments, invocation_id=invocation_id), now_ns)
         self._pending[invocation_id] = now_ns + self._timers.invocation_timeout_ns
         return invocation_id
 
@@ -332,7 +336,7 @@ class Session:
         events: list[Event] = []
         if self._state is SessionState.OPEN:
             self._fail_pending(STOPPED, events)
-            self._send(encode_close(), now_ns)
+            self._send(self._protocol.encode_close(), now_ns)
             self._enter(SessionState.CLOSING, now_ns)
         elif self._state in {SessionState.NEW, SessionState.HANDSHAKING}:
             self._end(EndCause.LOCAL_STOP, STOPPED, events)
@@ -349,12 +353,27 @@ class Session:
         return events
 
     def outgoing(self) -> list[bytes]:
-        """Drain the records to send, in order; each is one WebSocket text message."""
+        """Drain the records to send, in order; each is one WebSocket message."""
         drained = self._outgoing
         self._outgoing = []
         return drained
 
     # --- inside ---------------------------------------------------------------------------
+
+    def _greeted(self, data: bytes, now_ns: int, events: list[Event]) -> bytes:
+        """Read up to the end of the handshake's answer; what came behind it."""
+        answer, end, rest = (self._greeting + data).partition(SEPARATOR)
+        if end:
+            self._greeting = b""
+            self._answered(answer, now_ns, events)
+            return rest
+        bytes_max = min(self._record_bytes_max, HANDSHAKE_BYTES_MAX)
+        if len(answer) > bytes_max:
+            text = f"the handshake answer exceeds {bytes_max:,} bytes without an end"
+            self._end(EndCause.PROTOCOL_ERROR, text, events)
+        else:
+            self._greeting = answer
+        return b""
 
     def _answered(self, raw: bytes, now_ns: int, events: list[Event]) -> None:
         """Judge the handshake answer."""
@@ -374,7 +393,7 @@ class Session:
             self._enter(SessionState.OPEN, now_ns)
             events.append(Opened())
             # At once, because a server watches for our silence from our first ping on.
-            self._send(PING, now_ns)
+            self._send(self._protocol.ping, now_ns)
 
     def _record(self, record: Record, now_ns: int, events: list[Event]) -> None:
         """Act on one record of an open or closing session."""
@@ -386,7 +405,8 @@ class Session:
             events.append(Called(record))
             # Only those with an id come here: the server waits for an answer.
             if record.invocation_id is not None and self._state is SessionState.OPEN:
-                self._send(encode_completion(record.invocation_id, error=NO_RESULT), now_ns)
+                encode = self._protocol.encode_completion
+                self._send(encode(record.invocation_id, error=NO_RESULT), now_ns)
         elif type(record) is Completion:
             if self._pending.pop(record.invocation_id, None) is None:
                 self._ignored += 1
@@ -427,7 +447,7 @@ class Session:
             del self._pending[invocation_id]
             events.append(TimedOut(invocation_id))
         if now_ns >= self._sent_ns + timers.keep_alive_ns:
-            self._send(PING, now_ns)
+            self._send(self._protocol.ping, now_ns)
 
     def _end(
         self,
