@@ -8,6 +8,7 @@ import datetime as dt
 import pytest
 
 from tapekeeper.runtime.line_values import LineState
+from tapekeeper.runtime.pool_values import PoolHealth
 from tapekeeper.verify.checks import judge
 from tapekeeper.verify.scenario import Scenario, scenario
 from tapekeeper.verify.simulation import Evidence, simulate
@@ -70,7 +71,9 @@ def test_a_closed_market_raises_no_alarm(start: dt.datetime, end: dt.datetime) -
     )
     evidence = _ran(plan)
     loud = [one for one in evidence.log if one.fields["level"] != "info"]
-    assert [one for one in loud if one.event != "pool_health"] == []
+    assert loud == []
+    told = [one.fields["health"] for one in evidence.log if one.event == "pool_health"]
+    assert told == [PoolHealth.UP] * 2
     states = [one.fields["state"] for one in evidence.log if one.event == "line_state"]
     assert states.count(LineState.LIVE) == 2
     assert states.count(LineState.BACKING_OFF) == 0

@@ -74,6 +74,7 @@ from tapekeeper.runtime.pool_values import (
     judge_health,
     may_take_over,
     next_step,
+    without,
 )
 
 UNCOVERED_MAX = 1_000
@@ -194,7 +195,8 @@ class LinePool:
         self._bytes = 0
         self._dark_ns = 0  # since when nothing delivers, monotonic
         self._token: Secret | None = None  # the latest that was told
-        self._health = PoolHealth.DEGRADED
+        self._health = PoolHealth.STARTING
+        self._young_until_ns: int | None = 0  # may be starting till then, monotonic; None: was up
         self._health_reason = "not started"
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -214,6 +216,7 @@ class LinePool:
             raise UsageError("a pool runs once; make a new one")
         self._started = True
         self._dark_ns = self._clock.monotonic_ns()
+        self._young_until_ns = self._dark_ns + round(self._policy.down_after_s * _NS_PER_S)
         try:
             async with asyncio.TaskGroup() as lines:
                 manage = lines.create_task(self._manage(lines), name="tape: pool")
@@ -643,13 +646,18 @@ class LinePool:
             )
 
     def _judge_health(self, now_ns: int) -> None:
+        # What a caller still waits for has been asked just now, which is no lack yet.
+        young_ns, asked = self._young_until_ns, self._waiters.keys()
         health, self._health_reason = judge_health(
-            [self._view(member) for member in self._members.values()],
+            [without(self._view(member), asked) for member in self._members.values()],
             redundancy=self._policy.redundancy,
             failing=self._failing,
             dark_s=(now_ns - self._dark_ns) / _NS_PER_S,
             policy=self._policy,
+            starting=young_ns is not None and now_ns < young_ns,
         )
+        if health is PoolHealth.UP:
+            self._young_until_ns = None
         if health is self._health:
             return
         self._health = health

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -71,6 +71,7 @@ class PoolHealth(StrEnum):
     """What a person needs to know of a pool."""
 
     UP = "up"  # as many lines as wanted deliver every subscription
+    STARTING = "starting"  # it was not up yet, and it is too early to worry
     DEGRADED = "degraded"  # it delivers, but less or less safely than wanted; or it reconnects
     DOWN = "down"  # nothing has been live for long; it goes on trying
 
@@ -133,6 +134,12 @@ class LineView(msgspec.Struct, frozen=True):
     due: HandoverReason | None = None
     opened_ns: int | None = None
     unconfirmed: tuple[HubCall, ...] = ()
+
+
+def without(line: LineView, asked: Collection[HubCall]) -> LineView:
+    """The same, as if it had what is `asked`."""
+    lacking = tuple(call for call in line.unconfirmed if call not in asked)
+    return msgspec.structs.replace(line, unconfirmed=lacking)
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -218,7 +225,13 @@ def may_take_over(new: LineView, old: LineView) -> bool:
 
 
 def judge_health(
-    lines: Sequence[LineView], *, redundancy: int, failing: str, dark_s: float, policy: PoolPolicy
+    lines: Sequence[LineView],
+    *,
+    redundancy: int,
+    failing: str,
+    dark_s: float,
+    policy: PoolPolicy,
+    starting: bool = False,
 ) -> tuple[PoolHealth, str]:
     """The health of a pool, and the first reason for it.
 
@@ -232,13 +245,25 @@ def judge_health(
         the last hand-over failed                     DEGRADED
         otherwise                                     UP
 
+    What is DEGRADED by this is STARTING in the first `down_after_s` of a pool that was never UP.
+
     Args:
         lines: all lines.
         redundancy: lines that should serve.
         failing: why the last hand-over failed, or "".
         dark_s: for how long nothing has delivered.
         policy: of the pool.
+        starting: whether it was never UP, and is young.
     """
+    health, reason = _judged(lines, redundancy, failing, dark_s, policy)
+    if health is PoolHealth.DEGRADED and starting:
+        health = PoolHealth.STARTING
+    return health, reason
+
+
+def _judged(
+    lines: Sequence[LineView], redundancy: int, failing: str, dark_s: float, policy: PoolPolicy
+) -> tuple[PoolHealth, str]:
     delivering = [line for line in lines if line.state in DELIVERING]
     if not delivering:
         down = dark_s >= policy.down_after_s

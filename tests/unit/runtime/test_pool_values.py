@@ -18,6 +18,7 @@ from tapekeeper.runtime.pool_values import (
     judge_health,
     may_take_over,
     next_step,
+    without,
 )
 
 _NS = 1_000_000_000
@@ -103,3 +104,13 @@ def test_the_health_of_a_pool_of_two(
     )
     assert judged is health
     assert reason
+    starting, _ = judge_health(
+        lines, redundancy=2, failing=failing, dark_s=dark_s, policy=PoolPolicy(), starting=True
+    )
+    assert starting is (PoolHealth.STARTING if health is PoolHealth.DEGRADED else health)
+
+
+def test_what_has_just_been_asked_is_no_lack() -> None:
+    """Only that; what was asked before and is not in force stays one."""
+    line = _line(unconfirmed=(_A, HubCall("B")))
+    assert without(line, {_A}).unconfirmed == (HubCall("B"),)
