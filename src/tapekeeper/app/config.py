@@ -46,6 +46,7 @@ from tapekeeper.app.config_types import (
     Urls,
     UserPath,
 )
+from tapekeeper.app.start import StartMode
 from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
 from tapekeeper.core.freshness import FreshnessPolicy
 from tapekeeper.errors import ConfigError
@@ -409,6 +410,17 @@ class FreshnessConfig(Section):
         )
 
 
+class ServiceConfig(Section):
+    """How `tapekeeper run` behaves as a service."""
+
+    start: StartMode = Field(
+        default="wait",
+        description="What becomes of a start while the gateway cannot be reached: wait goes on "
+        "trying for ever and says so, fail ends the command. A refused key, a refused "
+        "subscription and an unknown contract are errors at once in both.",
+    )
+
+
 class LogConfig(Section):
     """What is said while running."""
 
@@ -442,6 +454,7 @@ class Config(BaseSettings):
     journal: JournalConfig = JournalConfig()
     feed: FeedConfig = FeedConfig()
     freshness: FreshnessConfig = FreshnessConfig()
+    service: ServiceConfig = ServiceConfig()
     log: LogConfig = LogConfig()
 
     @classmethod

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +18,9 @@ from tapekeeper.adapters.given_tokens import TokenCallable
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import bars_frame
-from tapekeeper.app.outside import Outside
+from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.app.replay import ReplayResult, result_of
+from tapekeeper.app.start import Patience, StartMode
 from tapekeeper.core.breaker import BreakerTally
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
@@ -100,6 +102,10 @@ class Tape:
     stops them in order and seals the journal. If a part fails for good, the block is cancelled
     and the reason is raised from it.
 
+    With `start="wait"` entering starts everything and returns at once, `subscribe` takes as long
+    as the gateway is away, and `status` tells what is waited for. What a retry cannot mend is
+    still an error at once: a refused key, for example, ends the block.
+
     Args:
         config: a `Config`, the path of a TOML file, or a mapping in its shape. The environment
             (`TAPEKEEPER_...`) is laid over the latter two.
@@ -107,6 +113,8 @@ class Tape:
             a user name and an API key. A coroutine function is awaited; a plain one is called in
             a thread, so that it may block. It is asked before a token ends by its own `exp`, and
             after one was refused; it has 40 s, and never runs twice at once.
+        start: whether a start whose gateway cannot be reached fails at a deadline, as a program
+            wants that somebody looks at, or waits, as one that must run unattended.
         outside: time, chance, disk, network and log, for simulations; None means the real ones.
 
     Raises:
@@ -118,11 +126,14 @@ class Tape:
         config: Config | Path | str | Mapping[str, Any],
         *,
         tokens: TokenCallable | None = None,
+        start: StartMode = "fail",
         outside: Outside | None = None,
     ) -> None:
         self._config = load_config(config)
         self._outside = outside
         self._given = tokens
+        self._start = start
+        self._patiently: Patience  # set when it starts
         self._parts: Parts | None = None
         self._entered = False
         self._wanted: dict[str, Instrument] = {}
@@ -130,12 +141,13 @@ class Tape:
         self._callers: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
-        """Log in and connect.
+        """Log in and connect; with `start="wait"`, begin to.
 
         Raises:
             UsageError: this tape is running already.
             AuthError: the credentials were refused.
             OutsideError: the gateway or its user hub cannot be reached, or refused the accounts.
+                With `start="wait"` this and the one before end the block instead.
             JournalError: the journal cannot be written, or another process writes it.
         """
         if self._entered:
@@ -150,15 +162,23 @@ class Tape:
         return self
 
     async def _started(self) -> Parts:
-        parts = await compose(self._config, self._given, self._outside)
+        outside = self._outside or real_outside()
+        parts = await compose(self._config, self._given, outside)
+        patiently = self._patiently = Patience(
+            self._start, clock=outside.clock, random=outside.random, log=parts.log
+        )
+        waits = self._start == "wait"
         try:
-            accounts = await parts.log_in()
+            accounts = [] if waits else await parts.log_in()
             await parts.supervisor.start()
         except BaseException:
             await parts.abandon()
             raise
+        if waits:
+            parts.supervisor.beside(_connect(parts, patiently), "start")
+            return parts
         try:
-            await _follow_accounts(parts, accounts)
+            await _follow_accounts(parts, accounts, patiently)
         except BaseException as error:
             await _stop(parts, error)
             raise
@@ -190,7 +210,8 @@ class Tape:
         """Follow a contract; when this returns, the gateway has confirmed it.
 
         A gateway that takes the call and never answers it leaves the subscription unconfirmed
-        until its first data: that is logged and part of the status, and no error.
+        until its first data: that is logged and part of the status, and no error. With
+        `start="wait"` a gateway that is away is waited for, however long that takes.
 
         Args:
             contract: a contract id, a name such as `MESZ6`, or a product such as `MES` for its
@@ -206,7 +227,9 @@ class Tape:
         """
         parts = self._live()
         wanted = _timeframes(timeframes) or self._config.bars.timeframes
-        instrument = await parts.resolve(contract)
+        instrument = await self._patiently(
+            lambda: self._live().resolve(contract), f"looking {contract} up"
+        )
         subscription = Subscription(instrument, wanted, parts.calendar_of(instrument.calendar))
         contract_id = instrument.contract_id
         async with self._turn(contract_id) as others:
@@ -215,7 +238,10 @@ class Tape:
             parts.feed.subscribe(subscription)
             try:
                 for stream in MARKET_STREAMS:
-                    await _ask(parts.market, f"SubscribeContract{stream}", contract_id)
+                    target = f"SubscribeContract{stream}"
+                    await self._patiently(
+                        partial(self._ask_market, target, contract_id), f"{target}({contract_id})"
+                    )
             except BaseException:
                 if contract_id not in self._wanted and not others():
                     self._give_up(parts, contract_id)
@@ -252,6 +278,9 @@ class Tape:
                 parts.watch.forget(contract_id)
             if failures:
                 raise failures[0]
+
+    async def _ask_market(self, target: str, contract_id: str) -> None:
+        await _ask(self._live().market, target, contract_id)
 
     def _give_up(self, parts: Parts, contract_id: str) -> None:
         """Forget a contract on both ends at once, so that no print comes that nobody asked for."""
@@ -392,13 +421,20 @@ class Tape:
         return self._parts
 
 
-async def _follow_accounts(parts: Parts, accounts: Iterable[int]) -> None:
-    if parts.user is None:
+async def _connect(parts: Parts, patiently: Patience) -> None:
+    accounts = await patiently(parts.log_in, "logging in")
+    await _follow_accounts(parts, accounts, patiently)
+
+
+async def _follow_accounts(parts: Parts, accounts: Iterable[int], patiently: Patience) -> None:
+    user = parts.user
+    if user is None:
         return
-    await _ask(parts.user, "SubscribeAccounts")
+    await patiently(lambda: _ask(user, "SubscribeAccounts"), "SubscribeAccounts")
     for account_id in accounts:
         for stream in USER_STREAMS:
-            await _ask(parts.user, f"Subscribe{stream}", account_id)
+            target = f"Subscribe{stream}"
+            await patiently(partial(_ask, user, target, account_id), f"{target}({account_id})")
 
 
 async def _ask(pool: LinePool, target: str, *arguments: str | int) -> None:

@@ -40,8 +40,9 @@ def run_command(
 ) -> None:
     """Follow the contracts of CONFIG until Ctrl-C or SIGTERM, and journal what arrives.
 
-    Prints a status line every ten seconds, and at the end what no connection covered. A stop
-    that is asked for seals the journal and exits with 0; a second Ctrl-C does not wait.
+    A gateway that cannot be reached is waited for, unless [service] start says "fail". Prints a
+    status line every ten seconds, and at the end what no connection covered. A stop that is asked
+    for seals the journal and exits with 0; a second Ctrl-C does not wait.
     """
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"seconds are a number greater than 0, and {seconds} is not")

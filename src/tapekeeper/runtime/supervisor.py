@@ -60,18 +60,30 @@ class Supervisor:
         self._helpers = dict(helpers or {})
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._group: asyncio.TaskGroup
         self._tasks: list[asyncio.Task[None]] = []
         self._helping: list[asyncio.Task[None]] = []
+        self._passing: list[asyncio.Task[None]] = []  # those that are done have failed
 
     async def start(self) -> None:
         """Start all tasks."""
-        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        group = self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._spawn(group, self._feed.run(), "feed")
         self._spawn(group, run_timer(self._feed, self._clock), "timer")
         for pool in self._pools:
             self._spawn(group, pool.run(), f"pool {pool.status().name}")
         for name, helper in self._helpers.items():
             self._helping.append(self._spawn(group, helper.run(), name))
+
+    def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something that ends by itself, and that a stop cuts short; after `start` only."""
+        task = self._group.create_task(work, name=f"{_PREFIX}{name}")
+        self._passing.append(task)
+        task.add_done_callback(self._passed)
+
+    def _passed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self._passing.remove(task)
 
     def _spawn(
         self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None], name: str
@@ -110,7 +122,7 @@ class Supervisor:
             except asyncio.CancelledError as cancelled:
                 # A part failed meanwhile, which the group tells below, or patience has ended.
                 error = cancelled if error is None else error
-            for task in self._tasks:
+            for task in (*self._tasks, *self._passing):
                 task.cancel()
             await self._leave(error)
         finally:
@@ -123,8 +135,8 @@ class Supervisor:
                     self._feed.dispatch.close()
 
     async def _stop_pools(self) -> None:
-        if not any(task.done() for task in self._tasks):
-            for task in self._helping:
+        if not any(task.done() for task in (*self._tasks, *self._passing)):
+            for task in (*self._helping, *self._passing):
                 task.cancel()
             for pool in self._pools:
                 await pool.stop()

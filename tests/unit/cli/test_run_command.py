@@ -187,14 +187,31 @@ class TestRun:
         config = _config(tmp_path, gateway, contract="NOPE")
         assert "NOPE" in _sentence(["run", str(config)], 2, capsys)
 
-    def test_a_refused_port_is_3(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_refused_port_is_3_where_the_start_shall_fail(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
         """Nobody listens: the sentence says where."""
+        monkeypatch.setenv("TAPEKEEPER_SERVICE__START", "fail")
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
             section = f'[gateway]\nrest_url = "http://127.0.0.1:{port}"\nuser_name = "test-user"\n'
             error = _sentence(["run", str(_config(tmp_path, section))], 3, capsys)
         assert str(port) in error
+
+    def test_a_start_that_waits_ends_with_its_seconds(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """By default nobody there is no error, but a run of a second is one of a second: 3."""
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            section = f'[gateway]\nrest_url = "http://127.0.0.1:{port}"\nuser_name = "test-user"\n'
+            arguments = ["run", str(_config(tmp_path, section)), "--seconds", "0.5"]
+            assert "nothing could be followed within 0.5 s" in _sentence(arguments, 3, capsys)
 
     def test_a_journal_that_is_being_written_is_4(
         self, gateway: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -16,7 +16,7 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.signalr.records import Invocation
-from tapekeeper.errors import JournalError
+from tapekeeper.errors import AuthError, JournalError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.timeframe import Timeframe
@@ -308,5 +308,46 @@ def test_subscribers_read_what_waits_and_then_end(tmp_path: Path) -> None:
             bench.takes(PRINT.replace(b"15:00:00", b"15:00:01"))
         assert [bar.ts_open for bar in [bar async for bar in stream]] == [DEFAULT_START_NS]
         bench.check_over(frames=2)
+
+    run_virtual(main)
+
+
+def test_what_ends_by_itself_is_no_failure(tmp_path: Path) -> None:
+    """It leaves the census, and the end is as orderly as without it, also where it still runs."""
+
+    async def main(clock: VirtualClock) -> None:
+        bench = Bench(tmp_path, clock)
+        async with bench:
+            bench.supervisor.beside(asyncio.sleep(1), "start")  # virtual time: an instant
+            assert bench.supervisor.census()["start"] == 1
+            await clock.sleep_s(2)
+            assert "start" not in bench.supervisor.census()
+            bench.supervisor.beside(clock.sleep_s(3_600), "start")
+        assert [connection.said_goodbye for connection in bench.hub.connections] == [True, True]
+        bench.check_over(frames=0)
+        assert clock.monotonic_ns() < 60e9
+
+    run_virtual(main)
+
+
+def test_what_fails_beside_ends_the_block_with_its_own_error(tmp_path: Path) -> None:
+    """As a refused key does, that is found out while the block waits for a subscription."""
+    refused = AuthError("the key was refused", status=200)
+
+    async def main(clock: VirtualClock) -> None:
+        bench = Bench(tmp_path, clock)
+
+        async def fail() -> None:
+            await clock.sleep_s(1)
+            raise refused
+
+        async def block() -> None:
+            bench.supervisor.beside(fail(), "start")
+            await asyncio.Event().wait()
+
+        with pytest.raises(AuthError) as caught:
+            await bench.use(block)
+        assert caught.value is refused
+        bench.check_over(frames=0)
 
     run_virtual(main)
