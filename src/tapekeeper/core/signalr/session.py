@@ -20,7 +20,17 @@ reads a clock: `now_ns` is a monotonic time in ns that may stand still but not s
                  keep_alive without sending            OPEN         (sends a ping)
                  server_timeout without receiving      CLOSED       Ended(server_timeout)
                  Close record                          CLOSED       Ended(server_close)
+                 interrupted, or server_timeout, where
+                 the session can be resumed            RESUMING     Interrupted
+                 too much that is not acknowledged     CLOSED       Ended(protocol_error)
                  stop                                  CLOSING      (sends a Close record)
+    RESUMING     reattached                            RESUMING     (sends Sequence, and what is
+                                                                    not acknowledged)
+                 Sequence in time                      OPEN         Resumed
+                 Sequence beyond what was received     CLOSED       Ended(protocol_error)
+                 Close record                          CLOSED       Ended(server_close)
+                 resume_timeout, lost                  CLOSED       Ended(cause of the interruption)
+                 stop                                  CLOSED       Ended(local_stop)
     CLOSING      invocation                            CLOSING      Called
                  Close record, or close_timeout        CLOSED       Ended(local_stop)
     any but      record without end beyond the limit   CLOSED       Ended(protocol_error)
@@ -33,6 +43,10 @@ left waiting; `Ended` is the last event, once. A malformed record is quarantined
 costs itself alone, because the framing still tells where the next one starts; official clients
 drop the connection at the first, which loses live data that could be read. Which protocol is
 spoken behind the handshake is a value (`HubProtocol`); the handshake itself is always JSON.
+
+A session that was given a `Resume` can be resumed: on another transport it goes on where it was,
+calls that wait for their answers included. Its owner says `interrupted` when a transport is lost,
+and `reattached` when there is another one to the same URL and id; `lost` gives it up.
 Rules and defaults: reference of the SignalR hub protocol (HubProtocol.md) and the official
 clients, measured against a 9.0.7 server.
 """
@@ -46,7 +60,16 @@ import msgspec
 
 from tapekeeper.core.signalr.framing import DEFAULT_RECORD_BYTES_MAX, SEPARATOR
 from tapekeeper.core.signalr.protocol import JSON, HubProtocol
-from tapekeeper.core.signalr.records import Close, Completion, Invocation, Malformed, Record
+from tapekeeper.core.signalr.records import (
+    Ack,
+    Close,
+    Completion,
+    Invocation,
+    Malformed,
+    Record,
+    Sequence,
+)
+from tapekeeper.core.signalr.resume import Resume
 from tapekeeper.errors import ConnectionLostError, ProtocolError
 
 HANDSHAKE_BYTES_MAX = 64 * 1024
@@ -67,6 +90,7 @@ class SessionState(StrEnum):
     NEW = "new"
     HANDSHAKING = "handshaking"
     OPEN = "open"
+    RESUMING = "resuming"
     CLOSING = "closing"
     CLOSED = "closed"
 
@@ -94,6 +118,8 @@ class SessionTimers(msgspec.Struct, frozen=True):
             twice its keep-alive interval (15 s by default).
         invocation_timeout_ns: from a call to its completion.
         close_timeout_ns: from our Close record to the server's; servers wait 5 s themselves.
+        resume_timeout_ns: from an interruption to the server's Sequence record; servers forget
+            a connection without a transport after about 15 s.
     """
 
     handshake_timeout_ns: int = 15 * _SECOND_NS
@@ -101,6 +127,7 @@ class SessionTimers(msgspec.Struct, frozen=True):
     server_timeout_ns: int = 30 * _SECOND_NS
     invocation_timeout_ns: int = 15 * _SECOND_NS
     close_timeout_ns: int = 5 * _SECOND_NS
+    resume_timeout_ns: int = 10 * _SECOND_NS
 
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
@@ -142,6 +169,22 @@ class Garbled(msgspec.Struct, frozen=True, gc=False):
     detail: str
 
 
+class Interrupted(msgspec.Struct, frozen=True, gc=False):
+    """The transport is of no use any more; the session waits for another one.
+
+    Attributes:
+        cause: what `Ended` will say if there is none.
+        detail: one clause for a person.
+    """
+
+    cause: EndCause
+    detail: str
+
+
+class Resumed(msgspec.Struct, frozen=True, gc=False):
+    """The session goes on where it was interrupted; nothing was lost."""
+
+
 class Ended(msgspec.Struct, frozen=True, gc=False):
     """The session is over; always the last event, and once.
 
@@ -157,13 +200,15 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     allow_reconnect: bool
 
 
-Event: TypeAlias = Opened | Called | Completed | TimedOut | Garbled | Ended
+Event: TypeAlias = Opened | Called | Completed | TimedOut | Garbled | Interrupted | Resumed | Ended
 
 
 class _HandshakeAnswer(msgspec.Struct):
     error: str | None = None
     type: msgspec.Raw = msgspec.Raw(b"")
 
+
+_USABLE = frozenset({SessionState.OPEN, SessionState.RESUMING})
 
 _decode_handshake = msgspec.json.Decoder(_HandshakeAnswer).decode
 
@@ -174,6 +219,7 @@ class Session:
     Args:
         timers: times of the session.
         protocol: what is spoken behind the handshake.
+        resume: fresh; lets the session outlive its transport, where the server agreed to it.
         malformed_max: malformed records without a good one between them that end the session.
         record_bytes_max: bound of one unfinished record.
     """
@@ -183,12 +229,16 @@ class Session:
         timers: SessionTimers | None = None,
         *,
         protocol: HubProtocol = JSON,
+        resume: Resume | None = None,
         malformed_max: int = 3,
         record_bytes_max: int = DEFAULT_RECORD_BYTES_MAX,
     ) -> None:
         self._timers = timers or SessionTimers()
         self._malformed_max = malformed_max
         self._protocol = protocol
+        self._resume = resume
+        self._interruption = Interrupted(EndCause.TRANSPORT_LOST, "")  # the last one
+        self._attached = True  # whether there is a transport
         self._record_bytes_max = record_bytes_max
         self._splitter = protocol.new_splitter(record_bytes_max)
         self._greeting = b""  # bound: HANDSHAKE_BYTES_MAX, what came of the handshake's answer
@@ -216,6 +266,21 @@ class Session:
         return self._protocol
 
     @property
+    def resume(self) -> Resume | None:
+        """What is known of both sides' counts, where the session can be resumed."""
+        return self._resume
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether calls may be made: it is open, or may be again on another transport."""
+        return self._state in _USABLE
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a transport; what comes meanwhile from a lost one is ignored."""
+        return self._attached
+
+    @property
     def last_received_ns(self) -> int:
         """When bytes were last received, or when the session started."""
         return self._received_ns
@@ -237,14 +302,15 @@ class Session:
         self._advance(now_ns)
         self._received_ns = now_ns
         self._enter(SessionState.HANDSHAKING, now_ns)
-        self._send(self._protocol.handshake(), now_ns)
+        version = 1 if self._resume is None else 2
+        self._send(self._protocol.handshake(version), now_ns)
 
     def receive(self, data: bytes, now_ns: int) -> list[Event]:
         """What `data` (the content of one WebSocket message, text or binary) brings about."""
         if self._state is SessionState.NEW:
             raise RuntimeError("a session receives nothing before it is started")
         self._advance(now_ns)
-        if self._state is SessionState.CLOSED:
+        if self._state is SessionState.CLOSED or not self._attached:
             return []
         self._received_ns = now_ns
         events: list[Event] = []
@@ -258,9 +324,11 @@ class Session:
         except ProtocolError as error:
             self._end(EndCause.PROTOCOL_ERROR, str(error), events)
             return events
-        decode = self._protocol.decode
+        decode, resume = self._protocol.decode, self._resume
         for raw in pieces:
             record = decode(raw)
+            if resume is not None and not resume.admits(record) and type(record) is not Close:
+                continue
             if type(record) is Invocation and record.invocation_id is None:
                 # Nearly every record is one of these, so they take the short way.
                 self._malformed_run = 0
@@ -268,7 +336,11 @@ class Session:
                 continue
             self._record(record, now_ns, events)
             if self.state is SessionState.CLOSED:
-                break
+                return events
+        if resume is not None and self.state is SessionState.OPEN:
+            resume.heard(len(data), now_ns)
+            self._acknowledge(resume, now_ns)
+            self._end_if_ignored(resume, events)
         return events
 
     def invoke(self, target: str, arguments: list[Any], now_ns: int) -> str:
@@ -280,15 +352,15 @@ class Session:
             now_ns: monotonic, ns.
 
         Raises:
-            ConnectionLostError: the session is not open.
+            ConnectionLostError: the session is neither open nor being resumed.
         """
-        if self._state is not SessionState.OPEN:
+        if not self.is_usable:
             raise ConnectionLostError(f"{target} cannot be called: the session is {self._state}")
         self._advance(now_ns)
         invocation_id = str(self._next_id)
         self._next_id += 1
         encode = self._protocol.encode_invocation
-        self._send(encode(target, arguments, invocation_id=invocation_id), now_ns)
+        self._send_counted(encode(target, arguments, invocation_id=invocation_id), now_ns)
         self._pending[invocation_id] = now_ns + self._timers.invocation_timeout_ns
         return invocation_id
 
@@ -303,6 +375,8 @@ class Session:
                 self._end(EndCause.HANDSHAKE_TIMEOUT, text, events)
         elif self._state is SessionState.OPEN:
             self._on_time_open(now_ns, events)
+        elif self._state is SessionState.RESUMING:
+            self._on_time_resuming(now_ns, events)
         elif (
             self._state is SessionState.CLOSING
             and now_ns >= self._phase_ns + timers.close_timeout_ns
@@ -317,11 +391,18 @@ class Session:
             return self._phase_ns + timers.handshake_timeout_ns
         if self._state is SessionState.CLOSING:
             return self._phase_ns + timers.close_timeout_ns
-        if self._state is not SessionState.OPEN:
+        if self._state is SessionState.RESUMING:
+            due = self._phase_ns + timers.resume_timeout_ns
+        elif self._state is SessionState.OPEN:
+            due = min(
+                self._sent_ns + timers.keep_alive_ns, self._received_ns + timers.server_timeout_ns
+            )
+            if self._resume is not None and self._resume.ack_due_ns is not None:
+                due = min(due, self._resume.ack_due_ns)
+        else:
             return None
-        due = min(
-            self._sent_ns + timers.keep_alive_ns, self._received_ns + timers.server_timeout_ns
-        )
+        if self._resume is not None and self._resume.is_full and self._now_ns is not None:
+            return self._now_ns
         for deadline_ns in self._pending.values():
             return min(due, deadline_ns)
         return due
@@ -338,7 +419,7 @@ class Session:
             self._fail_pending(STOPPED, events)
             self._send(self._protocol.encode_close(), now_ns)
             self._enter(SessionState.CLOSING, now_ns)
-        elif self._state in {SessionState.NEW, SessionState.HANDSHAKING}:
+        elif self._state not in {SessionState.CLOSING, SessionState.CLOSED}:
             self._end(EndCause.LOCAL_STOP, STOPPED, events)
         return events
 
@@ -348,9 +429,36 @@ class Session:
         events: list[Event] = []
         if self._state is SessionState.CLOSING:
             self._end(EndCause.LOCAL_STOP, STOPPED, events)
+        elif self._state is SessionState.RESUMING:
+            self._give_up(detail, events)
         elif self._state is not SessionState.CLOSED:
             self._end(EndCause.TRANSPORT_LOST, detail, events)
         return events
+
+    def interrupted(self, detail: str, now_ns: int) -> list[Event]:
+        """The transport ended, and there may be another one, if the session can be resumed.
+
+        The state says whether it can; otherwise this is `lost`. While it is being resumed this
+        says that the new transport has ended as well.
+        """
+        if not self.is_usable or self._resume is None or self._resume.doubt:
+            return self.lost(detail, now_ns)
+        self._advance(now_ns)
+        events: list[Event] = []
+        self._interrupt(EndCause.TRANSPORT_LOST, detail, events)
+        return events
+
+    def reattached(self, now_ns: int) -> None:
+        """There is another transport to the same URL and id."""
+        if self._state is not SessionState.RESUMING or self._resume is None or self._attached:
+            raise RuntimeError("only an interrupted session gets another transport")
+        self._advance(now_ns)
+        self._attached = True
+        # What the old transport left unfinished comes again as a whole.
+        self._splitter = self._protocol.new_splitter(self._record_bytes_max)
+        number, records = self._resume.again()
+        self._send(self._protocol.encode_sequence(number), now_ns)
+        self._outgoing += records
 
     def outgoing(self) -> list[bytes]:
         """Drain the records to send, in order; each is one WebSocket message."""
@@ -406,7 +514,7 @@ class Session:
             # Only those with an id come here: the server waits for an answer.
             if record.invocation_id is not None and self._state is SessionState.OPEN:
                 encode = self._protocol.encode_completion
-                self._send(encode(record.invocation_id, error=NO_RESULT), now_ns)
+                self._send_counted(encode(record.invocation_id, error=NO_RESULT), now_ns)
         elif type(record) is Completion:
             if self._pending.pop(record.invocation_id, None) is None:
                 self._ignored += 1
@@ -414,10 +522,25 @@ class Session:
                 events.append(Completed(record.invocation_id, record.result, record.error))
         elif type(record) is Close:
             self._closed_by_server(record, events)
+        elif self._resume is not None and type(record) is Ack:
+            self._resume.acknowledged(record.sequence_id)
+        elif type(record) is Sequence and self._state is SessionState.RESUMING:
+            self._begins(record, now_ns, events)
         else:
             # Pings have done their work by arriving. Streams are never asked for, acks and
-            # sequences belong to stateful reconnect, unknown types to newer protocols.
+            # sequences that nobody awaits mean nothing, unknown types belong to newer protocols.
             self._ignored += 1
+
+    def _begins(self, record: Sequence, now_ns: int, events: list[Event]) -> None:
+        """The server says with which of its records it goes on."""
+        resume = self._resume
+        if resume is None or not resume.begins_at(record.sequence_id):
+            text = f"{self._interruption.detail}; resumed at record {record.sequence_id:,}"
+            had = 0 if resume is None else resume.point.latest
+            self._end(EndCause.PROTOCOL_ERROR, f"{text}, {had:,} had come", events)
+            return
+        self._enter(SessionState.OPEN, now_ns)
+        events.append(Resumed())
 
     def _malformed(self, record: Malformed, events: list[Event]) -> None:
         events.append(Garbled(record.raw, record.detail))
@@ -439,15 +562,58 @@ class Session:
         timers = self._timers
         if now_ns >= self._received_ns + timers.server_timeout_ns:
             text = f"nothing received from the server for {_seconds(timers.server_timeout_ns)}"
-            self._end(EndCause.SERVER_TIMEOUT, text, events)
+            if self._resume is not None and not self._resume.doubt:
+                self._interrupt(EndCause.SERVER_TIMEOUT, text, events)
+            else:
+                self._end(EndCause.SERVER_TIMEOUT, text, events)
             return
+        self._time_calls_out(now_ns, events)
+        if self._resume is not None:
+            self._acknowledge(self._resume, now_ns)
+            self._end_if_ignored(self._resume, events)
+        if self.state is SessionState.OPEN and now_ns >= self._sent_ns + timers.keep_alive_ns:
+            self._send(self._protocol.ping, now_ns)
+
+    def _on_time_resuming(self, now_ns: int, events: list[Event]) -> None:
+        within_ns = self._timers.resume_timeout_ns
+        if now_ns >= self._phase_ns + within_ns:
+            self._give_up(f"not resumed within {_seconds(within_ns)}", events)
+            return
+        self._time_calls_out(now_ns, events)
+        if self._resume is not None:
+            self._end_if_ignored(self._resume, events)
+
+    def _time_calls_out(self, now_ns: int, events: list[Event]) -> None:
         for invocation_id, deadline_ns in list(self._pending.items()):
             if deadline_ns > now_ns:
                 break
             del self._pending[invocation_id]
             events.append(TimedOut(invocation_id))
-        if now_ns >= self._sent_ns + timers.keep_alive_ns:
-            self._send(self._protocol.ping, now_ns)
+
+    def _interrupt(self, cause: EndCause, detail: str, events: list[Event]) -> None:
+        self._attached = False
+        self._outgoing.clear()  # what counts is kept, and is sent again
+        if self._resume is not None:
+            self._resume.interrupted()
+        if self._state is SessionState.OPEN:
+            self._enter(SessionState.RESUMING, self._now_ns or 0)
+            self._interruption = Interrupted(cause, detail)
+            events.append(self._interruption)
+
+    def _give_up(self, why: str, events: list[Event]) -> None:
+        """End a session that cannot be resumed, with what interrupted it."""
+        text = f"{self._interruption.detail}; {why}"
+        self._end(self._interruption.cause, text, events)
+
+    def _acknowledge(self, resume: Resume, now_ns: int) -> None:
+        if resume.ack_due_ns is not None and now_ns >= resume.ack_due_ns:
+            self._send(self._protocol.encode_ack(resume.take_ack()), now_ns)
+
+    def _end_if_ignored(self, resume: Resume, events: list[Event]) -> None:
+        """A server that acknowledges nothing would have us keep without bound."""
+        if resume.is_full:
+            text = f"the server has not acknowledged {resume.kept_bytes:,} bytes of ours"
+            self._end(EndCause.PROTOCOL_ERROR, text, events)
 
     def _end(
         self,
@@ -472,6 +638,13 @@ class Session:
     def _enter(self, state: SessionState, now_ns: int) -> None:
         self._state = state
         self._phase_ns = now_ns
+
+    def _send_counted(self, record: bytes, now_ns: int) -> None:
+        """Send a record that carries something; without a transport it is sent on the next."""
+        if self._resume is not None:
+            self._resume.keep(record)
+        if self._attached:
+            self._send(record, now_ns)
 
     def _send(self, record: bytes, now_ns: int) -> None:
         self._outgoing.append(record)
