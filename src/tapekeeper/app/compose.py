@@ -19,6 +19,7 @@ from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.freshness import Freshness
 from tapekeeper.core.gateway.proofs import proves
+from tapekeeper.core.gateway.stamps import stamp_ns
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
@@ -216,6 +217,7 @@ def _pools(
             log=log,
             numbers=lambda: next(numbers),
             proves=_proves,
+            stamp_of=stamp_ns if name == MARKET_HUB else None,
             endpoints=Endpoints(tuple(dict.fromkeys(urls))) if len(urls) > 1 else None,
         )
         for name, urls in hubs.items()

@@ -15,13 +15,17 @@ WINDOW_NS = 60_000_000_000
 class Skew:
     """The smallest delay seen in the last one to two windows; constant memory.
 
+    Args:
+        window_ns: see `WINDOW_NS`, which suits what has to follow the clocks closely.
+
     Two buckets instead of a sorted window: the answer covers the current bucket and the one
     before it, which bounds both the memory and the age of what it is based on.
     """
 
-    __slots__ = ("_bucket_start_ns", "_current_ns", "_previous_ns")
+    __slots__ = ("_bucket_start_ns", "_current_ns", "_previous_ns", "_window_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, window_ns: int = WINDOW_NS) -> None:
+        self._window_ns = window_ns
         self._bucket_start_ns: int | None = None
         self._current_ns: int | None = None
         self._previous_ns: int | None = None
@@ -32,9 +36,9 @@ class Skew:
         start_ns = self._bucket_start_ns
         if start_ns is None or self._current_ns is None:
             self._bucket_start_ns, self._current_ns = ts_recv, delay_ns
-        elif ts_recv - start_ns >= WINDOW_NS:
+        elif ts_recv - start_ns >= self._window_ns:
             # After a silence longer than a window the older bucket says nothing any more.
-            fresh = ts_recv - start_ns < 2 * WINDOW_NS
+            fresh = ts_recv - start_ns < 2 * self._window_ns
             self._previous_ns = self._current_ns if fresh else None
             self._bucket_start_ns, self._current_ns = ts_recv, delay_ns
         elif delay_ns < self._current_ns:

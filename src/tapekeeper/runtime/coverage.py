@@ -1,11 +1,12 @@
 """Which intervals no line covered, per subscription, told as soon as it is known.
 
-A *life* of a line covers a subscription from its acknowledgement to the last byte that came
-before it ended. What ended a life may be seen late: a peer that falls silent is given up after
-half a minute, and all that time the life only seemed to cover. So each life is judged at its end:
-what lies between its last byte and its end is covered only where another life covers it, or
-seems to. When the last life that seemed to cover an instant has ended, every end is known, so an
-instant that none covered is reported once, and none is missed.
+A *life* of a line covers a subscription from its acknowledgement up to where it was heard, which
+is judged by the time of the data themselves (`tapekeeper.runtime.heard`). How far that is may be
+seen late: a peer that falls silent is given up after half a minute, one that works off a backlog
+may end in the middle of it, and all that time the life only seemed to cover. So each life is
+judged at its end: what lies between where it was heard and its end is covered only where another
+life covers it, or seems to. When the last life that seemed to cover an instant has ended, every
+end is known, so an instant that none covered is reported once, and none is missed.
 
 The moments before the first acknowledgement are nobody's: who subscribes is told when it is in
 force. All times are wall clock, ns UTC, as they are in the journal.
@@ -32,7 +33,7 @@ class Uncovered(msgspec.Struct, frozen=True):
     """An interval in which prints may be missing.
 
     Attributes:
-        from_ns: last byte of the last life before it, wall clock, ns UTC.
+        from_ns: up to where the last life before it was heard, wall clock, ns UTC.
         to_ns: acknowledgement of the subscriptions by the next life; None while it lasts.
         why: what ended the life before it, one clause for a person.
         calls: the subscriptions that were not covered.
@@ -84,20 +85,20 @@ class Coverage:
             return []
         return [Hole(lasting.from_ns, max(now_ns, lasting.from_ns), lasting.why)]
 
-    def ended(self, line: Hashable, *, last_ns: int | None, now_ns: int, why: str) -> list[Hole]:
+    def ended(self, line: Hashable, *, until_ns: int | None, now_ns: int, why: str) -> list[Hole]:
         """The life of `line` ended; the intervals that turn out to have been uncovered.
 
         Args:
             line: as told to `began`; one that has no life is ignored.
-            last_ns: when its last byte came; None if none came.
+            until_ns: up to where it was heard; None if that cannot be said of any moment.
             now_ns: when its end was seen.
             why: of the end.
         """
         from_ns = self._present.pop(line, None)
         if from_ns is None:
             return []
-        # A life that received nothing after its acknowledgement covered that moment alone.
-        to_ns = min(max(from_ns, last_ns if last_ns is not None else from_ns), max(from_ns, now_ns))
+        # A life that brought nothing after its acknowledgement covered that moment alone.
+        to_ns = min(max(from_ns, from_ns if until_ns is None else until_ns), max(from_ns, now_ns))
         self._past.append(_Life(from_ns, to_ns))
         holes = [Hole(a, b, why) for a, b in self._holes(to_ns, now_ns)]
         if self._present:
@@ -151,10 +152,10 @@ class CoverageBook:
         coverage = self._coverages.setdefault(call, Coverage())
         self._found += [(call, hole) for hole in coverage.began(line, now_ns)]
 
-    def ended(self, line: Hashable, *, last_ns: int | None, now_ns: int, why: str) -> None:
+    def ended(self, line: Hashable, *, until_ns: int | None, now_ns: int, why: str) -> None:
         """The connection of `line` ended; see `Coverage.ended`."""
         for call, coverage in self._coverages.items():
-            holes = coverage.ended(line, last_ns=last_ns, now_ns=now_ns, why=why)
+            holes = coverage.ended(line, until_ns=until_ns, now_ns=now_ns, why=why)
             self._found += [(call, hole) for hole in holes]
 
     def withdrawn(self, call: HubCall) -> None:
@@ -165,7 +166,7 @@ class CoverageBook:
         """Nothing is to be covered from `now_ns` on.
 
         A hub that answered the farewell was heard to its end; one that did not may have been
-        silent before, so what lasts since its last byte is reported.
+        silent before, so what lasts since it was heard is reported.
         """
         for call, coverage in self._coverages.items():
             hole = coverage.lasting

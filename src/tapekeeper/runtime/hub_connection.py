@@ -29,6 +29,7 @@ from tapekeeper.core.signalr.session import (
 )
 from tapekeeper.errors import ConnectionLostError, DeadlineError, InvocationError
 from tapekeeper.ports import Clock, Connection
+from tapekeeper.runtime.heard import Heard
 from tapekeeper.runtime.line_values import Connected, HubCall, Inbound, Inbox
 
 UNSENT_MAX = 4_096
@@ -73,6 +74,7 @@ class HubConnection:
         send_timeout_s: for one message.
         on_logout: called when the gateway ends the login session; whether somebody replaces this
             connection while it still delivers. Otherwise it is abandoned at once.
+        heard: told of what comes, to say up to when it is known to be complete.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class HubConnection:
         inbox: Inbox,
         send_timeout_s: float,
         on_logout: Callable[[], bool] = _nobody,
+        heard: Heard | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
@@ -94,6 +97,7 @@ class HubConnection:
         self.frames = 0
         self.bytes = 0
         self.last_received_ns: int | None = None
+        self.heard = heard or Heard()
         self.logged_out = False
         self.on_calls: Callable[[list[Invocation]], None] | None = None  # while data is a proof
         self._hub = hub
@@ -107,6 +111,7 @@ class HubConnection:
         self._answers: dict[str, asyncio.Future[bytes | None]] = {}
         self._unsent: list[bytes] = []  # bound: UNSENT_MAX, checked where it grows
         self._paused_ns: int | None = None
+        self._goodbye_ns: int | None = None  # when we said it, wall clock
         session.start(clock.monotonic_ns())
 
     # --- tasks ----------------------------------------------------------------------------
@@ -154,18 +159,22 @@ class HubConnection:
             DeadlineError: it did not answer in time.
             ConnectionLostError: the connection ended first, or is not open.
         """
-        now_ns = self._clock.monotonic_ns()
+        now_ns, asked_ns = self._clock.monotonic_ns(), self._clock.now_ns()
         invocation_id = self._session.invoke(call.target, list(call.arguments), now_ns)
         answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._answers[invocation_id] = answer
         self._collect()
         self._wake.set()
         try:
-            return await answer
+            result = await answer
         except InvocationError as error:
+            self.heard.answered(asked_ns)
             raise InvocationError(f"the hub refused {call}: {error}") from None
         except DeadlineError:
             raise DeadlineError(f"the hub did not answer {call}") from None
+        else:
+            self.heard.answered(asked_ns)
+            return result
         finally:
             self._answers.pop(invocation_id, None)
 
@@ -177,6 +186,7 @@ class HubConnection:
 
     async def stop(self, timeout_s: float) -> None:
         """Say goodbye and wait, at most `timeout_s`, for the end."""
+        self._goodbye_ns = self._clock.now_ns()
         self._absorb(self._session.stop(self._clock.monotonic_ns()))
         self._collect()
         self._wake.set()
@@ -220,10 +230,11 @@ class HubConnection:
             room = self._inbox(
                 Inbound(self.number, self._hub, recv_ns, data, tuple(calls), tuple(garbled))
             )
+        self.heard.arrived(recv_ns, calls)
         if calls and self.on_calls is not None:
             self.on_calls(calls)
         if rest:
-            self._absorb(rest)
+            self._absorb_from_peer(rest)
         if self._collect():
             self._wake.set()
         if logout:
@@ -231,6 +242,12 @@ class HubConnection:
             if not self._on_logout():
                 self.abandon("the gateway ended the login session")
         return room
+
+    def _absorb_from_peer(self, events: list[Event]) -> None:
+        """The same of what the peer sent: an end after our goodbye is the answer to it."""
+        self._absorb(events)
+        if type(events[-1]) is Ended and self._goodbye_ns is not None:
+            self.heard.said_goodbye(self._goodbye_ns)
 
     def _absorb(self, events: list[Event]) -> None:
         """Settle answers, and the end."""

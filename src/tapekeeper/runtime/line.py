@@ -82,6 +82,7 @@ from tapekeeper.errors import (
 )
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Connection, Log, Random, Transport
+from tapekeeper.runtime.heard import Heard
 from tapekeeper.runtime.hub_connection import HubConnection, deadline
 from tapekeeper.runtime.line_values import (
     TASK,
@@ -170,6 +171,7 @@ class Line:
         renewals: when a refused token was renewed last; lines that replace each other share it.
         route: says where every life connects to, and hears how it went; without it, it is the
             URL of the spec.
+        listen: judges, for one connection, up to when all that it was sent has come.
     """
 
     def __init__(
@@ -189,6 +191,7 @@ class Line:
         on_answer: Callable[[HubCall, OutsideError | None], None] = _unheard,
         renewals: Renewals | None = None,
         route: Route | None = None,
+        listen: Callable[[], Heard] = Heard,
     ) -> None:
         self._spec = spec
         self._transport = transport
@@ -202,6 +205,7 @@ class Line:
         self._on_logout = on_logout
         self._renewals = Renewals() if renewals is None else renewals
         self._route = route
+        self._listen = listen
         self._backoff = Backoff(base_ms=spec.backoff_base_ms, cap_ms=spec.backoff_cap_ms)
         self._wishes = Wishes(spec, clock=clock, log=log, proves=proves, on_answer=on_answer)
         self._stopping = asyncio.Event()
@@ -223,6 +227,7 @@ class Line:
         self._bytes = 0
         self._number: int | None = None
         self._last_received_ns: int | None = None
+        self._heard_ns: int | None = None  # of the last connection
 
     # --- the surface ----------------------------------------------------------------------
 
@@ -450,6 +455,7 @@ class Line:
             inbox=self._inbox,
             send_timeout_s=self._spec.send_timeout_s,
             on_logout=self._logged_out,
+            heard=self._listen(),
         )
         self._connection = connection
         self._number = number
@@ -481,6 +487,7 @@ class Line:
             return
         connection.abandon("the line was cancelled")
         self._last_received_ns = self._received_ns()
+        self._heard_ns = connection.heard.until_ns
         self._frames += connection.frames
         self._bytes += connection.bytes
         self._connection = None
@@ -590,6 +597,7 @@ class Line:
         before = self._last.after
         if after not in _TABLE[before]:
             raise RuntimeError(f"a line does not go from {before} to {after}")
+        present = self._connection
         self._last = Transition(
             name=self._spec.name,
             before=before,
@@ -599,6 +607,7 @@ class Line:
             cause=cause,
             connection=self._number,
             last_received_ns=self._received_ns(),
+            heard_ns=self._heard_ns if present is None else present.heard.until_ns,
             retry_in_s=retry_in_s,
         )
         self._log(

@@ -207,8 +207,10 @@ class Transition(msgspec.Struct, frozen=True):
         cause: a word of a closed set, for labels: the value of a session's `EndCause`, or the
             class name of the error that ended an attempt; empty for steps forward.
         connection: number of the connection, None before the first.
-        last_received_ns: wall clock of the last bytes of any connection, None before the first;
-            on leaving `live` it is where a gap may start.
+        last_received_ns: wall clock of the last bytes of any connection, None before the first.
+        heard_ns: wall clock up to which all that the present or last connection sent is known to
+            have come; on leaving `live` it is where a gap may start. None if that cannot be said
+            of any moment.
         retry_in_s: delay before the next attempt, where `after` is `backing_off` or `down`.
     """
 
@@ -220,6 +222,7 @@ class Transition(msgspec.Struct, frozen=True):
     cause: str = ""
     connection: int | None = None
     last_received_ns: int | None = None
+    heard_ns: int | None = None
     retry_in_s: float | None = None
 
 

@@ -45,6 +45,7 @@ from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random, Transport
 from tapekeeper.runtime.coverage import CoverageBook, Uncovered
 from tapekeeper.runtime.evictions import Evictions
+from tapekeeper.runtime.heard import Delays, Heard, StampOf
 from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import (
@@ -58,6 +59,7 @@ from tapekeeper.runtime.line_values import (
     Transition,
     no_proof,
 )
+from tapekeeper.runtime.pool_member import Member, Route
 from tapekeeper.runtime.pool_values import (
     DELIVERING,
     Acknowledgement,
@@ -88,45 +90,6 @@ _NS_PER_S = 1_000_000_000
 _NEW_CONNECTION_CURES = frozenset(HandoverReason) - {HandoverReason.ENDPOINT}
 
 
-class _Route:
-    """Chooses among the endpoints for one line; see `line_values.Route`."""
-
-    def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
-        self._endpoints = endpoints
-        self._clock = clock
-        self.index = 0
-
-    def begin(self) -> str:
-        now_ns = self._clock.monotonic_ns()
-        choice = self._endpoints.choose(now_ns)
-        self.index = choice.index
-        self._endpoints.begin(choice.index, now_ns)
-        return choice.url
-
-    def succeeded(self, _url: str) -> None:
-        self._endpoints.succeeded(self.index, self._clock.monotonic_ns())
-
-    def failed(self, _url: str, why: str) -> None:
-        self._endpoints.failed(self.index, self._clock.monotonic_ns(), why)
-
-
-class _Member:
-    """A line of the pool, and what the pool knows of it."""
-
-    def __init__(self, number: int, route: _Route | None, *, joining: bool) -> None:
-        self.number = number
-        self.route = route
-        self.joining = joining  # not yet what the old line is
-        self.line: Line  # set right after
-        self.state = LineState.STOPPED
-        self.due: HandoverReason | None = None
-        self.confirmed: set[HubCall] = set()  # by the present connection
-        self.opened_ns: int | None = None  # monotonic, of the present connection
-        self.dismissed = False  # the pool has stopped it
-        self.why = ""  # and why, where that leaves a gap
-        self.over = False  # it will not come back
-
-
 class LinePool:
     """See the module's text. Runs once.
 
@@ -142,6 +105,8 @@ class LinePool:
         numbers: gives the next connection number of the process.
         proves: whether data show that an unanswered subscription is in force.
         endpoints: several addresses of the hub; without it, the one of the spec.
+        stamp_of: event time of what the hub sends, by which it is judged what a line covered;
+            without it, a line covers up to its last byte.
     """
 
     def __init__(
@@ -158,6 +123,7 @@ class LinePool:
         numbers: Callable[[], int],
         proves: Callable[[HubCall, Invocation], bool] = no_proof,
         endpoints: Endpoints | None = None,
+        stamp_of: StampOf | None = None,
     ) -> None:
         self._spec = spec
         self._policy = policy
@@ -170,9 +136,11 @@ class LinePool:
         self._numbers = numbers
         self._proves = proves
         self._endpoints = endpoints
+        self._stamp_of = stamp_of
+        self._delays = Delays()
         self._renewals = Renewals()
         self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
-        self._members: dict[int, _Member] = {}  # bound: wanted lines and one more
+        self._members: dict[int, Member] = {}  # bound: wanted lines and one more
         self._running: dict[int, Line] = {}  # bound: the members, and those that leave
         self._made = 0
         self._wanted: dict[HubCall, set[str]] = {}  # who holds each
@@ -420,9 +388,7 @@ class LinePool:
             await self._news(until_ns, _HANDOVER_LOOK_S)
         return True
 
-    async def _replace(
-        self, lines: asyncio.TaskGroup, old: _Member, reason: HandoverReason
-    ) -> None:
+    async def _replace(self, lines: asyncio.TaskGroup, old: Member, reason: HandoverReason) -> None:
         """The one mechanism; see the module's text."""
         if self._evictions.one_session or self._room() < 1:
             why = f"{reason}: replaced without an overlap, one session is allowed"
@@ -449,7 +415,7 @@ class LinePool:
         self._backoff.reset()
         self._log("handover", line=self._spec.name, reason=reason.value)
 
-    async def _give_up(self, new: _Member, old: _Member, reason: HandoverReason) -> None:
+    async def _give_up(self, new: Member, old: Member, reason: HandoverReason) -> None:
         """Keep the old line, say so, and try again later."""
         lacking = len(self._view(new).unconfirmed)
         why = f"{reason}: the new line is {new.state}, {lacking} subscriptions are unconfirmed"
@@ -471,10 +437,10 @@ class LinePool:
 
     # --- lines ----------------------------------------------------------------------------
 
-    def _add(self, lines: asyncio.TaskGroup, *, joining: bool) -> _Member:
+    def _add(self, lines: asyncio.TaskGroup, *, joining: bool) -> Member:
         self._made += 1
-        route = None if self._endpoints is None else _Route(self._endpoints, self._clock)
-        member = _Member(self._made, route, joining=joining)
+        route = None if self._endpoints is None else Route(self._endpoints, self._clock)
+        member = Member(self._made, route, joining=joining)
         member.line = Line(
             self._spec,
             transport=self._transport,
@@ -490,6 +456,7 @@ class LinePool:
             on_answer=lambda call, error: self._answered(member, call, error),
             renewals=self._renewals,
             route=route,
+            listen=lambda: Heard(self._stamp_of, self._delays),
         )
         for call in self._wanted:
             member.line.want(call)
@@ -499,7 +466,7 @@ class LinePool:
         lines.create_task(self._run(member), name=f"{TASK} run")
         return member
 
-    async def _run(self, member: _Member) -> None:
+    async def _run(self, member: Member) -> None:
         """Run a line; its counters are read from it meanwhile, and kept when they are final.
 
         That is when it has run, not when it is dismissed: one that did not stop in time goes on.
@@ -512,7 +479,7 @@ class LinePool:
             self._frames += last.frames
             self._bytes += last.bytes
 
-    async def _dismiss(self, member: _Member, why: str = "") -> None:
+    async def _dismiss(self, member: Member, why: str = "") -> None:
         """Stop a line and forget it; bounded in time."""
         member.dismissed = True
         member.why = why
@@ -520,7 +487,7 @@ class LinePool:
         self._members.pop(member.number, None)
         self._evictions.keep_only(self._members)
 
-    def _serving(self) -> list[_Member]:
+    def _serving(self) -> list[Member]:
         return [m for m in self._members.values() if not m.joining and not m.dismissed]
 
     def _room(self) -> int:
@@ -532,7 +499,7 @@ class LinePool:
         policy = self._policy
         return policy.redundancy + 1 if policy.lines_max is None else policy.lines_max
 
-    def _view(self, member: _Member) -> LineView:
+    def _view(self, member: Member) -> LineView:
         return LineView(
             number=member.number,
             state=member.state,
@@ -552,7 +519,7 @@ class LinePool:
 
     # --- what lines tell ------------------------------------------------------------------
 
-    def _moved(self, member: _Member, step: Transition) -> None:
+    def _moved(self, member: Member, step: Transition) -> None:
         now_ns = self._clock.monotonic_ns()
         member.state = step.after
         if step.after is LineState.CONNECTING:
@@ -569,7 +536,7 @@ class LinePool:
             self._left(member, step, now_ns)
         self._wake.set()
 
-    def _left(self, member: _Member, step: Transition, now_ns: int) -> None:
+    def _left(self, member: Member, step: Transition, now_ns: int) -> None:
         """A line has no connection any more."""
         member.over = step.after is LineState.STOPPED
         by_itself = not member.dismissed and not self._stopping.is_set()
@@ -578,14 +545,14 @@ class LinePool:
         member.confirmed.clear()
         self._coverage.ended(
             member.number,
-            last_ns=step.last_received_ns,
+            until_ns=step.heard_ns,
             now_ns=self._clock.now_ns(),
             why=member.why or step.reason,
         )
         if step.before in DELIVERING and not self.any_live():
             self._dark_ns = now_ns
 
-    def _answered(self, member: _Member, call: HubCall, error: OutsideError | None) -> None:
+    def _answered(self, member: Member, call: HubCall, error: OutsideError | None) -> None:
         """The hub answered a subscribing call, or did not in time."""
         if call not in self._wanted:
             return
@@ -605,7 +572,7 @@ class LinePool:
             else:
                 waiter.set_exception(error)
 
-    def _logged_out(self, member: _Member) -> bool:
+    def _logged_out(self, member: Member) -> bool:
         """The gateway ended the login session; whether the line goes on until it is replaced."""
         if (
             member.joining

@@ -25,7 +25,7 @@ def test_one_line_that_comes_back_leaves_one_interval() -> None:
     """From the last byte of the old connection to the acknowledgement on the new one."""
     coverage = Coverage()
     coverage.began(1, 100)
-    assert coverage.ended(1, last_ns=170, now_ns=200, why="lost") == []
+    assert coverage.ended(1, until_ns=170, now_ns=200, why="lost") == []
     assert coverage.lasting == Hole(170, None, "lost")
     assert coverage.began(1, 230) == [Hole(170, 230, "lost")]
 
@@ -35,9 +35,9 @@ def test_what_another_line_covers_is_no_interval() -> None:
     coverage = Coverage()
     coverage.began(1, 100)
     coverage.began(2, 110)
-    assert coverage.ended(1, last_ns=150, now_ns=180, why="lost") == []
+    assert coverage.ended(1, until_ns=150, now_ns=180, why="lost") == []
     assert coverage.began(1, 190) == []
-    assert coverage.ended(2, last_ns=200, now_ns=200, why="lost") == []
+    assert coverage.ended(2, until_ns=200, now_ns=200, why="lost") == []
     assert coverage.lasting is None
 
 
@@ -46,9 +46,9 @@ def test_a_line_that_only_seemed_to_cover_is_found_out() -> None:
     coverage = Coverage()
     coverage.began(1, 100)
     coverage.began(2, 100)
-    assert coverage.ended(1, last_ns=150, now_ns=180, why="silent") == []
+    assert coverage.ended(1, until_ns=150, now_ns=180, why="silent") == []
     coverage.began(1, 190)
-    assert coverage.ended(2, last_ns=160, now_ns=195, why="silent") == [Hole(160, 190, "silent")]
+    assert coverage.ended(2, until_ns=160, now_ns=195, why="silent") == [Hole(160, 190, "silent")]
 
 
 def test_asking_again_on_the_same_connection_takes_nothing_back() -> None:
@@ -57,7 +57,7 @@ def test_asking_again_on_the_same_connection_takes_nothing_back() -> None:
     coverage.began(1, 100)
     coverage.began(2, 100)
     coverage.began(2, 170)
-    assert coverage.ended(1, last_ns=150, now_ns=180, why="lost") == []
+    assert coverage.ended(1, until_ns=150, now_ns=180, why="lost") == []
 
 
 @st.composite
@@ -94,7 +94,7 @@ def test_the_intervals_are_exactly_the_moments_that_no_life_covered(
         if kind == 0:
             holes += coverage.began(line, at)
         else:
-            holes += coverage.ended(line, last_ns=last, now_ns=at, why="x")
+            holes += coverage.ended(line, until_ns=last, now_ns=at, why="x")
     if not lives:
         return
     lasting = coverage.lasting
@@ -113,7 +113,7 @@ def test_subscriptions_that_fail_together_are_one_interval() -> None:
     book = CoverageBook()
     for call in (_A, _B):
         book.confirmed(1, call, 100)
-    book.ended(1, last_ns=150, now_ns=151, why="lost")
+    book.ended(1, until_ns=150, now_ns=151, why="lost")
     assert [interval.calls for interval in book.lasting()] == [(_A, _B)]
     book.confirmed(1, _A, 170)
     book.confirmed(1, _B, 180)
@@ -127,7 +127,7 @@ def test_a_subscription_that_is_not_back_stays_open_alone() -> None:
     book = CoverageBook()
     for call in (_A, _B):
         book.confirmed(1, call, 100)
-    book.ended(1, last_ns=150, now_ns=151, why="lost")
+    book.ended(1, until_ns=150, now_ns=151, why="lost")
     book.confirmed(1, _A, 170)
     assert [interval.calls for interval in book.take()] == [(_A,)]
     assert [interval.calls for interval in book.lasting()] == [(_B,)]
@@ -139,10 +139,10 @@ def test_an_answered_farewell_leaves_no_interval_and_a_silent_one_does() -> None
     """At the end only the silence that came before it is in doubt."""
     book = CoverageBook()
     book.confirmed(1, _A, 0)
-    book.ended(1, last_ns=100, now_ns=200, why="stopped")
+    book.ended(1, until_ns=100, now_ns=200, why="stopped")
     book.close(300)
     assert book.take() == []
     book.confirmed(1, _A, 0)
-    book.ended(1, last_ns=100, now_ns=5_000_000_000, why="stopped")
+    book.ended(1, until_ns=100, now_ns=5_000_000_000, why="stopped")
     book.close(5_000_000_000)
     assert [(i.from_ns, i.to_ns) for i in book.take()] == [(100, 5_000_000_000)]

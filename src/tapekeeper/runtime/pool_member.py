@@ -1,0 +1,51 @@
+"""What a pool keeps of each of its lines."""
+
+from __future__ import annotations
+
+from tapekeeper.core.endpoints import Endpoints
+from tapekeeper.ports import Clock
+from tapekeeper.runtime.line import Line
+from tapekeeper.runtime.line_values import HubCall, LineState
+from tapekeeper.runtime.pool_values import HandoverReason
+
+
+class Route:
+    """Chooses among the endpoints for one line; see `line_values.Route`."""
+
+    def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
+        self._endpoints = endpoints
+        self._clock = clock
+        self.index = 0
+
+    def begin(self) -> str:
+        """See `line_values.Route`; so for the others."""
+        now_ns = self._clock.monotonic_ns()
+        choice = self._endpoints.choose(now_ns)
+        self.index = choice.index
+        self._endpoints.begin(choice.index, now_ns)
+        return choice.url
+
+    def succeeded(self, _url: str) -> None:
+        """The connection is live."""
+        self._endpoints.succeeded(self.index, self._clock.monotonic_ns())
+
+    def failed(self, _url: str, why: str) -> None:
+        """It was not, or not for long."""
+        self._endpoints.failed(self.index, self._clock.monotonic_ns(), why)
+
+
+class Member:
+    """A line of the pool, and what the pool knows of it."""
+
+    def __init__(self, number: int, route: Route | None, *, joining: bool) -> None:
+        self.number = number
+        self.route = route
+        self.joining = joining  # not yet what the old line is
+        self.line: Line  # set right after
+        self.state = LineState.STOPPED
+        self.due: HandoverReason | None = None
+        self.confirmed: set[HubCall] = set()  # by the present connection
+        self.opened_ns: int | None = None  # monotonic, of the present connection
+        self.dismissed = False  # the pool has stopped it
+        self.why = ""  # and why, where that leaves a gap
+        self.over = False  # it will not come back
