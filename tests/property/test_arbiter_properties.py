@@ -140,6 +140,25 @@ def test_what_passes_is_the_source_in_its_order(
 
 
 @given(st.data(), sources(), batch_sizes)
+def test_the_ends_of_lines_change_nothing(
+    data: st.DataObject, tape: list[Key], sizes: list[int]
+) -> None:
+    """Each is told behind the last row of its line: nothing that lives is overtaken."""
+    legs = data.draw(legs_of(tape, 500))
+    cut = batched(arrivals(tape, legs), sizes)
+    run = Run()
+    for leg in legs:
+        run.arbiter.connected(leg.line, leg.arrivals_ns[0])
+    for turn, (line, rows) in enumerate(cut):
+        run.take(line, [(recv_ns, tape[row]) for recv_ns, row in rows])
+        if all(other != line for other, _ in cut[turn + 1 :]):
+            for admitted in run.arbiter.ended(line).values():
+                run.note(admitted)
+    assert run.arbiter.held == 0
+    assert run.finish() == tape
+
+
+@given(st.data(), sources(), batch_sizes)
 def test_lines_that_lag_far_behind_lose_and_add_nothing(
     data: st.DataObject, tape: list[Key], sizes: list[int]
 ) -> None:

@@ -23,6 +23,7 @@ from tapekeeper.runtime.line_values import (
     Arrival,
     Connected,
     HubCall,
+    Inbound,
     LineSpec,
     LineState,
     Transition,
@@ -69,7 +70,7 @@ class _Inbox:
     def __call__(self, arrival: Arrival, /) -> bool:
         if isinstance(arrival, Connected):
             self.connected.append(arrival.line)
-        else:
+        elif isinstance(arrival, Inbound):
             # Data is handed on under the number that was announced last.
             assert arrival.line == self.connected[-1]
             self.trades += len(arrival.calls)

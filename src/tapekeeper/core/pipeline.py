@@ -154,6 +154,19 @@ class Pipeline:
         """Learn that a line's connection was made, at host time `recv_ns`."""
         self._arbiter.connected(line, recv_ns)
 
+    def disconnected(self, line: int) -> Outputs:
+        """Learn that a line's connection has ended; all that it brought has been stepped.
+
+        Prints that the arbiter held back for its sake go on.
+        """
+        outputs = Outputs()
+        held = self._arbiter.held
+        let_go = self._arbiter.ended(line)
+        self._trades.received += held - self._arbiter.held
+        for contract_id, admitted in let_go.items():
+            self._go_on(contract_id, self._contracts[contract_id], admitted, outputs)
+        return outputs
+
     def take(self, calls: Iterable[Invocation], recv_ns: int, line: int = 0) -> None:
         """Decode the hub's calls of one frame into the current burst.
 
@@ -362,8 +375,16 @@ class Pipeline:
         held = self._arbiter.held
         admitted = self._arbiter.release(contract_id)
         self._trades.received += held - self._arbiter.held
+        self._go_on(contract_id, contract, admitted, outputs)
+
+    def _go_on(
+        self, contract_id: str, contract: _Contract, admitted: Admitted, outputs: Outputs
+    ) -> None:
+        """Carry prints on that the arbiter held back until now."""
         self._trades.duplicate += admitted.duplicates
-        arrived_ns, contract.held_ns = contract.held_ns or 0, None
+        arrived_ns = contract.held_ns or 0
+        if not self._arbiter.holds(contract_id):
+            contract.held_ns = None
         for batch in _joined(admitted.batches):
             self._step_trades(contract, batch, arrived_ns, outputs)
 

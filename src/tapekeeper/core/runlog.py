@@ -1,8 +1,9 @@
 """What a run writes into its journal, and how a journal becomes a run again.
 
-Everything that can change a bar is an entry: frames, new connections, subscriptions, and the
-moments at which a timer closed bars. `Rerun` feeds entries to a pipeline in their order through
-the same session and stages as live, which is why its bars are equal byte for byte.
+Everything that can change a bar is an entry: frames, connections that begin and end,
+subscriptions, and the moments at which a timer closed bars. `Rerun` feeds entries to a pipeline
+in their order through the same session and stages as live, which is why its bars are equal byte
+for byte.
 """
 
 from __future__ import annotations
@@ -57,7 +58,17 @@ class ConnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="connecte
     hub: str
 
 
-Meta = SubscribeMeta | UnsubscribeMeta | ConnectedMeta
+class DisconnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="disconnected"):
+    """A connection that has ended: nothing more comes by it.
+
+    Journals of old have none, and a process that is killed writes none; whoever reads them goes
+    on as if the connection were there, which costs a wait and no bar.
+    """
+
+    line: int
+
+
+Meta = SubscribeMeta | UnsubscribeMeta | ConnectedMeta | DisconnectedMeta
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
 
@@ -85,6 +96,11 @@ def connected_entry(line: int, hub: str, now_ns: int) -> Entry:
 def connect_entry(line: int, hub: str, now_ns: int) -> Entry:
     """The entry of a new connection, numbered `line`, to `hub`."""
     return Entry(EntryKind.CONNECT, line, now_ns, hub.encode())
+
+
+def disconnected_entry(line: int, now_ns: int) -> Entry:
+    """The entry of the end of connection `line`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(DisconnectedMeta(line)))
 
 
 def clock_entry(contract_id: str, limit_ns: int, now_ns: int) -> Entry:
@@ -164,6 +180,11 @@ class Rerun:
             self._pipeline.take(calls, entry.ts_ns, entry.line)
         yield self._pipeline.step()
 
+    def _disconnected(self, line: int) -> Iterator[Outputs]:
+        wire = self._wires.pop(line, None)
+        if wire is None or wire.hub != USER_HUB:
+            yield self._pipeline.disconnected(line)
+
     def _meta(self, entry: Entry) -> Iterator[Outputs]:
         try:
             meta = _decode(entry.payload)
@@ -173,6 +194,9 @@ class Rerun:
             if isinstance(meta, ConnectedMeta):
                 if meta.line not in self._wires:
                     self._connected(meta.line, meta.hub, entry.ts_ns)
+                return
+            if isinstance(meta, DisconnectedMeta):
+                yield from self._disconnected(meta.line)
                 return
             timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
             calendar = Calendar(meta.calendar)

@@ -24,6 +24,7 @@ from tapekeeper.core.runlog import (
     clock_entry,
     connect_entry,
     connected_entry,
+    disconnected_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
@@ -32,7 +33,7 @@ from tapekeeper.model.tick import Rejected
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.line_values import Arrival, Connected, Inbound
+from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound
 
 BURST_FRAMES_MAX = 512
 """Frames per step; bounds how long the event loop is held, and suffices for cheap ticks."""
@@ -196,11 +197,10 @@ class Feed:
         self._bursts += 1
         for item in burst:
             if isinstance(item, Connected):
-                self._connected[item.line] = item.hub
-                if len(self._connected) > CONNECTIONS_MAX:
-                    del self._connected[next(iter(self._connected))]
-                if item.hub != USER_HUB:
-                    self.pipeline.connected(item.line, item.recv_ns)
+                self._begin(item)
+                continue
+            if isinstance(item, Disconnected):
+                self._end(item)
                 continue
             if item.hub == USER_HUB:
                 self._publish(self.pipeline.take_user(item.calls, item.recv_ns, item.line))
@@ -209,6 +209,20 @@ class Feed:
             for garbled in item.garbled:
                 self.pipeline.take_garbled(garbled.raw, garbled.detail, item.recv_ns)
         self._publish(self.pipeline.step(self._clock.monotonic_ns()))
+
+    def _begin(self, item: Connected) -> None:
+        self._connected[item.line] = item.hub
+        if len(self._connected) > CONNECTIONS_MAX:
+            del self._connected[next(iter(self._connected))]
+        if item.hub != USER_HUB:
+            self.pipeline.connected(item.line, item.recv_ns)
+
+    def _end(self, item: Disconnected) -> None:
+        self._connected.pop(item.line, None)
+        if item.hub != USER_HUB:
+            # What the connection brought goes before its end, as it will in a replay.
+            self._publish(self.pipeline.step(self._clock.monotonic_ns()))
+            self._publish(self.pipeline.disconnected(item.line))
 
     def _publish(self, outputs: Outputs) -> None:
         self.recent.add(outputs.closed)
@@ -288,4 +302,6 @@ class Feed:
 def _entry(item: Arrival) -> Entry:
     if isinstance(item, Connected):
         return connect_entry(item.line, item.hub, item.recv_ns)
+    if isinstance(item, Disconnected):
+        return disconnected_entry(item.line, item.recv_ns)
     return Entry(EntryKind.FRAME, item.line, item.recv_ns, item.data)

@@ -86,6 +86,7 @@ from tapekeeper.runtime.heard import Heard
 from tapekeeper.runtime.hub_connection import HubConnection, deadline
 from tapekeeper.runtime.line_values import (
     TASK,
+    Disconnected,
     HubCall,
     HubTokens,
     Inbox,
@@ -411,10 +412,12 @@ class Line:
         try:
             ended = await self._hold(socket)
         finally:
-            self._bury()
-            with suppress(OutsideError, TimeoutError):
-                async with asyncio.timeout(self._farewell_s):
-                    await socket.close()
+            try:
+                self._bury()
+            finally:
+                with suppress(OutsideError, TimeoutError):
+                    async with asyncio.timeout(self._farewell_s):
+                        await socket.close()
         return self._over(ended)
 
     async def _open(self, token: Secret) -> Connection:
@@ -486,6 +489,9 @@ class Line:
         if connection is None:
             return
         connection.abandon("the line was cancelled")
+        if connection.opened.is_set():
+            # Whether there is room for more does not matter: nothing more comes by it.
+            self._inbox(Disconnected(connection.number, self._spec.name, self._clock.now_ns()))
         self._last_received_ns = self._received_ns()
         self._heard_ns = connection.heard.until_ns
         self._frames += connection.frames

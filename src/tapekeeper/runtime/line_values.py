@@ -114,7 +114,21 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
     garbled: tuple[Garbled, ...]
 
 
-Arrival: TypeAlias = Connected | Inbound
+class Disconnected(msgspec.Struct, frozen=True, gc=False):
+    """A connection that was `Connected` has ended; nothing more comes of it.
+
+    Attributes:
+        line: number of the connection.
+        hub: name of the line.
+        recv_ns: wall clock when that was known, ns UTC.
+    """
+
+    line: int
+    hub: str
+    recv_ns: int
+
+
+Arrival: TypeAlias = Connected | Inbound | Disconnected
 
 
 class Inbox(Protocol):

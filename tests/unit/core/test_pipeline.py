@@ -258,6 +258,21 @@ def test_the_prints_of_a_joining_line_wait_and_are_not_lost() -> None:
     assert pipeline.due_limits(SECOND) == []
 
 
+def test_the_end_of_a_line_lets_those_go_on_that_wait_for_it() -> None:
+    """They are counted as received from then on, and both identities hold at every moment."""
+    pipeline = running("1s")
+    for line in (1, 2):
+        pipeline.connected(line, START)
+        pipeline.take([trades([trade(START + line * SECOND // 4)])], START, line)
+    assert [len(batch) for batch in pipeline.step(5).trades] == [1]
+    assert pipeline.trade_counts() == TickCounts(received=1, accepted=1)
+    assert [len(batch) for batch in pipeline.disconnected(1).trades] == [1]
+    assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
+    assert all(check.holds for check in pipeline.checks())
+    assert pipeline.arbiter_statistics().held == 0
+    assert pipeline.disconnected(1) == Outputs()
+
+
 def test_prints_that_wait_are_taken_before_their_contract_is_left() -> None:
     """They came while they were wanted."""
     pipeline = running("1s")

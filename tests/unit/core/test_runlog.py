@@ -16,6 +16,7 @@ from tapekeeper.core.runlog import (
     Rerun,
     clock_entry,
     connect_entry,
+    disconnected_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
@@ -177,6 +178,33 @@ def test_two_connections_of_one_hub_are_read_side_by_side() -> None:
     )
     assert pipeline.trade_counts() == TickCounts(received=3, accepted=2, duplicate=1)
     assert [tally.line for tally in pipeline.line_tallies()] == [7, 8]
+
+
+def test_nobody_waits_for_a_connection_whose_end_is_recorded() -> None:
+    """A journal without that entry, of old or of a killed process, holds the print as it did."""
+    entries = [
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        frame(trade(0)),
+        connect_entry(8, MARKET_HUB, START + SECOND),
+        frame(trade(1), line=8, ts_ns=START + SECOND),
+    ]
+    assert rerun(*entries).trade_counts() == TickCounts(received=1, accepted=1)
+    entries.insert(3, disconnected_entry(7, START))
+    assert rerun(*entries).trade_counts() == TickCounts(received=2, accepted=2)
+
+
+def test_the_end_of_a_connection_of_the_user_hub_changes_no_tape() -> None:
+    """Its number may be that of no line of the market."""
+    entries = [
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START),
+        connect_entry(8, USER_HUB, START),
+        frame(trade(0)),
+        disconnected_entry(8, START),
+        frame(trade(1)),
+    ]
+    assert rerun(*entries).trade_counts() == TickCounts(received=2, accepted=2)
 
 
 def test_connections_of_the_past_are_bounded() -> None:

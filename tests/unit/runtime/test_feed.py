@@ -14,7 +14,8 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
-from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.runlog import Rerun
+from tapekeeper.core.signalr.records import Invocation, encode_invocation
 from tapekeeper.core.signalr.session import Garbled
 from tapekeeper.errors import JournalError
 from tapekeeper.model.instrument import Instrument
@@ -23,7 +24,7 @@ from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import BURST_FRAMES_MAX, Feed, FeedLimits
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.line_values import Connected, Inbound
+from tapekeeper.runtime.line_values import Connected, Disconnected, Inbound
 from tapekeeper.runtime.timer import run_timer
 
 SECOND = 1_000_000_000
@@ -253,6 +254,29 @@ async def nap(bench: Bench, naps: int) -> None:
         timer = group.create_task(run_timer(bench.feed, bench.clock))
         await bench.clock.tired.wait()
         timer.cancel()
+
+
+def test_the_end_of_a_connection_comes_behind_its_frames(bench: Bench) -> None:
+    """In one burst or not: what waited for it goes on, live as in a replay of the journal."""
+    record = encode_invocation(
+        "GatewayTrade",
+        [MES, [{"timestamp": "2026-01-05T15:00:00Z", "price": 6000.25, "volume": 1}]],
+    )
+    later = record.replace(b":00Z", b":00.5Z")
+    bench.feed(Connected(1, "market", START))
+    bench.feed(Connected(2, "market", START))
+    for line, data in ((1, record), (2, later)):
+        call = Invocation("GatewayTrade", data[data.index(b"[") : -2])
+        bench.feed(Inbound(line, "market", START, data, (call,), ()))
+    bench.feed(Disconnected(1, "market", START))
+    bench.feed.drain()
+    assert bench.feed.pipeline.trade_counts().accepted == 2
+    assert bench.feed.pipeline.arbiter_statistics().held == 0
+    rerun = Pipeline(grace_ns=0)
+    repeat = Rerun(rerun)
+    for entry in JournalReader(FolderFiles(bench.folder)):
+        list(repeat.take(entry))
+    assert rerun.trade_counts() == bench.feed.pipeline.trade_counts()
 
 
 def test_a_lost_segment_takes_nothing_of_the_others_with_it(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import (
     Arrival,
     Connected,
+    Disconnected,
     HubCall,
     Inbound,
     LineSpec,
@@ -389,11 +390,13 @@ def test_a_close_record_leads_to_a_new_connection(allow_reconnect: bool) -> None
 
 
 def test_a_dropped_connection_is_replaced_and_numbered_anew() -> None:
-    """Each connection is announced under its own number."""
+    """Each connection is announced under its own number, and so is its end, behind its data."""
     rig = _play(lambda rig: _seconds(rig, 10), Manners(on_open=_drop_after(1, "code 1001")))
     assert rig.ends == [("transport_lost", "the connection ended: code 1001")]
-    connected = [item for item in rig.inbox.arrivals if isinstance(item, Connected)]
-    assert [item.line for item in connected] == [1, 2]
+    kinds = (Connected, Disconnected)
+    told = [(type(item), item.line) for item in rig.inbox.arrivals if isinstance(item, kinds)]
+    assert told == [(kind, line) for line in (1, 2) for kind in kinds]
+    assert type(rig.inbox.arrivals[-1]) is Disconnected
 
 
 def test_three_malformed_records_in_a_row_end_a_connection() -> None:

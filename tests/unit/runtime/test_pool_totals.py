@@ -7,7 +7,7 @@ import itertools
 
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.model.secret import Secret
-from tapekeeper.runtime.line_values import Arrival, Connected, HubCall, LineSpec
+from tapekeeper.runtime.line_values import Arrival, Connected, HubCall, Inbound, LineSpec
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolPolicy, PoolStatus
 from tapekeeper.sim.scripted_hub import ScriptedHub
@@ -27,7 +27,7 @@ class _Inbox:
     def __call__(self, arrival: Arrival, /) -> bool:
         if isinstance(arrival, Connected):
             self.connections += 1
-        else:
+        elif isinstance(arrival, Inbound):
             self.frames += 1
             self.bytes += len(arrival.data)
         return True

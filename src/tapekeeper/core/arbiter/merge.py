@@ -15,7 +15,8 @@ Decisions, each with its counter in `LineTally` or `ArbiterStatistics`:
 held      A line that joins at the head of the tape may have missed prints that are still under
           way on another. Its prints wait until another line has passed the first of them, or
           until `hold_ns` after it was connected, by the times of receipt or a timer. Otherwise
-          they would close bars over the others' heads.
+          they would close bars over the others' heads. Where every other connection has ended
+          there is nobody to wait for, so they do not wait.
 repeats   A line that steps back in event time to a print it brought before, and goes on as it
           did, repeats itself; this is not counted as occurrences. A step back with other content
           is a late print. A repetition that begins at the very stamp at which the line stands
@@ -30,11 +31,19 @@ receipt; not on how batches are cut. So a replay decides the same.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
+from tapekeeper.core.arbiter.legs import (
+    LONG_AGO_NS,
+    Figures,
+    Key,
+    Leg,
+    Tape,
+    key_of,
+    keys_of,
+    picked,
+)
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally
 from tapekeeper.model.tick import TradeBatch
 
@@ -51,12 +60,6 @@ TALLIES_MAX = 32
 """Lines whose figures are kept; beyond it the oldest goes first that contributes no more."""
 _SPANS_MAX = 8
 _PRUNES_PER_WINDOW = 16
-_CHUNK_ROWS = 64
-_CHUNK_NS = 500_000_000
-
-_LONG_AGO_NS = -(1 << 63)
-
-_Key: TypeAlias = tuple[int, float, int, int]
 
 
 @dataclass(slots=True)
@@ -70,165 +73,6 @@ class Admitted:
 
     batches: list[TradeBatch] = field(default_factory=list)
     duplicates: int = 0
-
-
-@dataclass(slots=True)
-class _Figures:
-    """The figures of one line over all contracts."""
-
-    line: int
-    rows: int = 0
-    first: int = 0
-    duplicates: int = 0
-    repeats: int = 0
-    stale: int = 0
-    lost: int = 0
-    held: int = 0
-    lag_ns_sum: int = 0
-    lag_ns_max: int = 0
-    lags: int = 0
-    lead_ns_sum: int = 0
-    lead_ns_max: int = 0
-    leads: int = 0
-
-    def tally(self) -> LineTally:
-        return LineTally(
-            line=self.line,
-            rows=self.rows,
-            first=self.first,
-            duplicates=self.duplicates,
-            repeats=self.repeats,
-            stale=self.stale,
-            lost=self.lost,
-            held=self.held,
-            lag_ns_mean=self.lag_ns_sum // self.lags if self.lags else 0,
-            lag_ns_max=self.lag_ns_max,
-            lead_ns_mean=self.lead_ns_sum // self.leads if self.leads else 0,
-            lead_ns_max=self.lead_ns_max,
-        )
-
-
-class _Leg:
-    """One line's part in one contract.
-
-    `high_ns` is the latest time that two rows in a row confirm, so that no single wild stamp
-    moves the window. `history` holds the line's own rows without its repetitions.
-    """
-
-    __slots__ = (
-        "counts",
-        "figures",
-        "first_ns",
-        "high_ns",
-        "history",
-        "history_rows",
-        "last_ns",
-        "recv_ns",
-        "spots",
-        "tail",
-        "waiting",
-        "waiting_at_first",
-        "waits_until_ns",
-    )
-
-    def __init__(self, figures: _Figures, first: TradeBatch) -> None:
-        self.figures = figures
-        self.first_ns = self.high_ns = self.last_ns = first.ts_event[0]
-        self.recv_ns = first.ts_recv[0]
-        self.history: deque[TradeBatch] = deque()  # bound: the window, and `keys_max` rows
-        self.history_rows = 0
-        self.counts: dict[_Key, int] = {}
-        self.tail: list[_Key] | None = None  # what a repetition goes through
-        self.spots: list[int] = []  # where in it the last row may be
-        self.waiting: list[TradeBatch] | None = None  # bound: `hold_ns` of arrivals
-        self.waiting_at_first = 0  # how many of them have the stamp of the first
-        self.waits_until_ns = 0
-
-    def reach_ns(self) -> int:
-        """How far the line has come, if its last row tells the truth."""
-        return max(self.high_ns, self.last_ns)
-
-    def remember(self, batch: TradeBatch) -> None:
-        """Add to the history, joined with what came just before.
-
-        One object for each print of a busy window would hold up the event loop whenever the
-        garbage collector walks them.
-        """
-        self.history_rows += len(batch)
-        if self.history and _goes_with(self.history[-1], batch):
-            _extend(self.history[-1], batch)
-        elif len(batch) >= _CHUNK_ROWS:
-            self.history.append(batch)
-        else:
-            # A copy, because a batch that was handed on is not changed.
-            chunk = TradeBatch(batch.contract_id)
-            _extend(chunk, batch)
-            self.history.append(chunk)
-
-    def trim(self, floor_ns: int, rows_max: int) -> int:
-        """Forget history below the floor; the floor that the limit of rows asks for."""
-        history = self.history
-        while history and (history[0].ts_event[-1] < floor_ns or self.history_rows > rows_max):
-            if len(history) == 1 and history[0].ts_event[-1] >= floor_ns:
-                break  # a single huge batch is kept whole
-            gone = history.popleft()
-            self.history_rows -= len(gone)
-            # Never above the line's head: what is new there must not look old.
-            floor_ns = max(floor_ns, min(gone.ts_event[-1] + 1, self.reach_ns()))
-        return floor_ns
-
-
-class _Tape:
-    """The lines of one contract and what they brought.
-
-    `emitted` holds for each key how often it was let through, and when and by which line last.
-    It is complete for event times in [max(floor, counted), ...) while `counting`.
-    """
-
-    __slots__ = (
-        "counted_ns",
-        "counting",
-        "emitted",
-        "floor_ns",
-        "high_ns",
-        "legs",
-        "pruned_ns",
-        "review_ns",
-        "spans",
-    )
-
-    def __init__(self) -> None:
-        self.legs: dict[int, _Leg] = {}
-        self.counting = False
-        self.counted_ns = 0
-        # Plain numbers, which the garbage collector leaves out of its rounds.
-        self.emitted: dict[_Key, tuple[int, int, int]] = {}
-        self.high_ns = _LONG_AGO_NS
-        self.floor_ns = _LONG_AGO_NS  # below it nothing is counted
-        self.pruned_ns = _LONG_AGO_NS
-        self.review_ns = _LONG_AGO_NS  # beyond this time some line may be out of the window
-        self.spans: dict[int, tuple[int, int]] = {}  # (first, high) of lines out of the window
-
-    def open_legs(self) -> list[_Leg]:
-        return [leg for leg in self.legs.values() if leg.waiting is None]
-
-    def waiting_legs(self) -> list[_Leg]:
-        """Those whose rows wait, by where they begin.
-
-        Within a stamp the one with more rows of it began before.
-        """
-        waiting = [leg for leg in self.legs.values() if leg.waiting is not None]
-        return sorted(waiting, key=lambda leg: (leg.first_ns, -leg.waiting_at_first))
-
-    def covered(self, ts_ns: int) -> bool:
-        """Whether some line began before this time and has gone past it."""
-        return any(leg.first_ns < ts_ns < leg.high_ns for leg in self.open_legs()) or any(
-            first_ns < ts_ns < high_ns for first_ns, high_ns in self.spans.values()
-        )
-
-    def head_ns(self) -> int:
-        """The furthest that a line has come."""
-        return max((leg.reach_ns() for leg in self.open_legs()), default=_LONG_AGO_NS)
 
 
 class Arbiter:
@@ -254,8 +98,8 @@ class Arbiter:
         self._hold_ns = hold_ns
         self._keys_max = keys_max
         self._latest_ns = latest_ns
-        self._tapes: dict[str, _Tape] = {}
-        self._figures: dict[int, _Figures] = {}
+        self._tapes: dict[str, Tape] = {}
+        self._figures: dict[int, Figures] = {}
         self._connected_ns: dict[int, int] = {}
         self._holding: set[str] = set()
         self._evicted = 0
@@ -272,6 +116,21 @@ class Arbiter:
             del self._connected_ns[next(iter(self._connected_ns))]
         self._connected_ns[line] = recv_ns
 
+    def ended(self, line: int) -> dict[str, Admitted]:
+        """Learn that a line's connection has ended, so that nobody waits for it any more.
+
+        Returns:
+            What may pass now of the contracts of which rows waited.
+        """
+        self._connected_ns.pop(line, None)
+        for tape in self._tapes.values():
+            if line in tape.legs:
+                tape.legs[line].over = True
+        let_go = {contract_id: Admitted() for contract_id in sorted(self._holding)}
+        for contract_id, out in let_go.items():
+            self._let_go(contract_id, out)
+        return let_go
+
     def admit(self, line: int, batch: TradeBatch) -> Admitted:
         """Take a batch that a line brought; what may pass now, other lines' held rows included.
 
@@ -283,7 +142,7 @@ class Arbiter:
         out = Admitted()
         tape = self._tapes.get(batch.contract_id)
         if tape is None:
-            tape = self._tapes[batch.contract_id] = _Tape()
+            tape = self._tapes[batch.contract_id] = Tape()
         figures = self._figures_of(line)
         figures.rows += len(batch)
         if max(batch.ts_event) >= self._latest_ns:
@@ -334,29 +193,29 @@ class Arbiter:
 
     # -- joining -----------------------------------------------------------------------------
 
-    def _figures_of(self, line: int) -> _Figures:
+    def _figures_of(self, line: int) -> Figures:
         figures = self._figures.get(line)
         if figures is None:
             if len(self._figures) >= TALLIES_MAX:
                 present = {number for tape in self._tapes.values() for number in tape.legs}
                 gone = (number for number in self._figures if number not in present)
                 del self._figures[next(gone, next(iter(self._figures)))]
-            figures = self._figures[line] = _Figures(line)
+            figures = self._figures[line] = Figures(line)
         return figures
 
-    def _without_wild(self, figures: _Figures, batch: TradeBatch, out: Admitted) -> TradeBatch:
+    def _without_wild(self, figures: Figures, batch: TradeBatch, out: Admitted) -> TradeBatch:
         """Let impossible stamps pass uncounted; the rows that are left."""
         wild = {row for row, ts_ns in enumerate(batch.ts_event) if ts_ns >= self._latest_ns}
-        out.batches.append(_picked(batch, sorted(wild)))
+        out.batches.append(picked(batch, sorted(wild)))
         figures.first += len(wild)
         return batch.without(wild)
 
-    def _join(self, tape: _Tape, figures: _Figures, batch: TradeBatch) -> _Leg:
+    def _join(self, tape: Tape, figures: Figures, batch: TradeBatch) -> Leg:
         if len(tape.legs) >= LEGS_MAX:
             quietest = min(tape.legs, key=lambda number: tape.legs[number].recv_ns)
             if tape.legs[quietest].waiting is None:
                 self._leave(tape, quietest)
-        leg = _Leg(figures, batch)
+        leg = Leg(figures, batch)
         if figures.line in tape.spans:
             # The same connection after a silence: it has missed nothing.
             leg.first_ns, leg.high_ns = tape.spans.pop(figures.line)
@@ -364,15 +223,34 @@ class Arbiter:
             tape.legs[figures.line] = leg
             return leg
         leg.waits_until_ns = self._connected_ns.get(figures.line, leg.recv_ns) + self._hold_ns
-        if tape.legs and tape.head_ns() <= leg.first_ns and leg.recv_ns < leg.waits_until_ns:
+        if (
+            tape.legs
+            and tape.head_ns() <= leg.first_ns
+            and leg.recv_ns < leg.waits_until_ns
+            and (batch.contract_id in self._holding or self._living(tape) - {figures.line})
+        ):
             leg.waiting = []
             self._holding.add(batch.contract_id)
         tape.legs[figures.line] = leg
         return leg
 
-    def _admit_while_holding(
-        self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted
-    ) -> None:
+    def _living(self, tape: Tape) -> set[int]:
+        """The lines that may still bring rows, whether or not they have brought any yet."""
+        return {number for number, leg in tape.legs.items() if not leg.over}.union(
+            self._connected_ns
+        )
+
+    def _let_go(self, contract_id: str, out: Admitted) -> None:
+        """Let all rows go that wait while no other line lives that they could wait for.
+
+        With two that wait for each other it is not known yet which of them began before.
+        """
+        tape = self._tapes[contract_id]
+        living, waiting = self._living(tape), tape.waiting_legs()
+        if len(living) <= 1 and living <= {leg.figures.line for leg in waiting}:
+            self._open(contract_id, tape, waiting, out)
+
+    def _admit_while_holding(self, tape: Tape, leg: Leg, batch: TradeBatch, out: Admitted) -> None:
         """Row by row, so that the moment of opening does not depend on how batches are cut."""
         for row in range(len(batch)):
             recv_ns = batch.ts_recv[row]
@@ -382,7 +260,7 @@ class Arbiter:
                 last_ns = over[-1].first_ns
                 early = [each for each in tape.waiting_legs() if each.first_ns <= last_ns]
                 self._open(batch.contract_id, tape, early, out)
-            one = _picked(batch, (row,))
+            one = picked(batch, (row,))
             if tape.legs.get(leg.figures.line) is not leg:  # what was opened is far ahead of it
                 leg = self._join(tape, leg.figures, one)
             if leg.waiting is None:
@@ -394,8 +272,9 @@ class Arbiter:
                 leg.recv_ns = recv_ns
                 leg.figures.held += 1
                 self.held += 1
+                self._let_go(batch.contract_id, out)
 
-    def _open(self, contract_id: str, tape: _Tape, legs: list[_Leg], out: Admitted) -> None:
+    def _open(self, contract_id: str, tape: Tape, legs: list[Leg], out: Admitted) -> None:
         """Let the rows of these legs go the common way, then those of legs that are passed."""
         while True:
             for leg in legs:
@@ -410,7 +289,7 @@ class Arbiter:
             if not legs:
                 return
 
-    def _taken(self, leg: _Leg) -> list[TradeBatch]:
+    def _taken(self, leg: Leg) -> list[TradeBatch]:
         taken, leg.waiting = leg.waiting or [], None
         leg.figures.held -= len(taken)
         self.held -= len(taken)
@@ -418,7 +297,7 @@ class Arbiter:
 
     # -- the common way ----------------------------------------------------------------------
 
-    def _admit_rows(self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted) -> None:
+    def _admit_rows(self, tape: Tape, leg: Leg, batch: TradeBatch, out: Admitted) -> None:
         if not tape.counting and len(tape.legs) > 1 and len(tape.open_legs()) > 1:
             self._start_counting(tape, batch.ts_event[0])
         if not tape.counting:
@@ -426,9 +305,9 @@ class Arbiter:
             return
         done = self._count(tape, leg, batch, out)
         if done < len(batch):  # the other lines fell out of the window on the way
-            self._pass(tape, leg, _picked(batch, range(done, len(batch))), out)
+            self._pass(tape, leg, picked(batch, range(done, len(batch))), out)
 
-    def _pass(self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted) -> None:
+    def _pass(self, tape: Tape, leg: Leg, batch: TradeBatch, out: Admitted) -> None:
         """The way of a line that is alone."""
         times = batch.ts_event
         last_ns = times[-1]
@@ -441,7 +320,7 @@ class Arbiter:
         tape.floor_ns = leg.trim(max(tape.floor_ns, leg.high_ns - self._window_ns), self._keys_max)
         out.batches.append(batch)
 
-    def _count(self, tape: _Tape, leg: _Leg, batch: TradeBatch, out: Admitted) -> int:
+    def _count(self, tape: Tape, leg: Leg, batch: TradeBatch, out: Admitted) -> int:
         """Count rows until the batch ends or the line is alone; how many were taken."""
         emitted, counts, figures = tape.emitted, leg.counts, leg.figures
         keep: list[int] = []
@@ -485,8 +364,8 @@ class Arbiter:
 
     def _close_batch(
         self,
-        tape: _Tape,
-        leg: _Leg,
+        tape: Tape,
+        leg: Leg,
         batch: TradeBatch,
         taken: int,
         keep: list[int],
@@ -499,10 +378,10 @@ class Arbiter:
         leg.figures.duplicates += taken - len(keep)
         out.duplicates += taken - len(keep)
         if keep:
-            out.batches.append(batch if len(keep) == len(batch) else _picked(batch, keep))
+            out.batches.append(batch if len(keep) == len(batch) else picked(batch, keep))
         own = [row for row in range(taken) if row not in left_out]
         if own:
-            leg.remember(batch if len(own) == len(batch) else _picked(batch, own))
+            leg.remember(batch if len(own) == len(batch) else picked(batch, own))
         tape.floor_ns = leg.trim(tape.floor_ns, self._keys_max)
         if len(tape.emitted) > self._keys_max:
             self._evict(tape)
@@ -510,10 +389,10 @@ class Arbiter:
     # -- the uncommon ways -------------------------------------------------------------------
 
     def _unusual(
-        self, tape: _Tape, leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]
+        self, tape: Tape, leg: Leg, batch: TradeBatch, row: int, left_out: set[int]
     ) -> bool | None:
         """Judge a row that may not simply be counted; whether it passes, None if it may."""
-        key = _key(batch, row)
+        key = key_of(batch, row)
         ts_ns = key[0]
         if leg.tail is not None and self._goes_on(tape, leg, batch, row, left_out):
             return self._repeat(leg, row, left_out)
@@ -534,10 +413,10 @@ class Arbiter:
         return None
 
     def _goes_on(
-        self, tape: _Tape, leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]
+        self, tape: Tape, leg: Leg, batch: TradeBatch, row: int, left_out: set[int]
     ) -> bool:
         """Whether a row is the next of a repetition; the end of it if not."""
-        key = _key(batch, row)
+        key = key_of(batch, row)
         if leg.tail == [] and key[0] >= tape.floor_ns:
             # It began in the time that is forgotten and comes to what is not.
             brought = _brought(leg, batch, row, left_out)
@@ -550,12 +429,12 @@ class Arbiter:
             leg.tail = None
         return leg.tail is not None
 
-    def _repeat(self, leg: _Leg, row: int, left_out: set[int]) -> bool:
+    def _repeat(self, leg: Leg, row: int, left_out: set[int]) -> bool:
         leg.figures.repeats += 1
         left_out.add(row)
         return False
 
-    def _start_counting(self, tape: _Tape, ts_ns: int) -> None:
+    def _start_counting(self, tape: Tape, ts_ns: int) -> None:
         tape.counting = True
         legs = tape.open_legs()
         # A joining line's first stamp is not confirmed by a second.
@@ -568,7 +447,7 @@ class Arbiter:
         # A line that is behind will come to its own next rows, which are counted too.
         self._count_back(tape, min(ts_ns, *(leg.last_ns for leg in legs)))
 
-    def _count_back(self, tape: _Tape, from_ns: int) -> None:
+    def _count_back(self, tape: Tape, from_ns: int) -> None:
         """Count what was brought from this time on, up to where counts begin."""
         until_ns, tape.counted_ns = tape.counted_ns, from_ns
         floor_ns = max(from_ns, tape.floor_ns)
@@ -576,13 +455,13 @@ class Arbiter:
             for batch in leg.history:
                 if max(batch.ts_event) < floor_ns:
                     continue
-                for key, recv_ns in zip(_keys((batch,)), batch.ts_recv, strict=True):
+                for key, recv_ns in zip(keys_of((batch,)), batch.ts_recv, strict=True):
                     if floor_ns <= key[0] < until_ns:
                         count = leg.counts[key] = leg.counts.get(key, 0) + 1
                         if key not in tape.emitted or count > tape.emitted[key][0]:
                             tape.emitted[key] = (count, recv_ns, leg.figures.line)
 
-    def _note_lag(self, figures: _Figures, so_far: tuple[int, int, int], recv_ns: int) -> None:
+    def _note_lag(self, figures: Figures, so_far: tuple[int, int, int], recv_ns: int) -> None:
         """How much later than the first a line brought an occurrence; the first one's lead."""
         _, first_recv_ns, first_line = so_far
         if first_line == figures.line:
@@ -599,7 +478,7 @@ class Arbiter:
 
     # -- what falls out of the window ----------------------------------------------------------
 
-    def _advance(self, tape: _Tape, leg: _Leg, high_ns: int) -> None:
+    def _advance(self, tape: Tape, leg: Leg, high_ns: int) -> None:
         tape.high_ns = high_ns
         tape.floor_ns = max(tape.floor_ns, high_ns - self._window_ns)
         if tape.floor_ns - tape.pruned_ns >= self._window_ns // _PRUNES_PER_WINDOW:
@@ -614,7 +493,7 @@ class Arbiter:
         for number in gone:
             self._leave(tape, number)
         others = [other.reach_ns() for other in tape.legs.values() if other is not leg]
-        tape.review_ns = min(others, default=_LONG_AGO_NS) + self._window_ns
+        tape.review_ns = min(others, default=LONG_AGO_NS) + self._window_ns
         if not others:
             self._prune(tape)
             tape.counting = False
@@ -622,24 +501,24 @@ class Arbiter:
             leg.counts.clear()
             leg.tail = None
 
-    def _leave(self, tape: _Tape, number: int) -> None:
+    def _leave(self, tape: Tape, number: int) -> None:
         self._prune(tape)
         leg = tape.legs.pop(number)
         if len(tape.spans) >= _SPANS_MAX:
             del tape.spans[next(iter(tape.spans))]
         tape.spans[number] = leg.first_ns, leg.reach_ns()
 
-    def _prune(self, tape: _Tape) -> None:
+    def _prune(self, tape: Tape) -> None:
         """Forget keys below the floor, and note who missed them."""
         tape.pruned_ns = tape.floor_ns
-        old: list[_Key] = []
+        old: list[Key] = []
         for key in tape.emitted:
             if key[0] >= tape.floor_ns:
                 break
             old.append(key)
         self._drop_keys(tape, old)
 
-    def _evict(self, tape: _Tape) -> None:
+    def _evict(self, tape: Tape) -> None:
         """Forget an eighth of the keys, and count nothing at or below their times any more."""
         many = max(len(tape.emitted) - self._keys_max, self._keys_max // 8)
         old = [key for key, _ in zip(tape.emitted, range(many), strict=False)]
@@ -649,7 +528,7 @@ class Arbiter:
         self._evicted += len(old)
         self._drop_keys(tape, old)
 
-    def _drop_keys(self, tape: _Tape, keys: Iterable[_Key]) -> None:
+    def _drop_keys(self, tape: Tape, keys: Iterable[Key]) -> None:
         legs = tape.open_legs()
         for key in keys:
             emitted = tape.emitted.pop(key)[0]
@@ -659,42 +538,7 @@ class Arbiter:
                     leg.figures.lost += missed
 
 
-def _key(batch: TradeBatch, row: int) -> _Key:
-    return batch.ts_event[row], batch.price[row], batch.size[row], batch.side[row]
-
-
-def _brought(leg: _Leg, batch: TradeBatch, row: int, left_out: set[int]) -> list[_Key]:
+def _brought(leg: Leg, batch: TradeBatch, row: int, left_out: set[int]) -> list[Key]:
     """The line's own rows before this one, as far as they are remembered."""
-    present = (_key(batch, at) for at in range(row) if at not in left_out)
-    return [*_keys(leg.history), *present]
-
-
-def _keys(batches: Iterable[TradeBatch]) -> Iterator[_Key]:
-    for batch in batches:
-        yield from zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
-
-
-def _goes_with(chunk: TradeBatch, batch: TradeBatch) -> bool:
-    """Whether the rows are few, and so close in time that they leave the window together."""
-    return (
-        len(chunk) + len(batch) <= _CHUNK_ROWS
-        and 0 <= batch.ts_event[0] - chunk.ts_event[0] < _CHUNK_NS
-        and 0 <= batch.ts_event[-1] - chunk.ts_event[-1] < _CHUNK_NS
-    )
-
-
-def _extend(chunk: TradeBatch, batch: TradeBatch) -> None:
-    chunk.ts_event += batch.ts_event
-    chunk.price += batch.price
-    chunk.size += batch.size
-    chunk.side += batch.side
-    chunk.ts_recv += batch.ts_recv
-    chunk.seq += batch.seq
-
-
-def _picked(batch: TradeBatch, rows: Iterable[int]) -> TradeBatch:
-    """The rows at these indexes, which rise."""
-    picked = TradeBatch(batch.contract_id)
-    for row in rows:
-        picked.append(*_key(batch, row), batch.ts_recv[row], batch.seq[row])
-    return picked
+    present = (key_of(batch, at) for at in range(row) if at not in left_out)
+    return [*keys_of(leg.history), *present]
