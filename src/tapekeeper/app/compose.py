@@ -268,6 +268,7 @@ def line_spec(config: Config, name: str, url: str) -> LineSpec:
         name=name,
         hub_url=url,
         negotiate=config.gateway.negotiate,
+        stateful_reconnect=config.gateway.stateful_reconnect,
         timers=SessionTimers(
             handshake_timeout_ns=_ns(line.handshake_timeout_s),
             keep_alive_ns=_ns(line.keep_alive_s),

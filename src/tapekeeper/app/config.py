@@ -119,12 +119,26 @@ class GatewayConfig(Section):
     negotiate: bool = Field(
         default=True, description="Negotiate before a hub connection is opened."
     )
+    stateful_reconnect: bool = Field(
+        default=False,
+        description="Ask for hub connections that outlive a lost network connection: they go on "
+        "where they were, with nothing lost. Needs negotiate, and a gateway that offers it; "
+        "where it does not, nothing changes.",
+    )
     live: bool = Field(
         default=False, description="Search contracts in the live data tier (true) or the sim tier."
     )
     user_hub: bool = Field(
         default=True, description="Connect to the user hub as well (accounts, orders, fills)."
     )
+
+    @model_validator(mode="after")
+    def _negotiated(self) -> Self:
+        if self.stateful_reconnect and not self.negotiate:
+            raise PydanticCustomError(
+                SENTENCE, "stateful_reconnect needs negotiate = true: it is agreed on there"
+            )
+        return self
 
 
 class LineConfig(Section):

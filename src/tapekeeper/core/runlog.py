@@ -1,9 +1,9 @@
 """What a run writes into its journal, and how a journal becomes a run again.
 
-Everything that can change a bar is an entry: frames, connections that begin and end,
-subscriptions, and the moments at which a timer closed bars. `Rerun` feeds entries to a pipeline
-in their order through the same session and stages as live, which is why its bars are equal byte
-for byte.
+Everything that can change a bar is an entry: frames, connections that begin, go on by another
+transport and end, subscriptions, and the moments at which a timer closed bars. `Rerun` feeds
+entries to a pipeline in their order through the same session and stages as live, which is why its
+bars are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 from tapekeeper.core.calendar import Calendar, CalendarSpec
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
+from tapekeeper.core.signalr.resume import ReceivePoint, Resume
 from tapekeeper.core.signalr.session import Called, Garbled, Session
 from tapekeeper.errors import UnreadableSourceError, UsageError
 from tapekeeper.model.instrument import Instrument
@@ -68,7 +69,31 @@ class DisconnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="disco
     line: int
 
 
-Meta = SubscribeMeta | UnsubscribeMeta | ConnectedMeta | DisconnectedMeta
+class CountedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="counted"):
+    """A connection counts its records, so that it can be resumed, and the count stands there.
+
+    It follows the entry that says that the connection is open. For a reader that has counted
+    itself it changes nothing.
+    """
+
+    line: int
+    point: ReceivePoint
+
+
+class ReattachedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="reattached"):
+    """A connection goes on by another transport: what the old one left unfinished is void."""
+
+    line: int
+
+
+Meta = (
+    SubscribeMeta
+    | UnsubscribeMeta
+    | ConnectedMeta
+    | DisconnectedMeta
+    | CountedMeta
+    | ReattachedMeta
+)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
 
@@ -103,6 +128,16 @@ def disconnected_entry(line: int, now_ns: int) -> Entry:
     return Entry(EntryKind.META, 0, now_ns, _encode(DisconnectedMeta(line)))
 
 
+def counted_entry(line: int, point: ReceivePoint, now_ns: int) -> Entry:
+    """The entry that connection `line` counts its records, and where it stands."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(CountedMeta(line, point)))
+
+
+def reattached_entry(line: int, now_ns: int) -> Entry:
+    """The entry of another transport of connection `line`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(ReattachedMeta(line)))
+
+
 def clock_entry(contract_id: str, limit_ns: int, now_ns: int) -> Entry:
     """The entry of a contract's bars closed up to exchange time `limit_ns` at host `now_ns`."""
     return Entry(EntryKind.CLOCK, 0, now_ns, _LIMIT.pack(limit_ns) + contract_id.encode())
@@ -113,12 +148,20 @@ class _Wire:
 
     __slots__ = ("hub", "session")
 
-    def __init__(self, hub: str, *, answered: bool) -> None:
+    def __init__(self, hub: str, *, answered: bool, point: ReceivePoint | None = None) -> None:
         self.hub = hub
-        self.session = Session()
+        self.session = Session(resume=None if point is None else Resume(point=point))
         self.session.start(0)
         if answered:
             self.session.receive(HANDSHAKE_ANSWER, 0)
+        if point is not None and point.awaits:
+            self.reattach()
+
+    def reattach(self) -> None:
+        """The frames from here on came by another transport."""
+        self.session.interrupted("", 0)
+        if not self.session.is_attached:
+            self.session.reattached(0)
 
 
 class Rerun:
@@ -160,6 +203,15 @@ class Rerun:
         if hub != USER_HUB:
             self._pipeline.connected(line, ts_ns)
 
+    def _resumable(self, meta: CountedMeta | ReattachedMeta) -> None:
+        wire = self._wires.get(meta.line)
+        if wire is None:
+            return
+        if isinstance(meta, ReattachedMeta):
+            wire.reattach()
+        elif wire.session.resume is None:
+            self._wires[meta.line] = _Wire(wire.hub, answered=True, point=meta.point)
+
     def _frame(self, entry: Entry) -> Iterator[Outputs]:
         wire = self._wires.pop(entry.line, None)
         if wire is None:
@@ -197,6 +249,9 @@ class Rerun:
                 return
             if isinstance(meta, DisconnectedMeta):
                 yield from self._disconnected(meta.line)
+                return
+            if isinstance(meta, CountedMeta | ReattachedMeta):
+                self._resumable(meta)
                 return
             timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
             calendar = Calendar(meta.calendar)

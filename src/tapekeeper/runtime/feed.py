@@ -24,16 +24,19 @@ from tapekeeper.core.runlog import (
     clock_entry,
     connect_entry,
     connected_entry,
+    counted_entry,
     disconnected_entry,
+    reattached_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
+from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError
 from tapekeeper.model.tick import Rejected
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound
+from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound, Reattached
 
 BURST_FRAMES_MAX = 512
 """Frames per step; bounds how long the event loop is held, and suffices for cheap ticks."""
@@ -105,6 +108,7 @@ class Feed:
         # What later entries of the journal depend on: repeated in front of every segment.
         self._subscriptions: dict[str, Subscription] = {}
         self._connected: dict[int, str] = {}  # hub by connection, oldest first
+        self._points: dict[int, ReceivePoint] = {}  # of those that count what they receive
         journaler.begin_each_with(self._known)
         self._failure: BaseException | None = None
         self._awake_ns = 0  # since when nothing has held this process up, monotonic
@@ -169,7 +173,7 @@ class Feed:
             self._publish(self.pipeline.release())
         elif not isinstance(self._failure, JournalError):
             while self._waiting:
-                self._journaler.append([_entry(item) for item in self._take_burst()])
+                self._journaler.append(_entries(self._take_burst()))
 
     def _take_burst(self) -> list[Arrival]:
         burst = [self._waiting.popleft() for _ in range(min(len(self._waiting), BURST_FRAMES_MAX))]
@@ -186,7 +190,7 @@ class Feed:
             raise self._failure
         burst = self._take_burst()
         try:
-            self._journaler.append([_entry(item) for item in burst])
+            self._journaler.append(_entries(burst))
             self._process(burst)
         except BaseException as error:
             self._failure = error
@@ -202,6 +206,10 @@ class Feed:
             if isinstance(item, Disconnected):
                 self._end(item)
                 continue
+            if item.point is not None:
+                self._points[item.line] = item.point
+            if isinstance(item, Reattached):
+                continue
             if item.hub == USER_HUB:
                 self._publish(self.pipeline.take_user(item.calls, item.recv_ns, item.line))
             else:
@@ -212,13 +220,18 @@ class Feed:
 
     def _begin(self, item: Connected) -> None:
         self._connected[item.line] = item.hub
+        if item.point is not None:
+            self._points[item.line] = item.point
         if len(self._connected) > CONNECTIONS_MAX:
-            del self._connected[next(iter(self._connected))]
+            oldest = next(iter(self._connected))
+            del self._connected[oldest]
+            self._points.pop(oldest, None)
         if item.hub != USER_HUB:
             self.pipeline.connected(item.line, item.recv_ns)
 
     def _end(self, item: Disconnected) -> None:
         self._connected.pop(item.line, None)
+        self._points.pop(item.line, None)
         if item.hub != USER_HUB:
             # What the connection brought goes before its end, as it will in a replay.
             self._publish(self.pipeline.step(self._clock.monotonic_ns()))
@@ -264,6 +277,7 @@ class Feed:
         return [
             *(subscribe_entry(each, now_ns) for each in self._subscriptions.values()),
             *(connected_entry(line, hub, now_ns) for line, hub in self._connected.items()),
+            *(counted_entry(line, point, now_ns) for line, point in self._points.items()),
         ]
 
     def on_time(self, now_ns: int) -> None:
@@ -299,9 +313,17 @@ class Feed:
         )
 
 
-def _entry(item: Arrival) -> Entry:
-    if isinstance(item, Connected):
-        return connect_entry(item.line, item.hub, item.recv_ns)
-    if isinstance(item, Disconnected):
-        return disconnected_entry(item.line, item.recv_ns)
-    return Entry(EntryKind.FRAME, item.line, item.recv_ns, item.data)
+def _entries(burst: Iterable[Arrival]) -> list[Entry]:
+    entries: list[Entry] = []
+    for item in burst:
+        if isinstance(item, Inbound):
+            entries.append(Entry(EntryKind.FRAME, item.line, item.recv_ns, item.data))
+        elif isinstance(item, Reattached):
+            entries.append(reattached_entry(item.line, item.recv_ns))
+        elif isinstance(item, Disconnected):
+            entries.append(disconnected_entry(item.line, item.recv_ns))
+        else:
+            entries.append(connect_entry(item.line, item.hub, item.recv_ns))
+            if item.point is not None:
+                entries.append(counted_entry(item.line, item.point, item.recv_ns))
+    return entries

@@ -4,16 +4,20 @@ The reader takes a message, stamps it, gives it to the session and hands it on; 
 socket, and the inbox where that is full. The keeper is the only one that sends and the only one
 that watches time: it sleeps until the session's next deadline or until there is something to
 send. Every end, whatever its cause, becomes one `Ended` value in `ended`.
+
+Where the session can be resumed, the loss of a socket is no end: the reader asks for another
+one, gives it to the session, and reads on. The keeper goes on with whichever socket there is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from tapekeeper.core.signalr.framing import SEPARATOR
 from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.core.signalr.session import (
     STOPPED,
     Called,
@@ -22,15 +26,22 @@ from tapekeeper.core.signalr.session import (
     Ended,
     Event,
     Garbled,
+    Interrupted,
     Opened,
+    Resumed,
     Session,
     SessionState,
     TimedOut,
 )
-from tapekeeper.errors import ConnectionLostError, DeadlineError, InvocationError
+from tapekeeper.errors import (
+    ConnectionLostError,
+    DeadlineError,
+    InvocationError,
+    OutsideError,
+)
 from tapekeeper.ports import Clock, Connection
 from tapekeeper.runtime.heard import Heard
-from tapekeeper.runtime.line_values import Connected, HubCall, Inbound, Inbox
+from tapekeeper.runtime.line_values import Connected, HubCall, Inbound, Inbox, Reattached
 
 UNSENT_MAX = 4_096
 """Records waiting to be sent; reached only by a server that calls us and does not read."""
@@ -45,6 +56,14 @@ _TICK_S = 0.001
 
 def _nobody() -> bool:
     return False
+
+
+def _unheard(_why: str) -> None:
+    return
+
+
+def _nothing() -> None:
+    return
 
 
 @asynccontextmanager
@@ -67,7 +86,8 @@ class HubConnection:
     Args:
         number: unique number of this connection.
         hub: name of the line it serves.
-        socket: just connected; its closing is the caller's.
+        socket: just connected; the closing of the one that is `socket` in the end is the
+            caller's.
         session: new.
         clock: time.
         inbox: takes what arrives.
@@ -75,6 +95,10 @@ class HubConnection:
         on_logout: called when the gateway ends the login session; whether somebody replaces this
             connection while it still delivers. Otherwise it is abandoned at once.
         heard: told of what comes, to say up to when it is known to be complete.
+        reopen: opens another socket to the same URL and id, for a session that can be resumed;
+            what it raises of trouble outside is the end.
+        on_interrupted: called with the reason when the session waits for another socket.
+        on_resumed: called when it goes on.
     """
 
     def __init__(
@@ -89,6 +113,9 @@ class HubConnection:
         send_timeout_s: float,
         on_logout: Callable[[], bool] = _nobody,
         heard: Heard | None = None,
+        reopen: Callable[[], Awaitable[Connection]] | None = None,
+        on_interrupted: Callable[[str], None] = _unheard,
+        on_resumed: Callable[[], None] = _nothing,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
@@ -101,12 +128,18 @@ class HubConnection:
         self.logged_out = False
         self.on_calls: Callable[[list[Invocation]], None] | None = None  # while data is a proof
         self._hub = hub
-        self._socket = socket
+        self.socket = socket
         self._session = session
         self._clock = clock
         self._inbox = inbox
         self._send_timeout_s = send_timeout_s
         self._on_logout = on_logout
+        self._reopen = reopen
+        self._on_interrupted = on_interrupted
+        self._on_resumed = on_resumed
+        self._reading: asyncio.Timeout | None = None  # of the present socket
+        self._has_room = True
+        self._sleeps_until_ns = 0  # the keeper, monotonic
         self._wake = asyncio.Event()
         self._answers: dict[str, asyncio.Future[bytes | None]] = {}
         self._unsent: list[bytes] = []  # bound: UNSENT_MAX, checked where it grows
@@ -119,15 +152,62 @@ class HubConnection:
     async def read(self) -> None:
         """Read until the connection ends."""
         while not self.ended.done():
-            try:
-                data = await self._socket.receive()
-            except ConnectionLostError as error:
-                self.abandon(str(error))
-                return
-            if not self._arrived(data):
-                self._paused_ns = self._clock.monotonic_ns()
-                await self._inbox.wait_room()
-                self._paused_ns = None
+            why = await self._read_socket()
+            if self._session.is_attached:
+                self._interrupt(why)
+            if not self.ended.done():
+                await self._reattach()
+
+    async def _read_socket(self) -> str:
+        """Read until the present socket has ended, or is given up by `_stop_reading`; why."""
+        socket = self.socket
+        try:
+            # Without a limit: a handle for others, at no cost per message.
+            async with asyncio.timeout(None) as self._reading:
+                while not self.ended.done():
+                    if not self._has_room:
+                        self._paused_ns = self._clock.monotonic_ns()
+                        await self._inbox.wait_room()
+                        self._paused_ns = None
+                    data = await socket.receive()
+                    # From a socket that was just given up it comes again, by the next one.
+                    if self._session.is_attached:
+                        self._has_room = self._arrived(data)
+        except ConnectionLostError as error:
+            return str(error)
+        except TimeoutError:
+            return "it was given up"
+        finally:
+            self._reading = None
+        return ""
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.reschedule(asyncio.get_running_loop().time())
+            self._reading = None
+
+    async def _reattach(self) -> None:
+        """Go on with another socket, or not at all."""
+        if self._reopen is None:
+            self.abandon("the session cannot be resumed")
+            return
+        try:
+            socket = await self._reopen()
+        except OutsideError as error:
+            self.abandon(f"not resumed: {error}")
+            return
+        old, self.socket = self.socket, socket
+        if not self.ended.done():
+            self._session.reattached(self._clock.monotonic_ns())
+            if (point := self._point()) is not None:
+                arrival = Reattached(self.number, self._hub, self._clock.now_ns(), point)
+                self._has_room = self._inbox(arrival) and self._has_room
+            self._collect()
+            self._wake.set()
+        # Its other end is gone, or has been told by the new one: nothing is to be waited for.
+        with suppress(OutsideError, TimeoutError):
+            async with asyncio.timeout(0):
+                await old.close()
 
     async def keep(self) -> None:
         """Send what is to be sent and do what is due, until the connection ends."""
@@ -139,6 +219,7 @@ class HubConnection:
             due_ns = self._session.due_ns()
             if due_ns is None:
                 return
+            self._sleeps_until_ns = due_ns
             wait_s = max((due_ns - self._clock.monotonic_ns()) / _NS_PER_S, _TICK_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -149,7 +230,12 @@ class HubConnection:
     @property
     def is_open(self) -> bool:
         """Whether calls may be made."""
-        return self._session.state is SessionState.OPEN
+        return self._session.is_usable
+
+    @property
+    def repeated(self) -> int:
+        """Records that came a second time, because it was resumed."""
+        return 0 if self._session.resume is None else self._session.resume.repeated
 
     async def call(self, call: HubCall) -> bytes | None:
         """Call the hub and wait for its answer, which is undecoded JSON or None.
@@ -204,44 +290,56 @@ class HubConnection:
         """Take one message; whether there is room for the next."""
         recv_ns = self._clock.now_ns()
         events = self._session.receive(data, self._clock.monotonic_ns())
-        self.last_received_ns = recv_ns
+        carries_on = self._session.state is not SessionState.RESUMING
+        if carries_on:
+            self.last_received_ns = recv_ns
         calls: list[Invocation] = []
         garbled: list[Garbled] = []
         rest: list[Event] = []
         room = True
-        logout = False
         for event in events:
             if type(event) is Called:
                 calls.append(event.invocation)
-                if event.invocation.target == LOGOUT:
-                    logout = True
             elif type(event) is Garbled:
                 garbled.append(event)
             elif type(event) is Opened:
                 # The answer to the handshake is exactly the first record of the connection.
                 data = data.partition(SEPARATOR)[2]
                 self.opened.set()
-                room = self._inbox(Connected(self.number, self._hub, recv_ns))
+                start = None if self._session.resume is None else ReceivePoint()
+                room = self._inbox(Connected(self.number, self._hub, recv_ns, start))
             else:
                 rest.append(event)
         if self.opened.is_set() and data:
             self.frames += 1
             self.bytes += len(data)
             room = self._inbox(
-                Inbound(self.number, self._hub, recv_ns, data, tuple(calls), tuple(garbled))
+                Inbound(
+                    self.number,
+                    self._hub,
+                    recv_ns,
+                    data,
+                    tuple(calls),
+                    tuple(garbled),
+                    self._point(),
+                )
             )
-        self.heard.arrived(recv_ns, calls)
+        if carries_on:
+            self.heard.arrived(recv_ns, calls)
         if calls and self.on_calls is not None:
             self.on_calls(calls)
         if rest:
             self._absorb_from_peer(rest)
-        if self._collect():
+        if self._collect() or self._is_due_earlier():
             self._wake.set()
-        if logout:
-            self.logged_out = True
-            if not self._on_logout():
-                self.abandon("the gateway ended the login session")
+        if any(call.target == LOGOUT for call in calls):
+            self._log_out()
         return room
+
+    def _log_out(self) -> None:
+        self.logged_out = True
+        if not self._on_logout():
+            self.abandon("the gateway ended the login session")
 
     def _absorb_from_peer(self, events: list[Event]) -> None:
         """The same of what the peer sent: an end after our goodbye is the answer to it."""
@@ -258,6 +356,12 @@ class HubConnection:
                 # is no answer of the hub.
                 lost = event.error == STOPPED or (end is not None and event.error == end.detail)
                 self._settle(event, lost=lost)
+            elif type(event) is Interrupted:
+                self._unsent.clear()
+                self._stop_reading()
+                self._on_interrupted(event.detail)
+            elif type(event) is Resumed:
+                self._on_resumed()
             elif type(event) is TimedOut:
                 answer = self._answers.get(event.invocation_id)
                 if answer is not None and not answer.done():
@@ -294,11 +398,28 @@ class HubConnection:
 
     async def _send_all(self) -> None:
         while self._unsent:
-            record = self._unsent.pop(0)
+            socket, record = self.socket, self._unsent.pop(0)
             try:
                 async with deadline(self._send_timeout_s, "sending"):
-                    await self._socket.send(record)
+                    await socket.send(record)
             except (ConnectionLostError, DeadlineError) as error:
-                self._unsent.clear()
-                self.abandon(str(error))
-                return
+                # Where it has been replaced meanwhile, what it did not take was sent again.
+                if socket is self.socket and self._session.is_attached:
+                    self._interrupt(str(error))
+                    self._stop_reading()
+
+    def _interrupt(self, why: str) -> None:
+        """The socket is of no use any more."""
+        self._unsent.clear()
+        self._absorb(self._session.interrupted(why, self._clock.monotonic_ns()))
+        self._wake.set()
+
+    def _point(self) -> ReceivePoint | None:
+        return None if self._session.resume is None else self._session.resume.point
+
+    def _is_due_earlier(self) -> bool:
+        """Whether what came makes something due before the keeper wakes: an acknowledgement."""
+        if self._session.resume is None:
+            return False
+        due_ns = self._session.due_ns()
+        return due_ns is not None and due_ns < self._sleeps_until_ns

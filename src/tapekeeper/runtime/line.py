@@ -22,11 +22,22 @@ bug ends the loop; a bug escapes from `run`.
                     `retire`                                  DRAINING
                     the connection ended                      BACKING_OFF
     DRAINING        the connection ended                      STOPPED
+    SUBSCRIBING,
+    LIVE, STALE,
+    DRAINING        the transport was lost, and the
+                    connection can be resumed                 RESUMING
+    RESUMING        it goes on, with nothing lost             as it was
+                    it does not: the connection ended         BACKING_OFF
     BACKING_OFF     the delay passed                          AUTHENTICATING
     any             stop, cancellation, a bug                 STOPPED
 
 BACKING_OFF is called DOWN where nothing was live for `down_after_s`: what could be tried has been
 tried, a person should know, and the trying goes on all the same.
+
+RESUMING is part of a life: the connection keeps its number and its subscriptions, what was asked
+of it is still to be answered, and all that the hub said meanwhile comes later. Only when it fails
+has the connection ended, with its last byte. It is tried where the spec wants it and the hub has
+offered it; see `tapekeeper.runtime.resuming`.
 
     refusal of the upgrade      answer to it
     --------------------------  ----------------------------------------------------------------
@@ -61,22 +72,14 @@ from typing import Literal
 import msgspec
 
 from tapekeeper.core.backoff import Backoff
-from tapekeeper.core.signalr.negotiate import (
-    REDIRECTS_MAX,
-    Negotiated,
-    negotiate_url,
-    parse_answer,
-    redirected_url,
-    websocket_url,
-)
 from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.signalr.resume import Resume
 from tapekeeper.core.signalr.session import EndCause, Ended, Session
 from tapekeeper.errors import (
     AuthError,
     ConnectFailedError,
     ConnectionLostError,
     OutsideError,
-    ProtocolError,
     RateLimitError,
     UsageError,
 )
@@ -98,6 +101,8 @@ from tapekeeper.runtime.line_values import (
     Transition,
     no_proof,
 )
+from tapekeeper.runtime.resuming import Resuming
+from tapekeeper.runtime.way import Way, find_way
 from tapekeeper.runtime.wishes import Wishes
 
 _NS_PER_S = 1_000_000_000
@@ -114,15 +119,27 @@ _TABLE: dict[LineState, frozenset[LineState]] = {
     _S.CONNECTING: frozenset(
         {_S.SUBSCRIBING, _S.AUTHENTICATING, _S.BACKING_OFF, _S.DOWN, _S.STOPPED}
     ),
-    _S.SUBSCRIBING: frozenset({_S.LIVE, _S.BACKING_OFF, _S.DOWN, _S.STOPPED}),
-    _S.LIVE: frozenset({_S.STALE, _S.DRAINING, _S.BACKING_OFF, _S.STOPPED}),
-    _S.STALE: frozenset({_S.LIVE, _S.DRAINING, _S.BACKING_OFF, _S.STOPPED}),
-    _S.DRAINING: frozenset({_S.STOPPED}),
+    _S.SUBSCRIBING: frozenset({_S.LIVE, _S.RESUMING, _S.BACKING_OFF, _S.DOWN, _S.STOPPED}),
+    _S.LIVE: frozenset({_S.STALE, _S.DRAINING, _S.RESUMING, _S.BACKING_OFF, _S.STOPPED}),
+    _S.STALE: frozenset({_S.LIVE, _S.DRAINING, _S.RESUMING, _S.BACKING_OFF, _S.STOPPED}),
+    _S.DRAINING: frozenset({_S.RESUMING, _S.STOPPED}),
+    _S.RESUMING: frozenset(
+        {
+            _S.SUBSCRIBING,
+            _S.LIVE,
+            _S.STALE,
+            _S.DRAINING,
+            _S.BACKING_OFF,
+            _S.DOWN,
+            _S.STOPPED,
+        }
+    ),
     _S.BACKING_OFF: frozenset({_S.AUTHENTICATING, _S.STOPPED}),
     _S.DOWN: frozenset({_S.AUTHENTICATING, _S.STOPPED}),
 }
 _LEVELS: dict[LineState, Literal["info", "warning", "error"]] = {
     _S.BACKING_OFF: "warning",
+    _S.RESUMING: "warning",
     _S.STALE: "warning",
     _S.DOWN: "error",
 }
@@ -221,6 +238,17 @@ class Line:
         self._live_ns: int | None = None  # when this life became live, monotonic
         self._lived_s = 0.0  # how long the last life was live
         self._connection: HubConnection | None = None
+        self._resuming = Resuming(
+            spec,
+            transport=transport,
+            tokens=tokens,
+            renew=self._renewed,
+            clock=clock,
+            random=random,
+            log=log,
+        )
+        self._goes_on_as = _S.LIVE  # the state behind the one that is shown, while resuming
+        self._repeated = 0  # of past connections
         self._last = Transition(spec.name, _S.STOPPED, _S.STOPPED, 0, "not started")
         self._attempts = 0
         self._connections = 0
@@ -274,17 +302,17 @@ class Line:
         if self._retiring or self._stopped.is_set():
             return
         self._retiring = True
-        if self._last.after in {_S.LIVE, _S.STALE}:
-            self._go(_S.DRAINING, reason)
+        if self._stands in {_S.LIVE, _S.STALE}:
+            self._become(_S.DRAINING, reason)
         else:
             self._stopping.set()
 
     def judge(self, *, stale: bool, reason: str) -> None:
         """Take note of what was found out about the freshness of the data."""
-        if stale and self._last.after is _S.LIVE:
-            self._go(_S.STALE, reason)
-        elif not stale and self._last.after is _S.STALE:
-            self._go(_S.LIVE, reason)
+        if stale and self._stands is _S.LIVE:
+            self._become(_S.STALE, reason)
+        elif not stale and self._stands is _S.STALE:
+            self._become(_S.LIVE, reason)
 
     def holds(self, token: Secret) -> bool:
         """Whether the present connection, if any, was opened with `token`."""
@@ -354,6 +382,7 @@ class Line:
             last_received_ns=self._received_ns(),
             subscriptions=len(self._wishes),
             unconfirmed=self._wishes.unconfirmed(),
+            resumes=self._resuming.tally(self._repeated + (present.repeated if present else 0)),
         )
 
     # --- for ever -------------------------------------------------------------------------
@@ -405,63 +434,55 @@ class Line:
                 token = await self._tokens()
             self._go(_S.CONNECTING, "a token is at hand")
             async with deadline(self._spec.connect_timeout_s, "connecting"):
-                socket = await self._open(token)
+                way = await find_way(self._spec, self._transport, self._url, token)
+                socket = await self._transport.connect(
+                    way.url, token=way.token, timeout_s=self._spec.connect_timeout_s
+                )
         except OutsideError as error:
             return self._failed(error, token)
         self._token = token
+        connection = self._connected(socket, way)
         try:
-            ended = await self._hold(socket)
+            ended = await self._hold(connection)
         finally:
             try:
                 self._bury()
             finally:
                 with suppress(OutsideError, TimeoutError):
                     async with asyncio.timeout(self._farewell_s):
-                        await socket.close()
+                        await connection.socket.close()
         return self._over(ended)
 
-    async def _open(self, token: Secret) -> Connection:
-        """Negotiate if the spec says so, and upgrade."""
-        spec = self._spec
-        hub_url, negotiated, bearer = self._url, None, token
-        if spec.negotiate:
-            hub_url, negotiated, bearer = await self._negotiated(token)
-        return await self._transport.connect(
-            websocket_url(hub_url, negotiated), token=bearer, timeout_s=spec.connect_timeout_s
-        )
+    def _connected(self, socket: Connection, way: Way) -> HubConnection:
+        """A connection by a socket that is just connected."""
 
-    async def _negotiated(self, token: Secret) -> tuple[str, Negotiated, Secret]:
-        """Where to connect, as whom, and with which token. Redirects are for this life only."""
-        url = self._url
-        for _ in range(REDIRECTS_MAX):
-            # The body, which may hold a token, has no name here: tracebacks may show locals.
-            answer = parse_answer(
-                await self._transport.post(
-                    negotiate_url(url), token=token, timeout_s=self._spec.connect_timeout_s
-                )
-            )
-            if isinstance(answer, Negotiated):
-                return url, answer, token
-            url = redirected_url(url, answer)
-            token = answer.access_token or token
-        raise ProtocolError(f"the negotiation was redirected more than {REDIRECTS_MAX} times")
+        async def reopen() -> Connection:
+            again = await self._resuming.reopen(way)
+            if not way.is_given:
+                self._token = way.token
+            return again
 
-    async def _hold(self, socket: Connection) -> Ended:
-        """Keep a connected socket until it ends."""
         number = self._numbers()
         connection = HubConnection(
             number=number,
             hub=self._spec.name,
             socket=socket,
-            session=Session(self._spec.timers),
+            session=Session(self._spec.timers, resume=Resume() if way.stateful else None),
             clock=self._clock,
             inbox=self._inbox,
             send_timeout_s=self._spec.send_timeout_s,
             on_logout=self._logged_out,
             heard=self._listen(),
+            reopen=reopen,
+            on_interrupted=self._interrupted,
+            on_resumed=self._resumed,
         )
         self._connection = connection
         self._number = number
+        return connection
+
+    async def _hold(self, connection: HubConnection) -> Ended:
+        """Keep a connection until it ends."""
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(connection.read(), name=f"{TASK} read"),
@@ -496,6 +517,7 @@ class Line:
         self._heard_ns = connection.heard.until_ns
         self._frames += connection.frames
         self._bytes += connection.bytes
+        self._repeated += connection.repeated
         self._connection = None
         self._wishes.void()
 
@@ -519,8 +541,34 @@ class Line:
                 self._route.succeeded(self._url)
             unconfirmed = f", {len(silent)} are unconfirmed" if silent else ""
             answered = len(self._wishes) - len(silent)
-            self._go(_S.LIVE, f"{answered} subscriptions are answered{unconfirmed}")
+            self._become(_S.LIVE, f"{answered} subscriptions are answered{unconfirmed}")
             await self._wishes.go_on(asks, connection)
+
+    # --- resuming -------------------------------------------------------------------------
+
+    @property
+    def _stands(self) -> LineState:
+        """The state of the connection, whether or not it has a transport at the moment."""
+        return self._goes_on_as if self._last.after is _S.RESUMING else self._last.after
+
+    def _become(self, after: LineState, reason: str) -> None:
+        """Go to a state of a connection, or go on with it once it has a transport again."""
+        if self._last.after is _S.RESUMING:
+            self._goes_on_as = after
+        else:
+            self._go(after, reason)
+
+    def _interrupted(self, why: str) -> None:
+        # Where the connection has only just opened, that is told before anything else of it.
+        if self._last.after is not _S.CONNECTING:
+            self._goes_on_as = self._last.after
+            self._go(_S.RESUMING, why, cause=EndCause.TRANSPORT_LOST.value)
+
+    def _resumed(self) -> None:
+        self._resuming.succeeded()
+        self._renewals.renewed_ns = None
+        if self._last.after is _S.RESUMING:
+            self._go(self._goes_on_as, "it goes on by another transport, with nothing lost")
 
     # --- ends -----------------------------------------------------------------------------
 
@@ -530,8 +578,7 @@ class Line:
         if token is None:
             return self._without_token(error)
         status = error.status if isinstance(error, ConnectFailedError) else None
-        if status == _HTTP_UNAUTHORIZED and self._may_renew():
-            self._renew(token)
+        if status == _HTTP_UNAUTHORIZED and self._renewed(token):
             return _Failure(str(error), cause, at_once=True)
         self._miss(str(error))
         if status in _HTTP_ID_IS_GONE and self._spec.negotiate and not self._hasty:
@@ -577,10 +624,14 @@ class Line:
         since_s = (self._clock.monotonic_ns() - renewed_ns) / _NS_PER_S
         return since_s >= self._spec.renew_token_after_s
 
-    def _renew(self, token: Secret) -> None:
+    def _renewed(self, token: Secret) -> bool:
+        """A token was refused; renew it, if that was not done lately."""
+        if not self._may_renew():
+            return False
         self._renewals.renewed_ns = self._clock.monotonic_ns()
         self._tokens.invalidate(token)
         self._warn("token_refused", "the hub answered 401; the token is renewed")
+        return True
 
     # --- inside ---------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.core.signalr.session import Garbled, SessionTimers
 from tapekeeper.model.secret import Secret
 
@@ -37,6 +38,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
         name: for people and labels, such as `market`; what arrives carries it as `hub`.
         hub_url: http(s) or ws(s) URL of the hub, without a token.
         negotiate: whether to negotiate first; otherwise the hub is upgraded directly.
+        stateful_reconnect: whether to ask for connections that can be resumed; needs negotiation.
         timers: handshake, keep-alive, silence and call timeouts of the session.
         token_timeout_s: for the token source to answer.
         connect_timeout_s: for negotiation, all its redirects and the upgrade together.
@@ -60,6 +62,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hub_url: str
     negotiate: bool = False
+    stateful_reconnect: bool = False
     timers: SessionTimers = SessionTimers()
     token_timeout_s: float = 45.0
     connect_timeout_s: float = 15.0
@@ -86,11 +89,31 @@ class Connected(msgspec.Struct, frozen=True, gc=False):
         line: number of the connection, unique in this process.
         hub: name of the line.
         recv_ns: wall clock, ns UTC.
+        point: where the count of its records begins, if it can be resumed.
     """
 
     line: int
     hub: str
     recv_ns: int
+    point: ReceivePoint | None = None
+
+
+class Reattached(msgspec.Struct, frozen=True, gc=False):
+    """A connection has another transport; what the old one left unfinished is void.
+
+    What comes from now on begins with a Sequence record, and with records that may be had.
+
+    Attributes:
+        line: number of the connection.
+        hub: name of the line.
+        recv_ns: wall clock, ns UTC.
+        point: where the count of its records stands.
+    """
+
+    line: int
+    hub: str
+    recv_ns: int
+    point: ReceivePoint
 
 
 class Inbound(msgspec.Struct, frozen=True, gc=False):
@@ -102,8 +125,10 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
         recv_ns: wall clock when it was read, ns UTC.
         data: its bytes. The handshake answer is left out, so the data of one connection is
             records and nothing else, and a fresh splitter reads the same from it.
-        calls: the server's invocations that this message completed, in order.
+        calls: the server's invocations that this message completed, in order, without those
+            that were had already.
         garbled: the malformed records that it completed, in order.
+        point: where the count of the connection's records stands behind it, if it counts them.
     """
 
     line: int
@@ -112,6 +137,7 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
     data: bytes
     calls: tuple[Invocation, ...]
     garbled: tuple[Garbled, ...]
+    point: ReceivePoint | None = None
 
 
 class Disconnected(msgspec.Struct, frozen=True, gc=False):
@@ -128,7 +154,7 @@ class Disconnected(msgspec.Struct, frozen=True, gc=False):
     recv_ns: int
 
 
-Arrival: TypeAlias = Connected | Inbound | Disconnected
+Arrival: TypeAlias = Connected | Reattached | Inbound | Disconnected
 
 
 class Inbox(Protocol):
@@ -205,6 +231,7 @@ class LineState(StrEnum):
     SUBSCRIBING = "subscribing"  # open; subscriptions are asked for, data may flow already
     LIVE = "live"  # every subscription was answered
     STALE = "stale"  # connected, but its data have stopped although the market is open
+    RESUMING = "resuming"  # its transport was lost, and another one may carry on
     DRAINING = "draining"  # a successor is live; it delivers for the rest of its life
     BACKING_OFF = "backing_off"  # waiting before the next attempt
     DOWN = "down"  # the same, where nothing has been live for long
@@ -240,6 +267,28 @@ class Transition(msgspec.Struct, frozen=True):
     retry_in_s: float | None = None
 
 
+class ResumeTally(msgspec.Struct, frozen=True):
+    """What became of lost transports, where connections can be resumed.
+
+    Attributes:
+        tried: interruptions after which it was tried.
+        succeeded: those after which the connection went on with nothing lost.
+        repeated: records that came a second time for it, and were dropped.
+    """
+
+    tried: int = 0
+    succeeded: int = 0
+    repeated: int = 0
+
+    def __add__(self, other: ResumeTally) -> ResumeTally:
+        """Both together."""
+        return ResumeTally(
+            self.tried + other.tried,
+            self.succeeded + other.succeeded,
+            self.repeated + other.repeated,
+        )
+
+
 class LineStatus(msgspec.Struct, frozen=True):
     """What a line says of itself; counters are of its whole life.
 
@@ -255,6 +304,7 @@ class LineStatus(msgspec.Struct, frozen=True):
         last_received_ns: wall clock of the last bytes, pings included; no measure of freshness.
         subscriptions: calls that are wanted.
         unconfirmed: those of them that no answer of the present connection confirms.
+        resumes: what became of lost transports.
     """
 
     name: str
@@ -269,3 +319,4 @@ class LineStatus(msgspec.Struct, frozen=True):
     last_received_ns: int | None
     subscriptions: int
     unconfirmed: tuple[HubCall, ...]
+    resumes: ResumeTally = ResumeTally()

@@ -56,6 +56,7 @@ from tapekeeper.runtime.line_values import (
     LineSpec,
     LineState,
     Renewals,
+    ResumeTally,
     Transition,
     no_proof,
 )
@@ -161,6 +162,7 @@ class LinePool:
         self._connections = 0  # of lines that run no more, as are the frames and bytes
         self._frames = 0
         self._bytes = 0
+        self._resumes = ResumeTally()
         self._dark_ns = 0  # since when nothing delivers, monotonic
         self._token: Secret | None = None  # the latest that was told
         self._health = PoolHealth.STARTING
@@ -334,6 +336,7 @@ class LinePool:
             uncovered=(*self._uncovered, *lasting),
             uncovered_count=self._uncovered_count + len(lasting),
             endpoints=() if self._endpoints is None else self._endpoints.health(),
+            resumes=sum((line.resumes for line in running), self._resumes),
         )
 
     # --- one step at a time ---------------------------------------------------------------
@@ -478,6 +481,7 @@ class LinePool:
             self._connections += last.connections
             self._frames += last.frames
             self._bytes += last.bytes
+            self._resumes += last.resumes
 
     async def _dismiss(self, member: Member, why: str = "") -> None:
         """Stop a line and forget it; bounded in time."""
@@ -524,7 +528,7 @@ class LinePool:
         member.state = step.after
         if step.after is LineState.CONNECTING:
             self._evictions.trying(member.number, now_ns)
-        elif step.after is LineState.SUBSCRIBING:
+        elif step.after is LineState.SUBSCRIBING and step.before is not LineState.RESUMING:
             member.opened_ns = now_ns
             if member.due in _NEW_CONNECTION_CURES:
                 member.due = None
@@ -534,6 +538,8 @@ class LinePool:
                 self._say_one_session()
         elif step.after in {LineState.BACKING_OFF, LineState.DOWN, LineState.STOPPED}:
             self._left(member, step, now_ns)
+        if step.before in DELIVERING and not self.any_live():
+            self._dark_ns = now_ns
         self._wake.set()
 
     def _left(self, member: Member, step: Transition, now_ns: int) -> None:
@@ -549,8 +555,6 @@ class LinePool:
             now_ns=self._clock.now_ns(),
             why=member.why or step.reason,
         )
-        if step.before in DELIVERING and not self.any_live():
-            self._dark_ns = now_ns
 
     def _answered(self, member: Member, call: HubCall, error: OutsideError | None) -> None:
         """The hub answered a subscribing call, or did not in time."""

@@ -9,10 +9,13 @@ import msgspec
 
 from tapekeeper.core.endpoints import EndpointHealth
 from tapekeeper.runtime.coverage import Uncovered
-from tapekeeper.runtime.line_values import HubCall, LineState, LineStatus
+from tapekeeper.runtime.line_values import HubCall, LineState, LineStatus, ResumeTally
 
 DELIVERING = frozenset({LineState.LIVE, LineState.STALE, LineState.DRAINING})
 """The states of a line whose data arrive."""
+
+STANDING = DELIVERING | {LineState.RESUMING}
+"""Those of a line whose subscriptions are in force: what is sent on them arrives, if late."""
 
 _NS_PER_S = 1_000_000_000
 
@@ -94,6 +97,7 @@ class PoolStatus(msgspec.Struct, frozen=True):
         connections: those that passed their handshake, of all lines there ever were.
         frames, bytes: messages and their sizes received after handshakes, of all lines there
             ever were; a print that two lines brought is in both.
+        resumes: what became of lost transports, of all lines there ever were.
         uncovered: the last intervals that no line covered, oldest first, then those that last.
         uncovered_count: how many there were in all, those that last included.
         endpoints: health of the addresses, where there are several.
@@ -116,6 +120,7 @@ class PoolStatus(msgspec.Struct, frozen=True):
     uncovered: tuple[Uncovered, ...]
     uncovered_count: int
     endpoints: tuple[EndpointHealth, ...] = ()
+    resumes: ResumeTally = ResumeTally()
 
 
 class LineView(msgspec.Struct, frozen=True):
@@ -221,7 +226,7 @@ def may_take_over(new: LineView, old: LineView) -> bool:
     """
     if new.state is not LineState.LIVE:
         return False
-    return old.state not in DELIVERING or set(new.unconfirmed) <= set(old.unconfirmed)
+    return old.state not in STANDING or set(new.unconfirmed) <= set(old.unconfirmed)
 
 
 def judge_health(

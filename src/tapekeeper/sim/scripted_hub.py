@@ -121,9 +121,13 @@ class ScriptedConnection:
             self._lost = how
             self._inbound.put_nowait(None)
 
+    def behave(self, manners: Manners) -> None:
+        """Have these manners from now on."""
+        self._manners = manners
+
     def forgive(self) -> None:
         """Answer every later call well."""
-        self._manners = Manners()
+        self.behave(Manners())
 
     def _react(self, raw: bytes) -> None:
         manners = self._manners

@@ -182,6 +182,10 @@ class TestValues:
                 "line: backoff_cap_ms must be at least backoff_base_ms",
             ),
             (
+                {"gateway": {"stateful_reconnect": True, "negotiate": False}},
+                "gateway: stateful_reconnect needs negotiate = true: it is agreed on there",
+            ),
+            (
                 {"calendar": {"exceptions": [{"date": "2026-12-24"}]}},
                 "calendar.exceptions[0]: needs either closed = true or a close time, not both",
             ),

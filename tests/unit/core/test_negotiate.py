@@ -205,3 +205,22 @@ def test_a_refused_answer_leaves_no_token_in_the_locals(body: bytes) -> None:
     del report.stack[0]  # of this test, which knows the body
     assert report.stack
     assert "not-a-secret" not in "".join(report.format())
+
+
+def test_a_connection_that_can_be_resumed_is_asked_for() -> None:
+    """The query says so, once, whatever else it holds."""
+    assert (
+        negotiate_url("https://rtc.test/hub?a=b", stateful=True)
+        == "https://rtc.test/hub/negotiate?a=b&negotiateVersion=1&useStatefulReconnect=true"
+    )
+    named = "https://rtc.test/hub?usestatefulreconnect=false"
+    assert negotiate_url(named, stateful=True).count("tatefulreconnect") == 1
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_the_server_decides_whether_it_can_be_resumed(*, offered: bool) -> None:
+    """The answer says it first, as measured; one that says nothing does not offer it."""
+    body = b'{"useStatefulReconnect":true,' + V1[1:] if offered else V1
+    answer = parse_answer(body, stateful=True)
+    assert isinstance(answer, Negotiated)
+    assert answer.stateful is offered

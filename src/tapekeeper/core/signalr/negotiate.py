@@ -19,6 +19,7 @@ REDIRECTS_MAX = 100
 """Redirects that official clients follow for one connection before they give up."""
 
 _VERSION_KEY = "negotiateVersion"
+_STATEFUL_KEY = "useStatefulReconnect"
 _SECURE = {"http": False, "ws": False, "https": True, "wss": True}
 
 
@@ -29,11 +30,14 @@ class Negotiated(msgspec.Struct, frozen=True):
         connection_id: the public name of the connection.
         connection_token: from version 1 on the secret id for the WebSocket URL; None in version 0.
         version: the negotiate version of the answer, 0 or 1.
+        stateful: whether the connection can be resumed (stateful reconnect), which the id then
+            serves for, too.
     """
 
     connection_id: str
     connection_token: str | None
     version: int
+    stateful: bool = False
 
 
 class Redirect(msgspec.Struct, frozen=True):
@@ -77,15 +81,21 @@ def _secret(_wanted: type, value: object) -> Secret:
 _decode_answer = msgspec.json.Decoder(_Answer, dec_hook=_secret).decode
 
 
-def negotiate_url(hub_url: str) -> str:
+def negotiate_url(hub_url: str, *, stateful: bool = False) -> str:
     """Where to POST: `/negotiate` behind the path, the query kept, `negotiateVersion=1` added.
 
     A version that the query already names is left alone (servers compare keys without case).
+
+    Args:
+        hub_url: the hub, or where the last redirect pointed to.
+        stateful: whether to ask for a connection that can be resumed.
     """
     scheme, host, path, query, _ = urlsplit(hub_url)
     keys = {key.lower() for key, _ in parse_qsl(query, keep_blank_values=True)}
     if _VERSION_KEY.lower() not in keys:
         query = _joined(query, f"{_VERSION_KEY}=1")
+    if stateful and _STATEFUL_KEY.lower() not in keys:
+        query = _joined(query, f"{_STATEFUL_KEY}=true")
     http = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     return urlunsplit((http, host, path.rstrip("/") + "/negotiate", query, ""))
 
@@ -140,8 +150,13 @@ def _origin(url: str) -> tuple[bool | None, str | None, int | None] | None:
     return secure, parts.hostname, default if port is None else port
 
 
-def parse_answer(body: bytes) -> Negotiated | Redirect:
+def parse_answer(body: bytes, *, stateful: bool = False) -> Negotiated | Redirect:
     """Read the body of a 200 answer.
+
+    Args:
+        body: of the answer.
+        stateful: whether a connection that can be resumed was asked for; a server need not
+            offer it.
 
     Raises:
         ProtocolError: the server reports an error, speaks the old ASP.NET SignalR, offers no
@@ -162,7 +177,7 @@ def parse_answer(body: bytes) -> Negotiated | Redirect:
         )
     if answer.url is not None:
         return Redirect(answer.url, answer.access_token or None)
-    if answer.use_stateful_reconnect:
+    if answer.use_stateful_reconnect and not stateful:
         raise ProtocolError("the server insists on stateful reconnect, which was not asked for")
     _require_websockets(answer)
     return _named(answer)
@@ -179,13 +194,16 @@ def _require_websockets(answer: _Answer) -> None:
 
 
 def _named(answer: _Answer) -> Negotiated:
+    stateful = bool(answer.use_stateful_reconnect)
     if not answer.connection_id:
         raise ProtocolError("the negotiation answer has no connectionId")
     if answer.negotiate_version < 1:
-        return Negotiated(answer.connection_id, None, 0)
+        return Negotiated(answer.connection_id, None, 0, stateful)
     if not answer.connection_token:
         raise ProtocolError("the negotiation answer has no connectionToken")
-    return Negotiated(answer.connection_id, answer.connection_token, answer.negotiate_version)
+    return Negotiated(
+        answer.connection_id, answer.connection_token, answer.negotiate_version, stateful
+    )
 
 
 def _joined(query: str, member: str) -> str:
