@@ -4,8 +4,9 @@ A stream is what was subscribed of one contract, such as its trades. A connectio
 answer every ping and deliver nineteen of twenty streams; and a market may be closed, or quiet,
 with nothing wrong at all. So each stream is measured against three things.
 
-*The session calendar.* While its market is closed a stream rests: nothing is expected and nothing
-is learned. After an open there is a grace, during which silence does not count.
+*The session calendar.* While its market is closed, or in a break of its session, a stream rests:
+nothing is expected and nothing is learned. After an open, and after a break, there is a grace,
+during which silence does not count.
 
 *Its own rate.* Of every minute that had data the longest gap is kept, for the last 60 such
 minutes: an hour of a busy contract, some days of one that trades now and then. The typical long
@@ -286,7 +287,7 @@ class _Watched:
         self, now_ns: int, mono_ns: int, *, came: bool, live: bool, stalled: bool
     ) -> Change | None:
         session = self._sessions.session_of(now_ns)
-        if now_ns >= session.close_ns:
+        if not session.is_open(now_ns):
             return self._rest(mono_ns, Cause.CLOSED)
         before, self._session = self._session, session
         if before is not None and before.open_ns != session.open_ns:
@@ -299,7 +300,7 @@ class _Watched:
         if not live:
             return self._rest(mono_ns, Cause.DISCONNECTED)
         if self.state is StreamState.RESTING:
-            self._wake(now_ns - session.open_ns, mono_ns)
+            self._wake(now_ns - session.opened_ns(now_ns), mono_ns)
         elif stalled:
             self._data_ns = None
             self._due_ns = max(self._due_ns, mono_ns)

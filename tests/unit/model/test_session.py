@@ -26,4 +26,9 @@ def test_intervals_are_equal_by_value() -> None:
 
 def test_kinds_are_written_as_in_the_verified_list() -> None:
     """The texts of the kinds are part of the public data, so they are fixed."""
-    assert [kind.value for kind in SessionKind] == ["regular", "early_close", "holiday_halt"]
+    assert [kind.value for kind in SessionKind] == [
+        "regular",
+        "early_close",
+        "holiday_halt",
+        "holiday_trading",
+    ]

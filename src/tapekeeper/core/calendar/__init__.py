@@ -1,9 +1,11 @@
 """Session calendars: when trading is open, and which interval a bar covers."""
 
 from tapekeeper.core.calendar.calendar import Calendar, calendar_by_name
-from tapekeeper.core.calendar.known import KNOWN
+from tapekeeper.core.calendar.known import BY_PRODUCT, KNOWN, calendar_of_product
 from tapekeeper.core.calendar.spec import (
+    BreakRule,
     CalendarSpec,
+    EarlierHours,
     EasterDay,
     FixedDay,
     HolidayRule,
@@ -13,9 +15,12 @@ from tapekeeper.core.calendar.spec import (
 )
 
 __all__ = [
+    "BY_PRODUCT",
     "KNOWN",
+    "BreakRule",
     "Calendar",
     "CalendarSpec",
+    "EarlierHours",
     "EasterDay",
     "FixedDay",
     "HolidayRule",
@@ -23,4 +28,5 @@ __all__ = [
     "Observed",
     "SessionException",
     "calendar_by_name",
+    "calendar_of_product",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
+from dataclasses import dataclass
 from functools import lru_cache
 from math import gcd
 from zoneinfo import ZoneInfo
@@ -12,13 +13,15 @@ from tapekeeper.core.calendar.holidays import holidays_of
 from tapekeeper.core.calendar.spec import (
     MINUTES_PER_DAY,
     CalendarSpec,
+    EarlierHours,
     HolidayRule,
     SessionException,
+    opens_day_before,
     wall_minutes,
     zone_of,
 )
 from tapekeeper.errors import ConfigError, UsageError
-from tapekeeper.model.session import Session, SessionKind
+from tapekeeper.model.session import Break, Session, SessionKind
 from tapekeeper.model.timeframe import DAY_NS, MINUTE_NS, SECOND_NS
 
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
@@ -75,6 +78,37 @@ def _offsets_ns(key: str) -> frozenset[int]:
     return frozenset(offsets)
 
 
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """Regular hours as minutes since local midnight.
+
+    Attributes:
+        until: the last session date with these hours.
+        opens, closes: of a regular session.
+        before: whether the open is on a day before the session's date.
+        breaks: start, end, and whether longer bars begin anew.
+    """
+
+    until: dt.date
+    opens: int
+    closes: int
+    before: bool
+    breaks: tuple[tuple[int, int, bool], ...]
+
+    @classmethod
+    def of(cls, hours: EarlierHours, where: str) -> _Hours:
+        return cls(
+            hours.until,
+            wall_minutes(hours.open, where),
+            wall_minutes(hours.close, where),
+            opens_day_before(hours),
+            tuple(
+                (wall_minutes(item.start, where), wall_minutes(item.end, where), item.restarts)
+                for item in hours.breaks
+            ),
+        )
+
+
 class Sessions:
     """All sessions of a calendar, in order of their opens (which is the order of their dates)."""
 
@@ -82,9 +116,8 @@ class Sessions:
         self._spec = spec
         self._where = f"calendar {spec.name!r}"
         self._zone = zone_of(spec.zone, self._where)
-        self._open = wall_minutes(spec.open, self._where)
-        self._close = wall_minutes(spec.close, self._where)
-        self._day_before = -MINUTES_PER_DAY if spec.opens_day_before else 0
+        self._open_zone = zone_of(spec.open_zone or spec.zone, self._where)
+        self._hours = tuple(_Hours.of(item, self._where) for item in spec.regular_hours())
         self._exceptions = {item.date: item for item in spec.exceptions}
         self._years: dict[int, tuple[list[int], list[Session]]] = {}
         self._holidays: dict[int, dict[dt.date, HolidayRule]] = {}
@@ -92,15 +125,22 @@ class Sessions:
             self._year(year)  # so that an impossible exception is refused now, not that day
 
     def alignment_ns(self) -> int:
-        """The greatest length that is known to divide every session open since 1970 UTC."""
-        opens = {self._open * MINUTE_NS}
+        """The greatest length known to divide every point since 1970 UTC at which bars restart.
+
+        These are the opens, and the ends of breaks that restart longer bars.
+        """
+        opens = {hours.opens for hours in self._hours}
         opens |= {
-            wall_minutes(item.open, self._where) * MINUTE_NS
-            for item in self._spec.exceptions
-            if item.open
+            wall_minutes(item.open, self._where) for item in self._spec.exceptions if item.open
         }
+        ends = {end for hours in self._hours for _, end, restarts in hours.breaks if restarts}
+        open_offsets = _offsets_ns(self._spec.open_zone or self._spec.zone)
         offsets = _offsets_ns(self._spec.zone)
-        return gcd(DAY_NS, *(wall - offset for wall in opens for offset in offsets))
+        return gcd(
+            DAY_NS,
+            *(wall * MINUTE_NS - offset for wall in opens for offset in open_offsets),
+            *(wall * MINUTE_NS - offset for wall in ends for offset in offsets),
+        )
 
     def on(self, date: dt.date) -> Session | None:
         """The session of this date, or None."""
@@ -202,24 +242,68 @@ class Sessions:
         special: SessionException | HolidayRule | None = self._exceptions.get(date)
         if special is None:
             special = self._rule(date)
-        opens, closes, trade_date = self._open, self._close, None
+        hours = next(item for item in self._hours if date <= item.until)
+        opens, closes, trade_date = hours.opens, hours.closes, None
+        open_date = self._open_date(date, hours)
         if special is not None and special.close:
             closes = wall_minutes(special.close, self._where)
         if isinstance(special, SessionException):
             trade_date = special.trade_date
+            open_date = special.opens_on or open_date
             if special.open:
                 opens = wall_minutes(special.open, self._where)
+        open_ns = wall_ns(open_date, opens, self._open_zone)
+        close_ns = wall_ns(date, closes, self._zone)
+        breaks = self._breaks(date, self._open_date(date, hours), hours)
+        # A session that closes within a break has closed when it began, and one that opens
+        # within a break opens when it is over.
+        for item in breaks:
+            if item.start_ns < close_ns <= item.end_ns:
+                close_ns = item.start_ns
+            if item.start_ns <= open_ns < item.end_ns:
+                open_ns = item.end_ns
         return Session(
             date=date,
-            open_ns=wall_ns(date, opens + self._day_before, self._zone),
-            close_ns=wall_ns(date, closes, self._zone),
+            open_ns=open_ns,
+            close_ns=close_ns,
             kind=kind,
             trade_date=trade_date or self._trade_date(date, kind),
+            breaks=tuple(
+                item for item in breaks if open_ns < item.start_ns and item.end_ns < close_ns
+            ),
         )
 
+    def _open_date(self, date: dt.date, hours: _Hours) -> dt.date:
+        """The calendar day of the regular open of a session."""
+        if not hours.before:
+            return date
+        date -= _ONE_DAY
+        while self._spec.opens_on_session_before and self._kind(date) is None:
+            date -= _ONE_DAY
+        return date
+
+    def _breaks(self, date: dt.date, open_date: dt.date, hours: _Hours) -> list[Break]:
+        found = []
+        for index, (start, end, restarts) in enumerate(hours.breaks):
+            starts_on = ends_on = date
+            if hours.before and start >= hours.opens:
+                starts_on = open_date
+            elif hours.before and index == 0:
+                starts_on = open_date + _ONE_DAY  # the date itself, or after a Friday a Saturday
+            if hours.before and end > hours.opens:
+                ends_on = open_date
+            start_ns, end_ns = (
+                wall_ns(starts_on, start, self._zone),
+                wall_ns(ends_on, end, self._zone),
+            )
+            # A clock change may skip a break.
+            if start_ns < end_ns:
+                found.append(Break(start_ns, end_ns, restarts))
+        return found
+
     def _trade_date(self, date: dt.date, kind: SessionKind) -> dt.date:
-        """A holiday halt has no settlement: its trades are booked on the next date that has."""
-        while kind is SessionKind.HOLIDAY_HALT:
+        """A session without a settlement is booked on the next date that has one."""
+        while not kind.settles:
             date += _ONE_DAY
             following = self._kind(date)
             while following is None:

@@ -94,6 +94,34 @@ class HolidayRule(msgspec.Struct, frozen=True):
     until: int = 9999
 
 
+class BreakRule(msgspec.Struct, frozen=True):
+    """A stretch without trading inside every session.
+
+    Attributes:
+        start, end: wall times, `HH:MM`.
+        restarts: whether bars longer than an hour begin anew at its end, as they do at an open.
+            A halt of some minutes does not restart them, the morning after a night does.
+    """
+
+    start: str
+    end: str
+    restarts: bool = True
+
+
+class EarlierHours(msgspec.Struct, frozen=True):
+    """The regular hours of sessions of the past.
+
+    Attributes:
+        until: the last session date with these hours.
+        open, close, breaks: as in `CalendarSpec`.
+    """
+
+    until: dt.date
+    open: str
+    close: str
+    breaks: tuple[BreakRule, ...] = ()
+
+
 class SessionException(msgspec.Struct, frozen=True):
     """A session that is not what the rules say, once. It goes before every rule.
 
@@ -105,6 +133,7 @@ class SessionException(msgspec.Struct, frozen=True):
             would open; "" for the regular one.
         trade_date: the exchange's date for it; None for the usual one of its kind.
         reason: for people.
+        opens_on: the calendar day of its open, where that is not the usual one.
     """
 
     date: dt.date
@@ -113,13 +142,15 @@ class SessionException(msgspec.Struct, frozen=True):
     open: str = ""
     trade_date: dt.date | None = None
     reason: str = ""
+    opens_on: dt.date | None = None
 
 
 class CalendarSpec(msgspec.Struct, frozen=True):
     """A whole calendar.
 
     A session is named by the local date on which it closes. Where `open` is later than `close`
-    on the clock, the session opens on the day before.
+    on the clock, the session opens on the day before. Everything behind `exceptions` came later
+    and has a default, because journals hold specs.
 
     Attributes:
         name: what instruments and settings call it.
@@ -128,10 +159,21 @@ class CalendarSpec(msgspec.Struct, frozen=True):
         weekdays: session dates that have a session, 0 is Monday.
         holidays: rules; where two meet, the first one counts.
         exceptions: single dates.
+        breaks: stretches without trading inside a session, in order of time. One that a session
+            does not reach, because it closes early or opens late, is not there.
+        earlier: regular hours of the past, in order of `until`.
+        open_zone: IANA time zone of `open` where that is not `zone`, as at an exchange that opens
+            by the clock of another continent.
+        opens_on_session_before: a session opens on the date of the session before, such as on a
+            Friday for Monday; its first break then lasts until the session's own date.
+        version: of the data; another one for every change of what sessions there are.
+        verified: years whose special days were checked one by one; others follow the rules.
+        sources: where the rules and exceptions come from.
 
     Raises:
-        ConfigError: the zone is unknown, a time is no wall time, no weekday is given, a rule or
-            exception cannot be, or two exceptions name one date.
+        ConfigError: the zone is unknown, a time is no wall time, no weekday is given, breaks
+            overlap or lie outside the session, a rule or exception cannot be, or two exceptions
+            name one date.
     """
 
     name: str
@@ -141,14 +183,32 @@ class CalendarSpec(msgspec.Struct, frozen=True):
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
     holidays: tuple[HolidayRule, ...] = ()
     exceptions: tuple[SessionException, ...] = ()
+    breaks: tuple[BreakRule, ...] = ()
+    earlier: tuple[EarlierHours, ...] = ()
+    open_zone: str = ""
+    opens_on_session_before: bool = False
+    version: str = ""
+    verified: tuple[int, ...] = ()
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"calendar {self.name!r}"
         zone_of(self.zone, where)
-        for text in (self.open, self.close):
-            wall_minutes(text, where)
+        zone_of(self.open_zone or self.zone, where)
+        for hours in self.regular_hours():
+            _check_hours(hours, where)
         if not self.weekdays or not set(self.weekdays) <= set(range(7)):
             raise ConfigError(f"{where}: weekdays are numbers from 0 (Monday) to 6, at least one")
+        untils = [item.until for item in self.earlier]
+        if untils != sorted(set(untils)):
+            raise ConfigError(f"{where}: earlier hours are given in the order of their last dates")
+        if self.opens_on_session_before and not all(
+            opens_day_before(hours) and hours.breaks for hours in self.regular_hours()
+        ):
+            raise ConfigError(
+                f"{where}: sessions that open on the date of the session before open later on the "
+                "clock than they close, and have a break that lasts until their own date"
+            )
         for rule in self.holidays:
             _check_rule(rule, f"{where}, rule {rule.name!r}")
         seen: set[dt.date] = set()
@@ -161,10 +221,14 @@ class CalendarSpec(msgspec.Struct, frozen=True):
             if item.open:
                 wall_minutes(item.open, label)
 
+    def regular_hours(self) -> tuple[EarlierHours, ...]:
+        """All regular hours there ever were, in order; the last ones are those of today."""
+        return (*self.earlier, EarlierHours(dt.date.max, self.open, self.close, self.breaks))
+
     @property
     def opens_day_before(self) -> bool:
         """Whether a session opens on the local day before its date."""
-        return wall_minutes(self.open, "") >= wall_minutes(self.close, "")
+        return opens_day_before(self.regular_hours()[-1])
 
     def with_exceptions(self, exceptions: Iterable[SessionException]) -> CalendarSpec:
         """The same calendar with these exceptions too; they replace those of the same date."""
@@ -175,6 +239,11 @@ class CalendarSpec(msgspec.Struct, frozen=True):
         merged.update((item.date, item) for item in added)
         ordered = tuple(merged[date] for date in sorted(merged))
         return msgspec.structs.replace(self, exceptions=ordered)
+
+
+def opens_day_before(hours: EarlierHours) -> bool:
+    """Whether sessions with these hours open on a local day before their date."""
+    return wall_minutes(hours.open, "") >= wall_minutes(hours.close, "")
 
 
 def zone_of(key: str, where: str) -> ZoneInfo:
@@ -202,6 +271,30 @@ def wall_minutes(text: str, where: str) -> int:
     if minutes > MINUTES_PER_DAY:
         raise ConfigError(f"{where}: {text!r} is not a wall time; write HH:MM from 00:00 to 24:00")
     return minutes
+
+
+def _check_hours(hours: EarlierHours, where: str) -> None:
+    opens, closes = wall_minutes(hours.open, where), wall_minutes(hours.close, where)
+    before = opens >= closes
+
+    def passed(text: str) -> int:
+        minutes = wall_minutes(text, where)
+        return minutes - opens + (MINUTES_PER_DAY if before and minutes < opens else 0)
+
+    last = 0
+    for item in hours.breaks:
+        start, end = passed(item.start), passed(item.end)
+        if not last < start < end:
+            raise ConfigError(
+                f"{where}: the break from {item.start} to {item.end} does not come after the open "
+                f"at {hours.open} and the breaks before it; give breaks in order, without overlap"
+            )
+        last = end
+    if last >= closes - opens + (MINUTES_PER_DAY if before else 0):
+        raise ConfigError(
+            f"{where}: the break until {hours.breaks[-1].end} does not end before the close at "
+            f"{hours.close}"
+        )
 
 
 def _check_times(kind: SessionKind | None, close: str, where: str) -> None:
