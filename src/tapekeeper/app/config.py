@@ -6,7 +6,6 @@ over the default. What comes out is frozen; nothing reads a file or a variable a
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import os
 import stat
@@ -29,6 +28,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from tapekeeper.app.config_calendar import CalendarConfig
 from tapekeeper.app.config_errors import (
     SENTENCE,
     Variables,
@@ -47,11 +47,9 @@ from tapekeeper.app.config_types import (
     UserPath,
 )
 from tapekeeper.app.start import StartMode
-from tapekeeper.core.calendar import Calendar, SessionException, calendar_by_name
 from tapekeeper.core.freshness import FreshnessPolicy
 from tapekeeper.errors import ConfigError
 from tapekeeper.model.secret import Secret
-from tapekeeper.model.session import SessionKind
 from tapekeeper.model.timeframe import Timeframe
 
 ENV_PREFIX = "TAPEKEEPER_"
@@ -265,100 +263,6 @@ class Subscription(Section):
         description="Its timeframes; without them, those of [bars].",
         examples=[["1s", "1m", "1h"]],
     )
-
-
-class CalendarException(Section):
-    """One day that differs from the calendar's rules."""
-
-    calendar: str = Field(
-        default="cme", min_length=1, description="The calendar it amends.", examples=["cme"]
-    )
-    date: dt.date = Field(
-        description="The session's date: the local date on which it would close.",
-        examples=[dt.date(2026, 12, 24)],
-    )
-    closed: bool = Field(default=False, description="No session on this date.", examples=[False])
-    close: dt.time | None = Field(
-        default=None,
-        description="The session closes at this local time of the exchange.",
-        examples=[dt.time(12, 15)],
-    )
-    kind: Literal["early_close", "holiday_halt"] = Field(
-        default="early_close",
-        description="Whether the session settles at that time, or halts and is booked on the next "
-        "business day.",
-        examples=["early_close"],
-    )
-    trade_date: dt.date | None = Field(
-        default=None,
-        description="The date its trades are booked on, where that is not the usual one.",
-        examples=[dt.date(2026, 12, 24)],
-    )
-    note: str = Field(default="", description="Why; for people.", examples=["Christmas Eve"])
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if self.closed == (self.close is not None):
-            raise PydanticCustomError(
-                SENTENCE, "needs either closed = true or a close time, not both"
-            )
-        if self.close is not None and (self.close.second or self.close.microsecond):
-            raise PydanticCustomError(SENTENCE, "close must be a whole minute")
-        return self
-
-    def exception(self) -> SessionException:
-        """The same as the calendars have it."""
-        return SessionException(
-            self.date,
-            kind=None if self.closed else SessionKind(self.kind),
-            close="" if self.close is None else self.close.strftime("%H:%M"),
-            trade_date=self.trade_date,
-            reason=self.note,
-        )
-
-
-class CalendarConfig(Section):
-    """When markets are open."""
-
-    default: str = Field(
-        default="cme",
-        min_length=1,
-        description="Session calendar of every product not named below: cme or 24x7.",
-    )
-    by_product: dict[str, str] = Field(
-        default_factory=dict,
-        description="Calendars of single products, by the product segment of the contract id.",
-        examples=[{"BTCUSDT": "24x7"}],
-    )
-    exceptions: tuple[CalendarException, ...] = Field(
-        default=(), description="Days that differ from the calendar's rules."
-    )
-
-    def name_for(self, product: str) -> str:
-        """The name of the calendar of `product`, which is read without regard to case."""
-        for key, name in self.by_product.items():
-            if key.casefold() == product.casefold():
-                return name
-        return self.default
-
-    def calendar(self, name: str) -> Calendar:
-        """The calendar of this name, the exceptions of this section included.
-
-        Raises:
-            ConfigError: there is none of this name.
-        """
-        own = [item.exception() for item in self.exceptions if item.calendar == name]
-        return calendar_by_name(name, own)
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        named = (item.calendar for item in self.exceptions)
-        for name in dict.fromkeys((self.default, *self.by_product.values(), *named)):
-            try:
-                self.calendar(name)
-            except ConfigError as error:
-                raise PydanticCustomError(SENTENCE, "{text}", {"text": str(error)}) from None
-        return self
 
 
 class JournalConfig(Section):

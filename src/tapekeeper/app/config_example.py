@@ -51,7 +51,9 @@ def _table(name: str, section: BaseModel) -> list[str]:
     for key, field in kind.model_fields.items():
         value = getattr(section, key)
         nested = section_of(field.annotation)
-        if nested is not None:
+        if nested is not None and isinstance(value, Mapping):
+            inner.append(_named(f"{name}.{key}", field, nested))
+        elif nested is not None:
             inner.append(_entry(f"{name}.{key}", field, nested))
         elif isinstance(value, Mapping):
             inner.append(_mapping(f"{name}.{key}", field))
@@ -64,10 +66,22 @@ def _table(name: str, section: BaseModel) -> list[str]:
 
 def _entry(name: str, field: FieldInfo, section: type[BaseModel]) -> str:
     """One commented entry of a list of tables; write it as often as needed."""
-    lines = [*_comment(f"{field.description} Write this table once for each."), f"#[[{name}]]"]
+    head = [*_comment(f"{field.description} Write this table once for each."), f"#[[{name}]]"]
+    return "\n".join([*head, *_samples(section)]) + "\n"
+
+
+def _named(name: str, field: FieldInfo, section: type[BaseModel]) -> str:
+    """One commented table of those that the user names."""
+    text = f"{field.description} Write this table once for each, with its name for NAME."
+    return "\n".join([*_comment(text), f"#[{name}.NAME]", *_samples(section)]) + "\n"
+
+
+def _samples(section: type[BaseModel]) -> list[str]:
+    """Every setting of a table, commented out with an example."""
+    lines = []
     for key, setting in section.model_fields.items():
         lines += [*_comment(setting.description or ""), f"#{key} = {_sample(setting)}"]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _mapping(name: str, field: FieldInfo) -> str:
@@ -88,7 +102,7 @@ def _sample(field: FieldInfo) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(text, WIDTH)]
+    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), WIDTH)]
 
 
 def _toml(value: object) -> str:
@@ -98,6 +112,8 @@ def _toml(value: object) -> str:
         return repr(value)
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str | Timeframe | PurePath):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tapekeeper.app.config import CalendarConfig
+from tapekeeper.app.config_calendar import CalendarConfig
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.ports import ContractDirectory

@@ -37,7 +37,10 @@ def replay_command(
     ] = None,
     session: Annotated[
         str,
-        typer.Option(metavar="NAME", help="Session calendar where SOURCE names none: cme or 24x7."),
+        typer.Option(
+            metavar="NAME",
+            help="Session calendar where SOURCE names none, such as cme, comex or 24x7.",
+        ),
     ] = "cme",
     tick_size: Annotated[
         float | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tapekeeper.app.config import CalendarConfig
+from tapekeeper.app.config_calendar import CalendarConfig
 from tapekeeper.app.contracts import find_contract
 from tapekeeper.errors import UnknownContractError
 from tapekeeper.model.instrument import Instrument

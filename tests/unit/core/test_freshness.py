@@ -178,6 +178,20 @@ def test_after_an_open_there_is_a_grace() -> None:
     assert stale.since_ns == open_ns + 120 * S
 
 
+def test_a_break_of_a_session_is_closed_time() -> None:
+    """From the end of the night to the morning nothing is expected; then there is a grace."""
+    watch = Watch(at("2026-03-04T05:00:00+09:00"), calendar="ose")
+    watch.run(HOUR, every_ns=S)
+    assert watch.run(165 * MINUTE) == []
+    assert watch.state is StreamState.RESTING
+    morning_ns = at("2026-03-04T08:45:00+09:00")
+    assert watch.now_ns == morning_ns
+    assert watch.run(180 * S) == []
+    (stale,) = watch.run(S)
+    assert isinstance(stale, Stale)
+    assert stale.since_ns == morning_ns + 120 * S
+
+
 def test_the_slowest_hour_of_a_session_bounds_the_next_one() -> None:
     """Every evening may be as quiet as the last one was, also before it has been measured."""
     watch = Watch(at("2026-01-06T14:00:00-06:00"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
+import msgspec
 import pytest
 
-from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.calendar import Calendar, CalendarSpec, calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.runlog import (
@@ -66,6 +68,41 @@ def test_a_recorded_subscription_is_the_same_subscription() -> None:
     assert pipeline.timeframes(MES) == SUBSCRIPTION.timeframes
     kept = json.loads(subscribe_entry(SUBSCRIPTION, START).payload)["calendar"]
     assert kept["exceptions"][0]["date"] == "2025-01-09"
+
+
+# As it was written before calendars had breaks, earlier hours, versions and sources.
+OLD_CALENDAR = """{"name":"cme","zone":"America/Chicago","open":"17:00","close":"16:00",
+"weekdays":[0,1,2,3,4],"holidays":[{"name":"Independence Day","day":{"type":"fixed","month":7,
+"day":4,"observed":"nearest","weekdays":[0,1,2,3,4,5,6]},"kind":null,"close":"","since":1,
+"until":9999}],"exceptions":[{"date":"2025-01-09","kind":null,"close":"","open":"",
+"trade_date":null,"reason":"mourning"}]}"""
+
+
+def test_a_subscription_of_an_old_journal_is_read() -> None:
+    """What calendars can say since has a default, and the old calendar stays what it was."""
+    subscribed = json.loads(subscribe_entry(SUBSCRIPTION, START).payload)
+    subscribed["calendar"] = json.loads(OLD_CALENDAR)
+    old = Entry(EntryKind.META, 0, START, json.dumps(subscribed).encode())
+    pipeline = rerun(
+        old,
+        connect_entry(7, MARKET_HUB, START),
+        frame(trade(1)),
+        clock_entry(MES, START + 3_600 * SECOND, START),
+    )
+    assert pipeline.timeframes(MES) == SUBSCRIPTION.timeframes
+    spec = msgspec.json.decode(OLD_CALENDAR, type=CalendarSpec)
+    assert (spec.breaks, spec.earlier, spec.version) == ((), (), "")
+    assert Calendar(spec).session_on(dt.date(2025, 1, 9)) is None
+
+
+def test_a_calendar_with_breaks_is_read_back() -> None:
+    """A journal holds the whole calendar, whatever it is."""
+    subscription = Subscription(
+        SUBSCRIPTION.instrument, SUBSCRIPTION.timeframes, calendar_by_name("ose")
+    )
+    kept = json.loads(subscribe_entry(subscription, START).payload)["calendar"]
+    assert msgspec.convert(kept, CalendarSpec, strict=False) == subscription.calendar.spec
+    assert rerun(subscribe_entry(subscription, START)).timeframes(MES) == SUBSCRIPTION.timeframes
 
 
 def test_other_timeframes_can_be_asked_of_an_old_run() -> None:

@@ -254,6 +254,8 @@ class Sessions:
                 opens = wall_minutes(special.open, self._where)
         open_ns = wall_ns(open_date, opens, self._open_zone)
         close_ns = wall_ns(date, closes, self._zone)
+        if special is None and close_ns <= open_ns:
+            return None  # a date that its zone skipped, as Samoa did 2011-12-30
         breaks = self._breaks(date, self._open_date(date, hours), hours)
         # A session that closes within a break has closed when it began, and one that opens
         # within a break opens when it is over.
