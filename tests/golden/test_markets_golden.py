@@ -11,6 +11,9 @@ import polars as pl
 import pytest
 
 from tapekeeper.core.calendar import KNOWN, Calendar, calendar_by_name
+from tapekeeper.core.calendar.cme import CME, CME_FX, COMEX, NYMEX
+from tapekeeper.core.calendar.eurex import EUREX
+from tapekeeper.core.calendar.osaka import OSE
 from tapekeeper.model.session import Session, SessionKind
 from tapekeeper.model.timeframe import MINUTE_NS, SECOND_NS
 
@@ -248,6 +251,7 @@ def test_2013_had_a_halt_in_the_afternoon() -> None:
 
 def test_every_calendar_says_where_it_comes_from() -> None:
     """Version, sources and verified years are part of the data."""
+    assert {CME, CME_FX, COMEX, NYMEX, EUREX, OSE} < set(KNOWN.values())
     for spec in KNOWN.values():
         assert spec.version, spec.name
         assert spec.sources, spec.name
