@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tapekeeper.core.signalr import records
+from tapekeeper.core.signalr import msgpack, records
 from tapekeeper.core.signalr.framing import RecordSplitter
+from tapekeeper.core.signalr.msgpack import LengthSplitter
 from tapekeeper.core.signalr.records import Record
+from tapekeeper.errors import UsageError
 
 
 class Splitter(Protocol):
@@ -43,12 +45,10 @@ class InvocationEncoder(Protocol):
 
 
 class CompletionEncoder(Protocol):
-    """Encodes a type 3 record; `result` is JSON, and None leaves it out."""
+    """Encodes a type 3 record."""
 
-    def __call__(
-        self, invocation_id: str, *, result: bytes | None = b"null", error: str | None = None
-    ) -> bytes:
-        """The framed record."""
+    def __call__(self, invocation_id: str, *, error: str | None = None) -> bytes:
+        """The framed record, with the result null where there is no error."""
         ...
 
 
@@ -107,3 +107,37 @@ JSON = HubProtocol(
     ping=records.PING,
 )
 """The protocol that every hub speaks."""
+
+
+def _length_splitter(record_bytes_max: int) -> Splitter:
+    return LengthSplitter(record_bytes_max=record_bytes_max)
+
+
+MESSAGEPACK = HubProtocol(
+    name="messagepack",
+    is_binary=True,
+    new_splitter=_length_splitter,
+    decode=msgpack.decode,
+    encode_invocation=msgpack.encode_invocation,
+    encode_completion=msgpack.encode_completion,
+    encode_close=msgpack.encode_close,
+    encode_ack=msgpack.encode_ack,
+    encode_sequence=msgpack.encode_sequence,
+    ping=msgpack.PING,
+)
+"""The binary protocol, of hubs that have it installed."""
+
+_BY_NAME = {protocol.name: protocol for protocol in (JSON, MESSAGEPACK)}
+
+
+def protocol_by_name(name: str) -> HubProtocol:
+    """The protocol that is called `name`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        known = ", ".join(_BY_NAME)
+        raise UsageError(f"there is no hub protocol {name!r} (there are: {known})") from None

@@ -1,4 +1,4 @@
-"""The records of the JSON hub protocol, decoded once into values and encoded back.
+"""The records of a hub protocol as values, decoded from JSON and encoded back.
 
 Decoding is total: what the protocol does not allow becomes a `Malformed` value, and a type we
 do not know becomes `Unknown`, so no input raises. Member order is free, unknown members are
@@ -16,23 +16,27 @@ PING = b'{"type":6}\x1e'
 
 
 class Invocation(msgspec.Struct, frozen=True, gc=False):
-    """Type 1. `arguments` is the undecoded JSON array; no id means no answer is wanted."""
+    """Type 1. `arguments` is the undecoded array; no id means no answer is wanted.
+
+    `packed` says that the array is MessagePack; otherwise it is JSON.
+    """
 
     target: str
     arguments: bytes
     invocation_id: str | None = None
     stream_ids: tuple[str, ...] = ()
+    packed: bool = False
 
 
 class StreamItem(msgspec.Struct, frozen=True, gc=False):
-    """Type 2. `item` is undecoded JSON."""
+    """Type 2. `item` is undecoded."""
 
     invocation_id: str
     item: bytes
 
 
 class Completion(msgspec.Struct, frozen=True, gc=False):
-    """Type 3. `result` is undecoded JSON (None where absent); at most one of the two is set."""
+    """Type 3. `result` is undecoded (None where absent); at most one of the two is set."""
 
     invocation_id: str
     result: bytes | None = None
@@ -46,6 +50,7 @@ class StreamInvocation(msgspec.Struct, frozen=True, gc=False):
     arguments: bytes
     invocation_id: str
     stream_ids: tuple[str, ...] = ()
+    packed: bool = False
 
 
 class CancelInvocation(msgspec.Struct, frozen=True, gc=False):
