@@ -1,4 +1,4 @@
-"""Feeds damaged gateway payloads to the market, user and REST decoders.
+"""Feeds damaged gateway payloads, JSON and packed, to the market, user and REST decoders.
 
 Prints one line and ends with 0, or with the seed and the bytes that break a promise: no input
 raises anything but the errors that are documented; of trades and of quotes, received = accepted
@@ -15,7 +15,10 @@ import time
 from contextlib import suppress
 from random import Random
 
+import msgspec
+
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
+from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.gateway.rest_payloads import (
     Operation,
     decode_answer,
@@ -75,6 +78,25 @@ PIECES = [
 ]  # fmt: skip
 
 
+def packed(arguments: bytes) -> bytes:
+    """The same payload as a .NET server packs it: PascalCase, times as the extension."""
+
+    def value(of: object) -> object:
+        if isinstance(of, dict):
+            return {name[:1].upper() + name[1:]: value(each) for name, each in of.items()}
+        if isinstance(of, list):
+            return [value(each) for each in of]
+        if isinstance(of, str) and of.startswith("2026-"):
+            return msgspec.msgpack.Ext(-1, (parse_ns(of) // 10**9).to_bytes(4))
+        return of
+
+    return msgspec.msgpack.encode(value(msgspec.json.decode(arguments)))
+
+
+PACKED_MARKET = [(target, packed(arguments)) for target, arguments in MARKET]
+PACKED_USER = [(target, packed(arguments)) for target, arguments in USER]
+
+
 def damaged(data: bytes, random: Random) -> bytes:
     """`data` with a few bytes changed, dropped, doubled or planted."""
     text = bytearray(data)
@@ -92,27 +114,35 @@ def damaged(data: bytes, random: Random) -> bytes:
     return bytes(text)
 
 
-def check_market(decoder: MarketDecoder, target: str, arguments: bytes) -> str | None:
+def was_received(raw: bytes, invocation: Invocation) -> bool:
+    """Whether a rejected input is a part of what came, or of what that was rewritten as."""
+    if raw in invocation.arguments:
+        return True
+    with suppress(ValueError):
+        return raw in json_arguments(invocation)
+    return False
+
+
+def check_market(decoder: MarketDecoder, invocation: Invocation) -> str | None:
     """The promise that a market event breaks, or None."""
     burst, first = Burst(), decoder.next_seq
-    decoder.decode(Invocation(target, arguments), 7, burst)
+    decoder.decode(invocation, 7, burst)
     rows = sum(map(len, burst.trades.values()))
-    received = burst.trades_received + burst.quotes_received
     if burst.trades_received != rows + sum(item.ticks for item in burst.rejected_trades):
         return "trades received are not rows + rejected"
     if burst.quotes_received != len(burst.quotes) + sum(i.ticks for i in burst.rejected_quotes):
         return "quotes received are not quotes + rejected"
-    if received != decoder.next_seq - first:
+    if burst.trades_received + burst.quotes_received != decoder.next_seq - first:
         return "a tick has no number of its own"
-    if any(item.raw not in arguments for item in burst.rejected):
+    if not all(was_received(item.raw, invocation) for item in burst.rejected):
         return "a rejected input is not what was received"
     return None
 
 
-def check_others(target: str, arguments: bytes, answer: bytes, random: Random) -> str | None:
+def check_others(invocation: Invocation, answer: bytes, random: Random) -> str | None:
     """The promise that a user event, a REST answer or a time breaks, or None."""
-    for event in decode_user(Invocation(target, arguments), 7):
-        if isinstance(event, Rejected) and event.raw not in arguments:
+    for event in decode_user(invocation, 7):
+        if isinstance(event, Rejected) and not was_received(event.raw, invocation):
             return "a rejected user event is not what was received"
     with suppress(GatewayError):
         read = decode_answer(answer, 200, random.choice(list(Operation)))
@@ -134,18 +164,20 @@ def main() -> int:
     decoder, cases = MarketDecoder(), 0
     end = time.monotonic() + options.seconds
     while time.monotonic() < end:
-        target, arguments = random.choice(MARKET)
-        user_target, user_arguments = random.choice(USER)
-        arguments, user_arguments = damaged(arguments, random), damaged(user_arguments, random)
+        is_packed = random.random() < 0.5  # noqa: PLR2004 - one in two
+        target, arguments = random.choice(PACKED_MARKET if is_packed else MARKET)
+        user_target, user_arguments = random.choice(PACKED_USER if is_packed else USER)
+        market = Invocation(target, damaged(arguments, random), packed=is_packed)
+        user = Invocation(user_target, damaged(user_arguments, random), packed=is_packed)
         answer = damaged(random.choice(REST), random)
         try:
-            broken = check_market(decoder, target, arguments)
-            broken = broken or check_others(user_target, user_arguments, answer, random)
+            broken = check_market(decoder, market)
+            broken = broken or check_others(user, answer, random)
         except Exception as error:  # noqa: BLE001 - boundary: any exception is a finding
             broken = f"{type(error).__name__}: {error}"
         if broken is not None:
             print(f"seed {options.seed}, case {cases}: {broken}")
-            print(f"  {arguments!r}\n  {user_arguments!r}\n  {answer!r}")
+            print(f"  {market!r}\n  {user!r}\n  {answer!r}")
             return 1
         cases += 1
     print(f"fuzz_payloads: {cases:,} payloads, seed {options.seed}, no promise broken")

@@ -32,8 +32,10 @@ from tapekeeper.app.config import ENV_DELIMITER, ENV_PREFIX, Config, load_config
 from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.doctor_values import CONFIGURATION, KEY, Check, Report, Verdict
 from tapekeeper.app.outside import Outside
+from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.gateway.times import format_ns
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
+from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.errors import ConfigError, OutsideError, UnknownContractError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.runtime.line import Line
@@ -491,7 +493,7 @@ class _Visit:
     def __call__(self, arrival: Arrival, /) -> bool:
         if isinstance(arrival, Inbound) and not self.came.is_set():
             for call in arrival.calls:
-                if call.target.lower() in _DATA and self._is_ours(call.arguments):
+                if call.target.lower() in _DATA and self._is_ours(call):
                     self.first = call.target
                     self.came.set()
         return True
@@ -499,8 +501,11 @@ class _Visit:
     async def wait_room(self) -> None:
         """Never called, because there is always room."""
 
-    def _is_ours(self, arguments: bytes) -> bool:
-        decoded = msgspec.json.decode(arguments)
+    def _is_ours(self, call: Invocation) -> bool:
+        try:
+            decoded = msgspec.json.decode(json_arguments(call))
+        except ValueError:
+            return False  # msgspec's errors are ValueErrors too
         return isinstance(decoded, list) and decoded[:1] == [self.contract_id]
 
 

@@ -19,6 +19,8 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from tapekeeper.core.gateway.packed import json_arguments
+from tapekeeper.core.gateway.packed_ticks import PackedQuote, packed_prints, packed_quote
 from tapekeeper.core.gateway.times import parse_ns
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.model.tick import Quote, Reason, Rejected, Side, TradeBatch
@@ -159,11 +161,17 @@ class MarketDecoder:
         """
         target = invocation.target.lower()
         if target == "gatewaytrade":
-            self._trades(invocation.arguments, recv_ns, burst)
+            if invocation.packed:
+                self._packed_trades(invocation, recv_ns, burst)
+            else:
+                self._trades(invocation.arguments, recv_ns, burst)
         elif target == "gatewayquote":
             if line != self._line:
                 self._turn_to(line)
-            self._quote(invocation.arguments, recv_ns, burst)
+            if invocation.packed:
+                self._packed_quote(invocation, recv_ns, burst)
+            else:
+                self._quote(invocation.arguments, recv_ns, burst)
         else:
             burst.ignored += 1
 
@@ -209,6 +217,26 @@ class MarketDecoder:
         self._next_seq = seq
         burst.trades_received += len(rows)
 
+    def _packed_trades(self, invocation: Invocation, recv_ns: int, burst: Burst) -> None:
+        try:
+            contract_id, rows = packed_prints(invocation.arguments)
+        except (ValueError, RecursionError):
+            contract_id, rows = "", []
+        if not contract_id:
+            self._trades_one_by_one(_json(invocation), recv_ns, burst)
+            return
+        if not rows:
+            return
+        batch = burst.trades.get(contract_id)
+        if batch is None:
+            batch = burst.trades[contract_id] = TradeBatch(contract_id)
+        seq = self._next_seq
+        for ts_event, price, size, kind in rows:
+            batch.append(ts_event, price, size, _side(kind), recv_ns, seq)
+            seq += 1
+        self._next_seq = seq
+        burst.trades_received += len(rows)
+
     def _trades_one_by_one(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
         """The slow way: any accepted shape, each print judged by itself."""
         contract_id = ""
@@ -237,6 +265,20 @@ class MarketDecoder:
             batch.append(ts_event, price, size, side, recv_ns, seq)
 
     # --- quotes ---------------------------------------------------------------------------
+
+    def _packed_quote(self, invocation: Invocation, recv_ns: int, burst: Burst) -> None:
+        try:
+            contract_id, update = packed_quote(invocation.arguments)
+            quote = self._next_state(contract_id, update, update.time_ns, recv_ns, self._next_seq)
+        except (ValueError, RecursionError):
+            contract_id = ""
+        if not contract_id:
+            self._quote(_json(invocation), recv_ns, burst)
+            return
+        burst.quotes_received += 1
+        self._next_seq += 1
+        self._keep(quote)
+        burst.quotes.append(quote)
 
     def _quote(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
         contract_id = ""
@@ -269,11 +311,28 @@ class MarketDecoder:
             update = _decode_update(raw)
         except _UNREADABLE as error:
             raise _FlawError(Reason.PAYLOAD, f"an unreadable quote: {error}") from error
+        quote = self._next_state(contract_id, update, _quote_time(update), recv_ns, seq)
+        self._keep(quote)
+        return quote
+
+    def _next_state(
+        self,
+        contract_id: str,
+        update: _QuoteUpdate | PackedQuote,
+        time_ns: int | None,
+        recv_ns: int,
+        seq: int,
+    ) -> Quote:
+        """What is known with `update`, which keeps the time of the state if it has none itself."""
         known = self._mine.get(contract_id) or self._quotes.get(contract_id)
         state = known or Quote(contract_id, 0, recv_ns, seq)
-        quote = Quote(
+        if time_ns is None:
+            if known is None:
+                raise _FlawError(Reason.TIME, "no time, and none known")
+            time_ns = known.ts_event
+        return Quote(
             contract_id,
-            _quote_time(update, known),
+            time_ns,
             recv_ns,
             seq,
             state.last if update.last_price is None else update.last_price,
@@ -284,11 +343,23 @@ class MarketDecoder:
             state.low if update.low is None else update.low,
             state.volume if update.volume is None else _whole(update.volume),
         )
+
+    def _keep(self, quote: Quote) -> None:
+        contract_id = quote.contract_id
         for states in (self._mine, self._quotes):
             if len(states) >= QUOTE_STATES_MAX and contract_id not in states:
                 del states[next(iter(states))]
             states[contract_id] = quote
-        return quote
+
+
+def _json(invocation: Invocation) -> bytes:
+    """The arguments as JSON; packed ones that cannot be read are given as they came."""
+    try:
+        return json_arguments(invocation)
+    except ValueError:
+        # MessagePack of an array begins with a byte that no JSON begins with, so this is refused
+        # by whoever reads it, and quarantined whole.
+        return invocation.arguments
 
 
 def _addressed(arguments: bytes) -> tuple[str, bytes]:
@@ -372,16 +443,14 @@ def _side_of(raw: bytes) -> int:
         return _UNKNOWN
 
 
-def _quote_time(update: _QuoteUpdate, known: Quote | None) -> int:
+def _quote_time(update: _QuoteUpdate) -> int | None:
     """When the state changed: `lastUpdated` before `timestamp`, which may be the last trade's.
 
-    An update with neither happened, but does not say when: it keeps the time of the state.
+    An update with neither happened, but does not say when.
     """
     text = update.last_updated or update.timestamp
     if text is None:
-        if known is None:
-            raise _FlawError(Reason.TIME, "no time, and none known")
-        return known.ts_event
+        return None
     try:
         return parse_ns(text)
     except ValueError as error:

@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.signalr.records import Invocation
 
 _BY_CONTRACT = {
@@ -40,12 +41,14 @@ def proves(
         return True
     if not arguments:
         return False
-    if _BY_CONTRACT.get(target) == data.target:
+    by_contract = _BY_CONTRACT.get(target) == data.target
+    if not by_contract and _BY_ACCOUNT.get(target) != data.target:
+        return False
+    try:
+        told = json_arguments(data)
+    except ValueError:
+        return False  # unreadable data prove nothing
+    if by_contract:
         # The contract is the first argument of the hub's call, and an id needs no escapes.
-        return data.arguments.lstrip(b" [\t\r\n").startswith(msgspec.json.encode(arguments[0]))
-    if _BY_ACCOUNT.get(target) == data.target:
-        return (
-            re.search(rb'"accountId"\s*:\s*%d\b' % int(arguments[0] or 0), data.arguments)
-            is not None
-        )
-    return False
+        return told.lstrip(b" [\t\r\n").startswith(msgspec.json.encode(arguments[0]))
+    return re.search(rb'"accountId"\s*:\s*%d\b' % int(arguments[0] or 0), told) is not None

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.gateway.times import parse_ns
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.model.tick import Reason, Rejected
@@ -315,7 +316,7 @@ def decode_user(invocation: Invocation, recv_ns: int) -> list[UserEvent | Reject
     if decoder is None:
         return []
     try:
-        arguments = _decode_arguments(invocation.arguments)
+        arguments = _decode_arguments(json_arguments(invocation))
     except _UNREADABLE as error:
         return [_rejected(f"unreadable arguments: {error}", invocation.arguments, recv_ns)]
     events: list[UserEvent | Rejected] = []
