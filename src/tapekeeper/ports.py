@@ -50,8 +50,8 @@ class Connection(Protocol):
         """
         ...
 
-    async def send(self, data: bytes) -> None:
-        """Send one text message.
+    async def send(self, data: bytes, *, binary: bool = False) -> None:
+        """Send one message, as text (which `data` is in UTF-8) or as binary.
 
         Raises:
             ConnectionLostError: the connection ended.

@@ -24,7 +24,7 @@ from tapekeeper.app.doctor_values import Check, Report, Verdict
 from tapekeeper.app.outside import Outside
 from tapekeeper.cli.doctor import check_line, report_json, summary_line
 from tapekeeper.cli.main import main
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, HubLimits, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.seeded import Seeded
@@ -111,6 +111,30 @@ async def test_all_is_well() -> None:
         "user hub, token in the header",
     ]
     assert _verdicts(checks, Verdict.SKIPPED) == [f"tls 127.0.0.1:{port}"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("negotiate", [True, False])
+async def test_messagepack_is_examined_as_it_is_used(negotiate: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Hubs and first data are looked at in the protocol of the configuration."""
+    settings = {"protocol": "messagepack", "negotiate": negotiate}
+    async with _gateway() as gateway:
+        checks = await _examine(_config(gateway, gateway=settings))
+    assert _verdicts(checks, Verdict.FAILED) == []
+    (data,) = (check for name, check in checks.items() if name.startswith("first data of MES"))
+    assert data.verdict is Verdict.OK
+
+
+@pytest.mark.asyncio
+async def test_a_gateway_without_messagepack_is_told_from_others() -> None:
+    """The advice is the protocol, not the token."""
+    without = replace(BUSY, hub=HubLimits(has_messagepack=False))
+    async with _gateway(without) as gateway:
+        checks = await _examine(_config(gateway, gateway={"protocol": "messagepack"}))
+    check = checks["market hub, token in the header"]
+    assert check.verdict is Verdict.FAILED
+    assert "The protocol 'messagepack' is not supported." in check.detail
+    assert check.advice == 'set gateway.protocol = "json", which every hub speaks'
 
 
 @pytest.mark.asyncio

@@ -33,7 +33,9 @@ WIRE_NS = 100
 """The resolution of time on the wire; the archives have more digits in two sets."""
 
 
-def config_for(urls: SimUrls, folder: Path, *, negotiate: bool = True) -> Config:
+def config_for(
+    urls: SimUrls, folder: Path, *, negotiate: bool = True, protocol: str = "json"
+) -> Config:
     """A configuration for the simulated gateway that keeps every bar."""
     return Config.model_validate(
         {
@@ -44,6 +46,7 @@ def config_for(urls: SimUrls, folder: Path, *, negotiate: bool = True) -> Config
                 "user_name": TEST_USER,
                 "api_key": TEST_API_KEY,
                 "negotiate": negotiate,
+                "protocol": protocol,
             },
             "journal": {"dir": str(folder)},
             "bars": {"keep": 1_000_000},
@@ -58,11 +61,13 @@ async def received(tape: Tape, trades: int) -> None:
         await asyncio.sleep(0)
 
 
-async def record(play: Path, folder: Path) -> tuple[TapeStatus, ReplayResult, dict[str, int]]:
+async def record(
+    play: Path, folder: Path, protocol: str = "json"
+) -> tuple[TapeStatus, ReplayResult, dict[str, int]]:
     """Follow every contract of a recording to its end; the tape's state and what was sent."""
     config = SimConfig(play=play, speed="max", products=())
     async with SimGateway(config, SystemClock(), SystemRandom()) as gateway:
-        tape = Tape(config_for(gateway.urls, folder))
+        tape = Tape(config_for(gateway.urls, folder, protocol=protocol))
         async with tape, asyncio.timeout(90):
             for contract_id in gateway.contracts:
                 await tape.subscribe(contract_id, TIMEFRAMES)
@@ -115,8 +120,32 @@ async def test_recorded_ticks_over_sockets_make_the_oracle_bars(
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in repeated]
 
 
+@pytest.mark.data
 @pytest.mark.asyncio
-@pytest.mark.parametrize("way", ["negotiate", "skip"])
+@pytest.mark.parametrize("name", ["esm4_2024-05-08_2s", "btcusdt_perp_2024-08-08"])
+async def test_messagepack_makes_the_bars_that_json_makes(
+    name: str, shared_data: Path, tmp_path: Path
+) -> None:
+    """Over sockets, byte for byte, live and replayed; and they are the oracle's."""
+    results = {}
+    for protocol in ("json", "messagepack"):
+        status, live, sent = await record(shared_data / name, tmp_path / protocol, protocol)
+        assert status.holds
+        assert status.trades.accepted == sum(sent.values()) > 0
+        again = replay(tmp_path / protocol, ReplayOptions(calendar_by_name("24x7")))
+        assert again.problems == []
+        assert (again.trades, again.quotes) == (live.trades, live.quotes)
+        for way, result in (("live", live), ("again", again)):
+            folder = tmp_path / f"{protocol}-{way}"
+            written = write_bars(result.bars, result.symbols, folder)
+            results[protocol, way] = [path.read_bytes() for path in written]
+    first = bars_frame(live.bars["1s"], live.symbols).select(COLUMNS).sort("symbol", "ts_open")
+    assert first.equals(expected_bars(shared_data / name, "1s"))
+    assert all(content == results["json", "live"] for content in results.values())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("way", ["negotiate", "skip", "messagepack"])
 async def test_a_synthetic_market_is_followed_without_loss(way: str, tmp_path: Path) -> None:
     """Three contracts, both hubs: every print that was sent is in the bars and on the streams."""
     config = SimConfig(
@@ -124,7 +153,13 @@ async def test_a_synthetic_market_is_followed_without_loss(way: str, tmp_path: P
     )
     calendar = calendar_by_name("cme")
     async with SimGateway(config, SystemClock(), SystemRandom(), sessions=calendar) as gateway:
-        tape = Tape(config_for(gateway.urls, tmp_path / "journal", negotiate=way == "negotiate"))
+        settings = config_for(
+            gateway.urls,
+            tmp_path / "journal",
+            negotiate=way != "skip",
+            protocol="messagepack" if way == "messagepack" else "json",
+        )
+        tape = Tape(settings)
         async with tape, asyncio.timeout(60):
             streams = {}
             for product in config.products:

@@ -192,14 +192,15 @@ class HubSocket:
             ending = self._ending(message.type, message.data, message.extra)
         raise ConnectionLostError(f"the connection ended: {ending}")
 
-    async def send(self, data: bytes) -> None:
-        """Send one text message; waits while the peer does not read.
+    async def send(self, data: bytes, *, binary: bool = False) -> None:
+        """Send one message, as text or as binary; waits while the peer does not read.
 
         Raises:
             ConnectionLostError: the connection ended.
         """
         try:
-            await self._socket.send_frame(data, aiohttp.WSMsgType.TEXT)
+            kind = aiohttp.WSMsgType.BINARY if binary else aiohttp.WSMsgType.TEXT
+            await self._socket.send_frame(data, kind)
         except (aiohttp.ClientError, OSError) as error:
             ending = describe(error)
         else:

@@ -23,6 +23,7 @@ from tapekeeper.core.gateway.stamps import stamp_ns
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
+from tapekeeper.core.signalr.protocol import protocol_by_name
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
@@ -267,6 +268,7 @@ def line_spec(config: Config, name: str, url: str) -> LineSpec:
     return LineSpec(
         name=name,
         hub_url=url,
+        protocol=protocol_by_name(config.gateway.protocol),
         negotiate=config.gateway.negotiate,
         stateful_reconnect=config.gateway.stateful_reconnect,
         timers=SessionTimers(

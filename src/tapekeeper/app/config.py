@@ -123,6 +123,11 @@ class GatewayConfig(Section):
         "where they were, with nothing lost. Needs negotiate, and a gateway that offers it; "
         "where it does not, nothing changes.",
     )
+    protocol: Literal["json", "messagepack"] = Field(
+        default="json",
+        description="What hub connections speak: json, which every hub does, or messagepack, which "
+        "takes less of the network where the gateway has it.",
+    )
     live: bool = Field(
         default=False, description="Search contracts in the live data tier (true) or the sim tier."
     )

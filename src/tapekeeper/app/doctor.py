@@ -49,6 +49,7 @@ EXPIRY_DAYS_MIN = 14
 _KEY_VARIABLE = f"{ENV_PREFIX}GATEWAY{ENV_DELIMITER}API_KEY"
 _DATA_CALLS = ("SubscribeContractTrades", "SubscribeContractQuotes")
 _DATA = frozenset({"gatewaytrade", "gatewayquote"})
+_PROTOCOL_SIGNS = ("The protocol '", "WebSockets transport for binary")
 _QUERY_ADVICE = (
     "if the gateway reads the token from the query string only, --try-query finds out; it puts "
     "the token into an address, which proxies on the way log"
@@ -393,6 +394,8 @@ class _Doctor:
             self._add(name, Verdict.OK, "it answers", advice)
         elif not needed:
             self._add(name, Verdict.NOTE, why)
+        elif any(sign in why for sign in _PROTOCOL_SIGNS):
+            self._fail(name, why, 'set gateway.protocol = "json", which every hub speaks')
         elif working:
             self._fail(name, why, f'set gateway.auth = "{working[-1]}"')
         elif form == "header" and not self._options.try_query:

@@ -16,6 +16,7 @@ import msgspec
 from tapekeeper.core.calendar import Calendar, CalendarSpec
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
+from tapekeeper.core.signalr.protocol import JSON, HubProtocol, protocol_by_name
 from tapekeeper.core.signalr.resume import ReceivePoint, Resume
 from tapekeeper.core.signalr.session import Called, Garbled, Session
 from tapekeeper.errors import UnreadableSourceError, UsageError
@@ -48,7 +49,9 @@ class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubs
     contract_id: str
 
 
-class ConnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="connected"):
+class ConnectedMeta(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="connected"
+):
     """A connection that is open already, repeated for whoever has not seen it open.
 
     Unlike a CONNECT entry it changes nothing for a reader that knows the connection, whose
@@ -57,6 +60,7 @@ class ConnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="connecte
 
     line: int
     hub: str
+    protocol: str = JSON.name
 
 
 class DisconnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="disconnected"):
@@ -113,14 +117,18 @@ def unsubscribe_entry(contract_id: str, now_ns: int) -> Entry:
     return Entry(EntryKind.META, 0, now_ns, _encode(UnsubscribeMeta(contract_id)))
 
 
-def connected_entry(line: int, hub: str, now_ns: int) -> Entry:
+def connected_entry(line: int, hub: str, now_ns: int, protocol: str = JSON.name) -> Entry:
     """The entry that repeats that connection `line` to `hub` is open."""
-    return Entry(EntryKind.META, 0, now_ns, _encode(ConnectedMeta(line, hub)))
+    return Entry(EntryKind.META, 0, now_ns, _encode(ConnectedMeta(line, hub, protocol)))
 
 
-def connect_entry(line: int, hub: str, now_ns: int) -> Entry:
-    """The entry of a new connection, numbered `line`, to `hub`."""
-    return Entry(EntryKind.CONNECT, line, now_ns, hub.encode())
+def connect_entry(line: int, hub: str, now_ns: int, protocol: str = JSON.name) -> Entry:
+    """The entry of a new connection, numbered `line`, to `hub`.
+
+    A protocol other than JSON, which alone there was once, stands behind the hub and a space.
+    """
+    text = hub if protocol == JSON.name else f"{hub} {protocol}"
+    return Entry(EntryKind.CONNECT, line, now_ns, text.encode())
 
 
 def disconnected_entry(line: int, now_ns: int) -> Entry:
@@ -148,9 +156,18 @@ class _Wire:
 
     __slots__ = ("hub", "session")
 
-    def __init__(self, hub: str, *, answered: bool, point: ReceivePoint | None = None) -> None:
+    def __init__(
+        self,
+        hub: str,
+        protocol: HubProtocol = JSON,
+        *,
+        answered: bool,
+        point: ReceivePoint | None = None,
+    ) -> None:
         self.hub = hub
-        self.session = Session(resume=None if point is None else Resume(point=point))
+        self.session = Session(
+            protocol=protocol, resume=None if point is None else Resume(point=point)
+        )
         self.session.start(0)
         if answered:
             self.session.receive(HANDSHAKE_ANSWER, 0)
@@ -190,14 +207,21 @@ class Rerun:
         elif entry.kind is EntryKind.CLOCK:
             yield self._pipeline.close_due(*_limit_of(entry))
         elif entry.kind is EntryKind.CONNECT:
-            self._connected(entry.line, entry.payload.decode("utf-8", "replace"), entry.ts_ns)
+            hub, _, protocol = entry.payload.decode("utf-8", "replace").partition(" ")
+            self._connected(entry.line, hub, protocol or JSON.name, entry.ts_ns)
         else:
             yield from self._meta(entry)
 
-    def _connected(self, line: int, hub: str, ts_ns: int) -> None:
+    def _connected(self, line: int, hub: str, protocol: str, ts_ns: int) -> None:
         self._wires.pop(line, None)
+        try:
+            spoken = protocol_by_name(protocol)
+        except UsageError as error:
+            raise UnreadableSourceError(
+                f"the journal holds a connection that cannot be read: {error}"
+            ) from error
         # A connection is recorded when its handshake has been answered.
-        self._wires[line] = _Wire(hub, answered=True)
+        self._wires[line] = _Wire(hub, spoken, answered=True)
         if len(self._wires) > CONNECTIONS_MAX:
             del self._wires[next(iter(self._wires))]
         if hub != USER_HUB:
@@ -210,7 +234,9 @@ class Rerun:
         if isinstance(meta, ReattachedMeta):
             wire.reattach()
         elif wire.session.resume is None:
-            self._wires[meta.line] = _Wire(wire.hub, answered=True, point=meta.point)
+            self._wires[meta.line] = _Wire(
+                wire.hub, wire.session.protocol, answered=True, point=meta.point
+            )
 
     def _frame(self, entry: Entry) -> Iterator[Outputs]:
         wire = self._wires.pop(entry.line, None)
@@ -245,7 +271,7 @@ class Rerun:
                 return
             if isinstance(meta, ConnectedMeta):
                 if meta.line not in self._wires:
-                    self._connected(meta.line, meta.hub, entry.ts_ns)
+                    self._connected(meta.line, meta.hub, meta.protocol, entry.ts_ns)
                 return
             if isinstance(meta, DisconnectedMeta):
                 yield from self._disconnected(meta.line)

@@ -107,7 +107,7 @@ class Feed:
         self._bursts = 0
         # What later entries of the journal depend on: repeated in front of every segment.
         self._subscriptions: dict[str, Subscription] = {}
-        self._connected: dict[int, str] = {}  # hub by connection, oldest first
+        self._connected: dict[int, Connected] = {}  # by connection, oldest first
         self._points: dict[int, ReceivePoint] = {}  # of those that count what they receive
         journaler.begin_each_with(self._known)
         self._failure: BaseException | None = None
@@ -219,7 +219,7 @@ class Feed:
         self._publish(self.pipeline.step(self._clock.monotonic_ns()))
 
     def _begin(self, item: Connected) -> None:
-        self._connected[item.line] = item.hub
+        self._connected[item.line] = item
         if item.point is not None:
             self._points[item.line] = item.point
         if len(self._connected) > CONNECTIONS_MAX:
@@ -276,7 +276,10 @@ class Feed:
         """What a reader must know who has not seen the segments before."""
         return [
             *(subscribe_entry(each, now_ns) for each in self._subscriptions.values()),
-            *(connected_entry(line, hub, now_ns) for line, hub in self._connected.items()),
+            *(
+                connected_entry(each.line, each.hub, now_ns, each.protocol)
+                for each in self._connected.values()
+            ),
             *(counted_entry(line, point, now_ns) for line, point in self._points.items()),
         ]
 
@@ -323,7 +326,7 @@ def _entries(burst: Iterable[Arrival]) -> list[Entry]:
         elif isinstance(item, Disconnected):
             entries.append(disconnected_entry(item.line, item.recv_ns))
         else:
-            entries.append(connect_entry(item.line, item.hub, item.recv_ns))
+            entries.append(connect_entry(item.line, item.hub, item.recv_ns, item.protocol))
             if item.point is not None:
                 entries.append(counted_entry(item.line, item.point, item.recv_ns))
     return entries

@@ -238,7 +238,7 @@ class HubConnection:
         return 0 if self._session.resume is None else self._session.resume.repeated
 
     async def call(self, call: HubCall) -> bytes | None:
-        """Call the hub and wait for its answer, which is undecoded JSON or None.
+        """Call the hub and wait for its answer, which is undecoded, or None.
 
         Raises:
             InvocationError: the hub answered with an error.
@@ -303,11 +303,12 @@ class HubConnection:
             elif type(event) is Garbled:
                 garbled.append(event)
             elif type(event) is Opened:
-                # The answer to the handshake is exactly the first record of the connection.
+                # The answer to the handshake is JSON under every protocol, and comes first.
                 data = data.partition(SEPARATOR)[2]
                 self.opened.set()
                 start = None if self._session.resume is None else ReceivePoint()
-                room = self._inbox(Connected(self.number, self._hub, recv_ns, start))
+                protocol = self._session.protocol.name
+                room = self._inbox(Connected(self.number, self._hub, recv_ns, start, protocol))
             else:
                 rest.append(event)
         if self.opened.is_set() and data:
@@ -401,7 +402,7 @@ class HubConnection:
             socket, record = self.socket, self._unsent.pop(0)
             try:
                 async with deadline(self._send_timeout_s, "sending"):
-                    await socket.send(record)
+                    await socket.send(record, binary=self._session.protocol.is_binary)
             except (ConnectionLostError, DeadlineError) as error:
                 # Where it has been replaced meanwhile, what it did not take was sent again.
                 if socket is self.socket and self._session.is_attached:

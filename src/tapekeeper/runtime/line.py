@@ -467,7 +467,11 @@ class Line:
             number=number,
             hub=self._spec.name,
             socket=socket,
-            session=Session(self._spec.timers, resume=Resume() if way.stateful else None),
+            session=Session(
+                self._spec.timers,
+                protocol=self._spec.protocol,
+                resume=Resume() if way.stateful else None,
+            ),
             clock=self._clock,
             inbox=self._inbox,
             send_timeout_s=self._spec.send_timeout_s,

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from tapekeeper.core.signalr.protocol import JSON, HubProtocol
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.core.signalr.session import Garbled, SessionTimers
@@ -37,6 +38,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: for people and labels, such as `market`; what arrives carries it as `hub`.
         hub_url: http(s) or ws(s) URL of the hub, without a token.
+        protocol: what the connection speaks.
         negotiate: whether to negotiate first; otherwise the hub is upgraded directly.
         stateful_reconnect: whether to ask for connections that can be resumed; needs negotiation.
         timers: handshake, keep-alive, silence and call timeouts of the session.
@@ -61,6 +63,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     hub_url: str
+    protocol: HubProtocol = JSON
     negotiate: bool = False
     stateful_reconnect: bool = False
     timers: SessionTimers = SessionTimers()
@@ -90,12 +93,14 @@ class Connected(msgspec.Struct, frozen=True, gc=False):
         hub: name of the line.
         recv_ns: wall clock, ns UTC.
         point: where the count of its records begins, if it can be resumed.
+        protocol: name of the hub protocol that it speaks.
     """
 
     line: int
     hub: str
     recv_ns: int
     point: ReceivePoint | None = None
+    protocol: str = JSON.name
 
 
 class Reattached(msgspec.Struct, frozen=True, gc=False):

@@ -53,6 +53,7 @@ async def find_way(spec: LineSpec, transport: Transport, hub_url: str, token: Se
                 timeout_s=spec.connect_timeout_s,
             ),
             stateful=stateful,
+            binary=spec.protocol.is_binary,
         )
         if isinstance(answer, Negotiated):
             is_given = bearer is not token

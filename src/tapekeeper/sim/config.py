@@ -37,6 +37,7 @@ class HubLimits:
         send_timeout_s: how long one write may be blocked before the connection is aborted.
         inbound_bytes_max: largest record a client may send.
         send_buffer_bytes: what may wait to be written to one connection.
+        has_messagepack: whether the server has the MessagePack protocol, which is a package.
     """
 
     handshake_timeout_s: float = 15.0
@@ -46,6 +47,7 @@ class HubLimits:
     send_timeout_s: float = 10.0
     inbound_bytes_max: int = 32_768
     send_buffer_bytes: int = 4 * 1024 * 1024
+    has_messagepack: bool = True
 
 
 @dataclass(frozen=True, slots=True)

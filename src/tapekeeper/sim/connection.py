@@ -6,12 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from aiohttp import WSMsgType, web
 
 from tapekeeper.ports import Clock
 from tapekeeper.sim.config import HubLimits
 from tapekeeper.sim.outbox import Outbox
+from tapekeeper.sim.packed import packed_record
 from tapekeeper.sim.session import SECOND_NS, Call, ServerSession
 
 WEBSOCKET_BYTES_MAX = 4 * 1024 * 1024
@@ -41,6 +43,14 @@ class Slowness:
     for_s: float
     delay_s: float
     chunk_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """Bytes that are no record as they should be, for each protocol a connection may speak."""
+
+    json: bytes
+    packed: bytes
 
 
 class HubConnection:
@@ -124,12 +134,16 @@ class HubConnection:
                 for message in self._messages(burst):
                     await self._wait_while_slow()
                     self._blocked_since_ns = self._clock.monotonic_ns()
-                    await self.socket.send_frame(message, WSMsgType.TEXT)
+                    await self.socket.send_frame(message, self._opcode())
                     self._blocked_since_ns = None
             await self.socket.close(code=1000)
         except ConnectionError:
             # The peer is gone; the reader learns of it by itself.
             self._end(drop=True)
+
+    def _opcode(self) -> Literal[WSMsgType.TEXT, WSMsgType.BINARY]:
+        """That of the protocol, which an accepted handshake has settled before it is answered."""
+        return WSMsgType.BINARY if self._session.protocol.is_binary else WSMsgType.TEXT
 
     def _messages(self, burst: bytes) -> Iterator[bytes]:
         """One message, or many while the connection is to trickle."""
@@ -178,11 +192,19 @@ class HubConnection:
             self._over(self)
 
     def send(self, record: bytes) -> bool:
-        """Queue a record; a connection whose buffer is full is aborted. Whether it was taken."""
-        return not self._session.ended and self._offer(record)
+        """Queue a record; a connection whose buffer is full is aborted. Whether it was taken.
 
-    def send_raw(self, data: bytes) -> None:
+        Args:
+            record: as JSON with its separator, which is put into the connection's protocol.
+        """
+        if self._session.ended:
+            return False
+        return self._offer(packed_record(record) if self.is_packed else record)
+
+    def send_raw(self, data: bytes | Spoiled) -> None:
         """Queue bytes that need not be a record."""
+        if isinstance(data, Spoiled):
+            data = data.packed if self.is_packed else data.json
         self._offer(data)
 
     def refuse_handshake(self, text: str | None) -> None:
@@ -201,6 +223,11 @@ class HubConnection:
         for record in again:
             self.send_raw(record)
         return len(again)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether records are MessagePack; otherwise they are JSON."""
+        return self._session.protocol.is_binary
 
     @property
     def is_muted(self) -> bool:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from tapekeeper.core.signalr.records import encode_invocation
-from tapekeeper.sim.connection import Slowness
+from tapekeeper.core.signalr import msgpack, records
+from tapekeeper.sim.connection import Slowness, Spoiled
 from tapekeeper.sim.faults import Door, Faults, Which
 from tapekeeper.sim.subscriptions import Stream
 
@@ -25,8 +25,17 @@ Hub: TypeAlias = Literal["market", "user"]
 EVERY_S = 1.0
 """How often a fault that has nothing but a probability is drawn."""
 
-PARTIAL = encode_invocation("GatewayTrade", ["CON.F.US.MES.Z26", [{"price": 1}]])[:40]
-GARBAGE = b'\xff\x00{"type":1,"target":\x1e[]\x1e{"type":"1"}\x1e'
+_WHOLE: tuple[str, list[object]] = ("GatewayTrade", ["CON.F.US.MES.Z26", [{"price": 1}]])
+PARTIAL = Spoiled(
+    records.encode_invocation(*_WHOLE)[:40], packed=msgpack.encode_invocation(*_WHOLE)[:30]
+)
+# Behind half a record of a stated length everything is read wrongly for good. Where the
+# connection goes on, the length is that of the half, so that it costs as little as in JSON.
+SHORT = Spoiled(PARTIAL.json, packed=msgpack.framed(PARTIAL.packed[1:]))
+GARBAGE = Spoiled(
+    b'\xff\x00{"type":1,"target":\x1e[]\x1e{"type":"1"}\x1e',
+    packed=b"".join(map(msgpack.framed, (b"\xff\x00\xc1", b"\x90", b"\x91\xa11"))),
+)
 
 
 def _kind(name: str) -> str:
@@ -205,7 +214,7 @@ class Partial(Fault, frozen=True):
 
     def apply(self, faults: Faults) -> float | None:
         """Send the half; the drop comes once it has left."""
-        faults.send_raw(PARTIAL, self.hub, self.which)
+        faults.send_raw(PARTIAL if self.drop else SHORT, self.hub, self.which)
         return 0.05 if self.drop else None
 
     def revert(self, faults: Faults) -> None:
@@ -214,7 +223,7 @@ class Partial(Fault, frozen=True):
 
 
 class UnknownRecord(Fault, frozen=True):
-    """A record of a type that JSON clients do not know or did not ask for: 99, 8 or 9."""
+    """A record of a type that clients do not know or did not ask for: 99, 8 or 9."""
 
     type: Annotated[int, msgspec.Meta(ge=0, le=255)] = 99
     hub: Hub | None = None
@@ -222,11 +231,13 @@ class UnknownRecord(Fault, frozen=True):
 
     def apply(self, faults: Faults) -> None:
         """Send one."""
-        faults.send_raw(b'{"type":%d,"sequenceId":1}\x1e' % self.type, self.hub, self.which)
+        packed = msgpack.framed(msgspec.msgpack.encode([self.type, 1]))
+        record = Spoiled(b'{"type":%d,"sequenceId":1}\x1e' % self.type, packed)
+        faults.send_raw(record, self.hub, self.which)
 
 
 class Garbage(Fault, frozen=True):
-    """Records that are none: no JSON, no object, no type."""
+    """Records that are none: not readable, of another shape, without a type."""
 
     hub: Hub | None = None
     which: Which = "all"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from tapekeeper.core.signalr.records import encode_invocation
-from tapekeeper.sim.connection import HubConnection, Slowness
+from tapekeeper.sim.connection import HubConnection, Slowness, Spoiled
 from tapekeeper.sim.methods import CallFault
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream, Subscriptions
@@ -193,7 +193,7 @@ class Faults:
             connection.mute()
         return len(live)
 
-    def send_raw(self, data: bytes, hub: str | None = None, which: Which = "all") -> int:
+    def send_raw(self, data: bytes | Spoiled, hub: str | None = None, which: Which = "all") -> int:
         """Send bytes that need not be a record, such as half of one."""
         live = self.chosen(hub, which)
         for connection in live:
@@ -213,7 +213,10 @@ class Faults:
 
     def log_out(self, hub: str | None = None, which: Which = "all") -> int:
         """Call `GatewayLogout` on connections; ending them is another fault."""
-        return self.send_raw(encode_invocation(LOGOUT_TARGET, ["logged out"]), hub, which)
+        live = self.chosen(hub, which)
+        for connection in live:
+            connection.send(encode_invocation(LOGOUT_TARGET, ["logged out"]))
+        return len(live)
 
     def freeze(self, stream: Stream | None, which: Which = "all") -> int:
         """Forget one subscription of each chosen connection, without a word.

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.signalr.records import StreamInvocation, encode_completion
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.session import Call
@@ -91,8 +92,8 @@ class Methods:
                 "a streaming invocation."
             )
         try:
-            argument = _bind(method, call.arguments)
-        except msgspec.DecodeError:
+            argument = _bind(method, json_arguments(call))
+        except ValueError:  # msgspec's errors are ValueErrors too
             return failed
         refusal = method.action(connection, argument)
         if refusal is None:

@@ -2,7 +2,8 @@
 
 It fills `ports.Transport`, so a line can be driven through every kind of trouble in virtual time,
 where a server on a socket would need real time. A well-mannered connection answers the handshake,
-completes every call, answers each ping with a ping and each Close with a Close.
+completes every call, answers each ping with a ping and each Close with a Close, in the protocol
+that the handshake asks for.
 """
 
 from __future__ import annotations
@@ -13,19 +14,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tapekeeper.core.signalr.framing import RecordSplitter
-from tapekeeper.core.signalr.records import (
-    PING,
-    Close,
-    Invocation,
-    Ping,
-    decode,
-    encode_close,
-    encode_completion,
-)
+from tapekeeper.core.signalr.framing import SEPARATOR
+from tapekeeper.core.signalr.protocol import JSON, HubProtocol
+from tapekeeper.core.signalr.records import Close, Invocation, Ping
 from tapekeeper.errors import ConnectionLostError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock
+from tapekeeper.sim.session import asked_protocol
+
+RECORD_BYTES_MAX = 1_000_000
 
 UNREAD_MAX = 100_000
 """Messages a test may push before the client reads; more is a mistake of the test."""
@@ -64,6 +61,8 @@ class ScriptedConnection:
         pinged_ns: monotonic times of the pings received.
         said_goodbye: whether a Close record was received.
         closed: whether the client closed it.
+        protocol: what is spoken.
+        binary: of each message received, whether it was binary.
     """
 
     def __init__(self, manners: Manners, clock: Clock) -> None:
@@ -73,7 +72,9 @@ class ScriptedConnection:
         self.closed = False
         self._manners = manners
         self._clock = clock
-        self._splitter = RecordSplitter()
+        self.protocol: HubProtocol = JSON
+        self.binary: list[bool] = []
+        self._splitter = JSON.new_splitter(RECORD_BYTES_MAX)
         self._shaken = False
         self._inbound: asyncio.Queue[bytes | None] = asyncio.Queue(UNREAD_MAX)
         self._lost = ""
@@ -91,7 +92,7 @@ class ScriptedConnection:
             raise ConnectionLostError(f"the connection ended: {self._lost}")
         return data
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, *, binary: bool = False) -> None:
         """Give the hub a message; it reacts at once.
 
         Raises:
@@ -101,6 +102,9 @@ class ScriptedConnection:
             await asyncio.Event().wait()
         if self._lost:
             raise ConnectionLostError(f"the connection ended: {self._lost}")
+        self.binary.append(binary)
+        if not self._shaken:
+            data = self._greeted(data)
         for raw in self._splitter.feed(data):
             self._react(raw)
 
@@ -129,30 +133,39 @@ class ScriptedConnection:
         """Answer every later call well."""
         self.behave(Manners())
 
+    def _greeted(self, data: bytes) -> bytes:
+        """Take the handshake, which comes whole; what came behind it."""
+        self._shaken = True
+        asked, _, rest = data.partition(SEPARATOR)
+        found = asked_protocol(asked)
+        self.protocol = JSON if isinstance(found, str) else found
+        self._splitter = self.protocol.new_splitter(RECORD_BYTES_MAX)
+        manners = self._manners
+        if manners.handshake is not None:
+            self.push(manners.handshake)
+            if manners.on_open is not None:
+                manners.on_open(self)
+        return rest
+
     def _react(self, raw: bytes) -> None:
         manners = self._manners
-        if not self._shaken:
-            self._shaken = True
-            if manners.handshake is not None:
-                self.push(manners.handshake)
-                if manners.on_open is not None:
-                    manners.on_open(self)
-            return
-        match decode(raw):
+        protocol = self.protocol
+        match protocol.decode(raw):
             case Ping():
                 self.pinged_ns.append(self._clock.monotonic_ns())
                 if manners.pings:
-                    self.push(PING)
+                    self.push(protocol.ping)
             case Invocation(target=target, invocation_id=str(invocation_id)) as call:
                 self.calls.append(call)
                 if target in manners.refuses:
-                    self.push(encode_completion(invocation_id, error=manners.refuses[target]))
+                    error = manners.refuses[target]
+                    self.push(protocol.encode_completion(invocation_id, error=error))
                 elif target not in manners.ignores:
-                    self.push(encode_completion(invocation_id))
+                    self.push(protocol.encode_completion(invocation_id))
             case Close():
                 self.said_goodbye = True
                 if manners.says_goodbye:
-                    self.push(encode_close())
+                    self.push(protocol.encode_close())
                     self.drop("code 1000")
             case _:
                 return

@@ -7,6 +7,7 @@ Close record and WebSocket code 1000. The texts and rules were measured on ASP.N
   error." with `allowReconnect`;
 - a record of an unknown type wedges the connection: it stays at the head of the server's
   buffer, nothing behind it is ever read, and pings still flow;
+- what is spoken behind the handshake, JSON or MessagePack, is what the handshake asks for;
 - the client timeout is armed by the client's first ping and reset by any record;
 - a ping is due when `keep_alive_s` have passed since the last ping, whatever else was sent;
 - Close from the client is answered with Close.
@@ -19,19 +20,17 @@ from typing import TypeAlias
 
 import msgspec
 
-from tapekeeper.core.signalr.framing import RecordSplitter
+from tapekeeper.core.signalr.framing import SEPARATOR
+from tapekeeper.core.signalr.protocol import JSON, HubProtocol, protocol_by_name
 from tapekeeper.core.signalr.records import (
-    PING,
     Close,
     Invocation,
     Malformed,
     Ping,
     StreamInvocation,
     Unknown,
-    decode,
-    encode_close,
 )
-from tapekeeper.errors import ProtocolError
+from tapekeeper.errors import ProtocolError, UsageError
 from tapekeeper.sim.config import HubLimits
 
 SECOND_NS = 1_000_000_000
@@ -56,17 +55,24 @@ _decode_handshake = msgspec.json.Decoder(_Handshake).decode
 _encode_json = msgspec.json.Encoder().encode
 
 
-def handshake_error(raw: bytes) -> str | None:
-    """Why the server refuses this handshake record, or None if it does not."""
+def asked_protocol(raw: bytes, *, has_messagepack: bool = True) -> HubProtocol | str:
+    """What this handshake record asks for, or why the server refuses it."""
     try:
         asked = _decode_handshake(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "An unexpected error occurred during connection handshake."
-    if asked.protocol != "json":
+    try:
+        protocol = protocol_by_name(asked.protocol)
+    except UsageError:
+        return f"The protocol '{asked.protocol}' is not supported."
+    if protocol.is_binary and not has_messagepack:
         return f"The protocol '{asked.protocol}' is not supported."
     if not 0 <= asked.version <= VERSION_MAX:
-        return f"The server does not support version {asked.version} of the 'json' protocol."
-    return None
+        return (
+            f"The server does not support version {asked.version} of the '{protocol.name}' "
+            "protocol."
+        )
+    return protocol
 
 
 class ServerSession:
@@ -81,7 +87,10 @@ class ServerSession:
     def __init__(self, limits: HubLimits, send: Callable[[bytes], None], now_ns: int) -> None:
         self._limits = limits
         self._send = send
-        self._splitter = RecordSplitter(record_bytes_max=limits.inbound_bytes_max)
+        self.protocol = JSON
+        """What is spoken: what the handshake asked for, and before it nothing but JSON."""
+        self._greeting = b""  # bound: `inbound_bytes_max`, what came of the handshake
+        self._splitter = JSON.new_splitter(limits.inbound_bytes_max)
         self._opened_ns = now_ns
         self._pinged_ns = now_ns
         self._received_ns = now_ns
@@ -96,6 +105,10 @@ class ServerSession:
 
     def receive(self, data: bytes, now_ns: int) -> Iterator[Call]:
         """The calls in `data`, one by one: each is answered before the next is looked at."""
+        if not self.open:
+            data = self._greeted(data, now_ns)
+            if not self.open:
+                return
         try:
             records = self._splitter.feed(data)
         except ProtocolError:
@@ -110,19 +123,32 @@ class ServerSession:
             if self.ended or self._wedged:
                 return
             self._received_ns = now_ns
-            if self.open:
-                yield from self._record(raw)
-            else:
-                self._handshake(raw, now_ns)
+            yield from self._record(raw)
+
+    def _greeted(self, data: bytes, now_ns: int) -> bytes:
+        """Read up to the end of the handshake; what came behind it."""
+        if self.ended:
+            return b""
+        greeting, end, rest = (self._greeting + data).partition(SEPARATOR)
+        if len(greeting) > self._limits.inbound_bytes_max:
+            self._violation("the handshake is too long")
+        elif end:
+            self._received_ns = now_ns
+            self._handshake(greeting, now_ns)
+        else:
+            self._greeting = greeting
+        return rest
 
     def _handshake(self, raw: bytes, now_ns: int) -> None:
-        error = handshake_error(raw)
-        if error is None:
-            self.open = True
-            self._pinged_ns = now_ns
-            self._send(b"{}\x1e")
-        else:
-            self.refuse_handshake(error)
+        asked = asked_protocol(raw, has_messagepack=self._limits.has_messagepack)
+        if isinstance(asked, str):
+            self.refuse_handshake(asked)
+            return
+        self.protocol = asked
+        self._splitter = asked.new_splitter(self._limits.inbound_bytes_max)
+        self.open = True
+        self._pinged_ns = now_ns
+        self._send(b"{}\x1e")
 
     def refuse_handshake(self, error: str) -> None:
         """Answer a handshake with an error and end."""
@@ -131,7 +157,7 @@ class ServerSession:
         self.ended = True
 
     def _record(self, raw: bytes) -> Iterator[Call]:
-        record = decode(raw)
+        record = self.protocol.decode(raw)
         if isinstance(record, Invocation | StreamInvocation):
             yield record
         elif isinstance(record, Ping):
@@ -166,10 +192,11 @@ class ServerSession:
             return
         if now_ns - self._pinged_ns >= self._limits.keep_alive_s * SECOND_NS:
             self._pinged_ns = now_ns
-            self._send(PING)
+            self._send(self.protocol.ping)
 
     def close(self, *, error: str | None = None, allow_reconnect: bool = False) -> None:
         """Send Close as the last record."""
         if not self.ended:
-            self._send(encode_close(error=error, allow_reconnect=allow_reconnect))
+            encode = self.protocol.encode_close
+            self._send(encode(error=error, allow_reconnect=allow_reconnect))
             self.ended = True

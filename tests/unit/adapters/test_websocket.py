@@ -118,14 +118,14 @@ def _leaks(error: BaseException) -> bool:
 
 
 @pytest.mark.asyncio
-async def test_text_and_binary_are_received_and_text_is_sent() -> None:
-    """Servers may choose either opcode; we send text."""
+async def test_text_and_binary_are_received_and_sent() -> None:
+    """Servers may choose either opcode; we send what the protocol is."""
     heard: list[aiohttp.WSMessage] = []
 
     async def talk(ws: web.WebSocketResponse) -> None:
         await ws.send_str("hé\x1e")
         await ws.send_bytes(b"raw\x1e")
-        heard.append(await ws.receive())
+        heard.extend([await ws.receive(), await ws.receive()])
         await ws.receive()
 
     async with _serving(_socket_server(talk)) as url, _transport() as transport:
@@ -133,8 +133,10 @@ async def test_text_and_binary_are_received_and_text_is_sent() -> None:
         assert await connection.receive() == "hé\x1e".encode()
         assert await connection.receive() == b"raw\x1e"
         await connection.send(b"\xc3\xa9\x1e")
+        await connection.send(b"\x02\x91\x06", binary=True)
         await connection.close()
     assert (heard[0].type, heard[0].data) == (aiohttp.WSMsgType.TEXT, "é\x1e")
+    assert (heard[1].type, heard[1].data) == (aiohttp.WSMsgType.BINARY, b"\x02\x91\x06")
 
 
 @pytest.mark.asyncio

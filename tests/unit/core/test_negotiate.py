@@ -224,3 +224,15 @@ def test_the_server_decides_whether_it_can_be_resumed(*, offered: bool) -> None:
     answer = parse_answer(body, stateful=True)
     assert isinstance(answer, Negotiated)
     assert answer.stateful is offered
+
+
+def test_binary_messages_must_be_offered() -> None:
+    """A binary protocol asks for another transfer format than a text one."""
+    text_only = (
+        b'{"connectionId":"a","availableTransports":'
+        b'[{"transport":"WebSockets","transferFormats":["Text"]}]}'
+    )
+    assert isinstance(parse_answer(text_only), Negotiated)
+    assert isinstance(parse_answer(V1, binary=True), Negotiated)
+    with pytest.raises(ProtocolError, match="WebSockets transport for binary"):
+        parse_answer(text_only, binary=True)

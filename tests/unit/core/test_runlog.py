@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 
 import msgspec
 import pytest
+from msgspec.msgpack import Ext
 
 from tapekeeper.core.calendar import Calendar, CalendarSpec, calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
@@ -18,10 +20,12 @@ from tapekeeper.core.runlog import (
     Rerun,
     clock_entry,
     connect_entry,
+    connected_entry,
     disconnected_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
+from tapekeeper.core.signalr.protocol import MESSAGEPACK
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar
@@ -135,6 +139,43 @@ def test_records_split_over_frames_are_joined() -> None:
         frame(whole[30:]),
     )
     assert pipeline.trade_counts() == TickCounts(received=1, accepted=1)
+
+
+def test_a_connection_says_what_it_speaks() -> None:
+    """Frames of MessagePack are read as such, wherever a message ends, and beside JSON."""
+    stamp = Ext(-1, (START // SECOND).to_bytes(4))
+    prints = [{"Timestamp": stamp, "Price": "6000.25", "Volume": 1, "Type": 0}]
+    packed = MESSAGEPACK.encode_invocation("GatewayTrade", [MES, prints])
+    entries = [
+        subscribe_entry(SUBSCRIPTION, START),
+        connect_entry(7, MARKET_HUB, START, "messagepack"),
+        connected_entry(7, MARKET_HUB, START, "messagepack"),
+        connect_entry(8, MARKET_HUB, START),
+        frame(packed + packed[:9]),
+        frame(trade(1), line=8),
+        frame(packed[9:]),
+    ]
+    assert rerun(*entries).trade_counts() == TickCounts(received=3, accepted=3)
+    later = [entries[0], connected_entry(7, MARKET_HUB, START, "messagepack"), frame(packed)]
+    assert rerun(*later).trade_counts() == TickCounts(received=1, accepted=1)
+
+
+def test_entries_of_a_json_connection_are_what_they_always_were() -> None:
+    """Journals of before there was another protocol are read, and are written alike."""
+    assert connect_entry(7, MARKET_HUB, START).payload == b"market"
+    assert json.loads(connected_entry(7, MARKET_HUB, START).payload) == {
+        "kind": "connected",
+        "line": 7,
+        "hub": "market",
+    }
+    assert connect_entry(7, MARKET_HUB, START, "messagepack").payload == b"market messagepack"
+
+
+@pytest.mark.parametrize("entry", [connect_entry, connected_entry])
+def test_a_protocol_that_is_not_known_is_an_error(entry: Callable[..., Entry]) -> None:
+    """A journal of a later version is not read wrongly."""
+    with pytest.raises(UnreadableSourceError, match="no hub protocol 'bson'"):
+        rerun(entry(7, MARKET_HUB, START, "bson"))
 
 
 def test_a_bare_capture_begins_with_the_answer_to_the_handshake() -> None:

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tapekeeper.core.signalr.protocol import JSON, MESSAGEPACK, HubProtocol
 from tapekeeper.core.signalr.records import encode_completion, encode_invocation
 from tapekeeper.core.signalr.session import EndCause, Session
 from tapekeeper.errors import ConnectionLostError, DeadlineError, InvocationError
 from tapekeeper.runtime.hub_connection import UNSENT_MAX, HubConnection, deadline
-from tapekeeper.runtime.line_values import Arrival, HubCall
+from tapekeeper.runtime.line_values import Arrival, Connected, HubCall, Inbound
 from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
@@ -39,13 +40,16 @@ class _Inbox:
 
 @asynccontextmanager
 async def _open(
-    clock: VirtualClock, socket: ScriptedConnection, inbox: _Inbox
+    clock: VirtualClock,
+    socket: ScriptedConnection,
+    inbox: _Inbox,
+    protocol: HubProtocol = JSON,
 ) -> AsyncIterator[HubConnection]:
     connection = HubConnection(
         number=1,
         hub="market",
         socket=socket,
-        session=Session(),
+        session=Session(protocol=protocol),
         clock=clock,
         inbox=inbox,
         send_timeout_s=10.0,
@@ -81,6 +85,36 @@ def test_a_call_returns_the_hub_s_answer() -> None:
         assert socket.calls[0].arguments == b'[1,"a"]'
 
     _play(scenario)
+
+
+def test_messagepack_travels_in_binary_messages() -> None:
+    """Everything sent is binary, the inbox learns the protocol, and data hold no handshake."""
+
+    async def main(clock: VirtualClock) -> None:
+        socket, inbox = ScriptedConnection(Manners(handshake=None), clock), _Inbox()
+        async with asyncio.TaskGroup() as group:
+
+            async def answer() -> None:
+                await clock.sleep_s(1)
+                socket.push(b"{}\x1e" + call + call[:4])
+                socket.push(call[4:])
+
+            call = MESSAGEPACK.encode_invocation("GatewayQuote", ["C\x1e", {}])
+            group.create_task(answer())
+            async with _open(clock, socket, inbox, MESSAGEPACK) as connection:
+                assert await connection.call(_CALL) == b"\xc0"
+        assert socket.protocol is MESSAGEPACK
+        assert socket.calls[0].arguments == b"\x92\x01\xa1a"
+        assert set(socket.binary) == {True}
+        connected, first, second, *_ = inbox.arrivals
+        assert isinstance(connected, Connected)
+        assert connected.protocol == "messagepack"
+        assert isinstance(first, Inbound)
+        assert isinstance(second, Inbound)
+        assert first.data + second.data == call * 2
+        assert first.calls == second.calls
+
+    run_virtual(main)
 
 
 def test_answers_find_their_calls_in_any_order() -> None:
@@ -178,9 +212,9 @@ def test_a_call_of_the_server_is_answered() -> None:
     told: list[bytes] = []
 
     class Listening(ScriptedConnection):
-        async def send(self, data: bytes) -> None:
+        async def send(self, data: bytes, *, binary: bool = False) -> None:
             told.append(data)
-            await super().send(data)
+            await super().send(data, binary=binary)
 
     async def main(clock: VirtualClock) -> None:
         socket = Listening(Manners(), clock)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tapekeeper.core.signalr.protocol import MESSAGEPACK
 from tapekeeper.core.signalr.records import PING, Invocation, StreamInvocation
 from tapekeeper.sim.config import HubLimits
 from tapekeeper.sim.hub import negotiate_answer
@@ -20,10 +21,10 @@ PROTOCOL_CLOSE = b'{"type":7,"error":"Connection closed with an error.","allowRe
 class Peer:
     """A session with what it sent and which calls it passed on."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: HubLimits | None = None) -> None:
         self.sent: list[bytes] = []
         self.calls: list[Call] = []
-        self.session = ServerSession(HubLimits(), self.sent.append, 0)
+        self.session = ServerSession(limits or HubLimits(), self.sent.append, 0)
 
     def receive(self, data: bytes, at_s: float = 0.0) -> None:
         """The client sends `data`."""
@@ -71,8 +72,8 @@ def test_protocol_versions_0_to_2_are_accepted(fresh: Peer, version: int) -> Non
         ),
         (b'{"protocol":"xyz","version":1}', "The protocol 'xyz' is not supported."),
         (
-            b'{"protocol":"messagepack","version":1}',
-            "The protocol 'messagepack' is not supported.",
+            b'{"protocol":"messagepack","version":3}',
+            "The server does not support version 3 of the 'messagepack' protocol.",
         ),
         (b'{"protocol":"json"}', "An unexpected error occurred during connection handshake."),
         (b'{"version":1}', "An unexpected error occurred during connection handshake."),
@@ -97,6 +98,46 @@ def test_the_handshake_may_come_in_pieces_and_with_records_behind_it(fresh: Peer
     fresh.receive(b":6}\x1e")
     assert fresh.take() == [b"{}\x1e"]
     assert fresh.calls == [Invocation("A", b"[]")]
+
+
+def test_the_handshake_decides_what_is_spoken(fresh: Peer) -> None:
+    """Behind a handshake for MessagePack, which is JSON itself, everything is MessagePack."""
+    call = MESSAGEPACK.encode_invocation("A", ["x"], invocation_id="1")
+    fresh.receive(b'{"protocol":"messagepack","version":1}\x1e' + call + call[:3])
+    fresh.receive(call[3:] + MESSAGEPACK.ping)
+    assert fresh.take() == [b"{}\x1e"]
+    assert fresh.calls == [Invocation("A", b"\x91\xa1x", "1", packed=True)] * 2
+    fresh.tick(15.0)
+    assert fresh.take() == [MESSAGEPACK.ping]
+    fresh.receive(MESSAGEPACK.encode_close())
+    assert fresh.take() == [MESSAGEPACK.encode_close()]
+    assert fresh.session.ended
+
+
+@pytest.mark.parametrize("garbage", [b"\x01\xc1", b"\x00", b"\x02\x91\xa0", b"\xff" * 6])
+def test_packed_garbage_ends_the_connection(fresh: Peer, garbage: bytes) -> None:
+    """What breaks the protocol is answered as under JSON, in MessagePack."""
+    fresh.receive(b'{"protocol":"messagepack","version":1}\x1e')
+    fresh.take()
+    fresh.receive(garbage)
+    error = "Connection closed with an error."
+    assert fresh.take() == [MESSAGEPACK.encode_close(error=error, allow_reconnect=True)]
+
+
+def test_a_server_may_lack_messagepack() -> None:
+    """It is a package of its own; without it the handshake is refused."""
+    peer = Peer(HubLimits(has_messagepack=False))
+    peer.receive(b'{"protocol":"messagepack","version":1}\x1e')
+    assert peer.take() == [b'{"error":"The protocol \'messagepack\' is not supported."}\x1e']
+    assert peer.session.ended
+
+
+def test_a_handshake_without_an_end_is_refused(fresh: Peer) -> None:
+    """It counts against the limit of a record."""
+    fresh.receive(b" " * 32_768)
+    assert fresh.take() == []
+    fresh.receive(b" ")
+    assert fresh.session.ended
 
 
 def test_a_handshake_that_does_not_come_is_cancelled(fresh: Peer) -> None:

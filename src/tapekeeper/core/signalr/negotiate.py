@@ -150,17 +150,21 @@ def _origin(url: str) -> tuple[bool | None, str | None, int | None] | None:
     return secure, parts.hostname, default if port is None else port
 
 
-def parse_answer(body: bytes, *, stateful: bool = False) -> Negotiated | Redirect:
+def parse_answer(
+    body: bytes, *, stateful: bool = False, binary: bool = False
+) -> Negotiated | Redirect:
     """Read the body of a 200 answer.
 
     Args:
         body: of the answer.
         stateful: whether a connection that can be resumed was asked for; a server need not
             offer it.
+        binary: whether messages will be binary; otherwise they will be text.
 
     Raises:
         ProtocolError: the server reports an error, speaks the old ASP.NET SignalR, offers no
-            WebSockets for text, insists on stateful reconnect, or answers something else.
+            WebSockets for such messages, insists on stateful reconnect, or answers something
+            else.
     """
     try:
         answer = _decode_answer(body)
@@ -179,17 +183,18 @@ def parse_answer(body: bytes, *, stateful: bool = False) -> Negotiated | Redirec
         return Redirect(answer.url, answer.access_token or None)
     if answer.use_stateful_reconnect and not stateful:
         raise ProtocolError("the server insists on stateful reconnect, which was not asked for")
-    _require_websockets(answer)
+    _require_websockets(answer, "Binary" if binary else "Text")
     return _named(answer)
 
 
-def _require_websockets(answer: _Answer) -> None:
+def _require_websockets(answer: _Answer, transfer_format: str) -> None:
     for offer in answer.available_transports:
-        if offer.transport == "WebSockets" and "Text" in offer.transfer_formats:
+        if offer.transport == "WebSockets" and transfer_format in offer.transfer_formats:
             return
     offered = ", ".join(offer.transport for offer in answer.available_transports) or "none"
     raise ProtocolError(
-        f"the server does not offer the WebSockets transport for text (it offers: {offered})"
+        f"the server does not offer the WebSockets transport for {transfer_format.lower()} "
+        f"(it offers: {offered})"
     )
 
 

@@ -145,7 +145,7 @@ class Completed(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         invocation_id: what `Session.invoke` returned.
-        result: undecoded JSON, None where absent.
+        result: undecoded, None where absent.
         error: the hub's text or our own, None where it succeeded.
         by_hub: whether the hub answered; otherwise the session ended first.
     """
