@@ -1,7 +1,8 @@
 """What reached the process, read from the journal in the plainest way there is.
 
-Nothing of the live path is used for it: frames are cut at the separator and read with the
-standard library, and bars are made by sorting. It is slow, short and easy to believe.
+Nothing of the live path is used for it: frames are cut at the separator, or by their lengths, and
+read with the standard library, or into the types the simulated gateway writes, and bars are made
+by sorting. It is slow, short and easy to believe.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from tapekeeper.core.gateway.times import parse_ns
 from tapekeeper.core.journal import Entry, EntryKind
@@ -45,15 +48,70 @@ def what_reached(entries: Iterable[Entry]) -> Reached:
     """Read the frames of all connections."""
     reached = Reached()
     rests: dict[int, bytes] = {}
+    packed: set[int] = set()
     for entry in entries:
         if entry.kind is EntryKind.CONNECT:
             reached.connections += 1
+            if entry.payload.endswith(b" messagepack"):
+                packed.add(entry.line)
         if entry.kind is not EntryKind.FRAME:
             continue
-        *records, rests[entry.line] = (rests.get(entry.line, b"") + entry.payload).split(b"\x1e")
-        for record in records:
-            reached.trades.update(_trades(record))
+        data = rests.get(entry.line, b"") + entry.payload
+        if entry.line in packed:
+            records, rests[entry.line] = _cut_by_length(data)
+            for record in records:
+                reached.trades.update(_packed_trades(record))
+        else:
+            *records, rests[entry.line] = data.split(b"\x1e")
+            for record in records:
+                reached.trades.update(_trades(record))
     return reached
+
+
+def _cut_by_length(data: bytes) -> tuple[list[bytes], bytes]:
+    """Whole records and the rest."""
+    records = []
+    while data:
+        digits = 1
+        while data[digits - 1 : digits] >= b"\x80":
+            digits += 1
+        length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[:digits]))
+        if len(data) < digits + length:
+            break
+        records.append(data[digits : digits + length])
+        data = data[digits + length :]
+    return records, data
+
+
+class _PackedPrint(msgspec.Struct, rename="pascal"):
+    price: str
+    timestamp: tuple[msgspec.msgpack.Ext, int]
+    volume: int
+    type: int = -1
+
+
+class _PackedTrade(msgspec.Struct, array_like=True):
+    kind: Literal[1]
+    headers: dict[str, str]
+    invocation_id: str | None
+    target: Literal["GatewayTrade"]
+    arguments: tuple[str, list[_PackedPrint]]
+
+
+def _packed_trades(record: bytes) -> Iterator[Key]:
+    try:
+        trade = msgspec.msgpack.decode(record, type=_PackedTrade)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    contract_id, prints = trade.arguments
+    for one in prints:
+        stamp, minutes = one.timestamp
+        data = bytes(stamp.data)
+        number = int.from_bytes(data)
+        whole = len(data) == 4  # noqa: PLR2004 - of the three forms the one without nanoseconds
+        nanos, seconds = (0, number) if whole else (number >> 34, number % 2**34)
+        ts_ns = (seconds - 60 * minutes) * 1_000_000_000 + nanos
+        yield contract_id, ts_ns, float(one.price), one.volume, one.type
 
 
 def _trades(record: bytes) -> Iterator[Key]:

@@ -45,6 +45,7 @@ class Scenario:
         seed: decides everything that is drawn.
         schedule: the faults.
         negotiate: whether lines negotiate before they connect.
+        protocol: what lines speak.
         token_life_s: life of a token.
         trades_per_s: mean rate of one contract.
         redundancy: lines of a hub that serve at the same time.
@@ -63,6 +64,7 @@ class Scenario:
     trades_per_s: float
     redundancy: int
     single_token: bool
+    protocol: str = "json"
     overlap_s: float = 2.0
     calm_s: float = CALM_S
     guest: bool = True
@@ -90,6 +92,7 @@ class Scenario:
                     "user_name": TEST_USER,
                     "api_key": TEST_API_KEY,
                     "negotiate": self.negotiate,
+                    "protocol": self.protocol,
                 },
                 "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
                 "calendar": {"default": self.calendar},
@@ -109,5 +112,7 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
         trades_per_s=(0.5, 4.0, 20.0)[numbers.below(3)],
         redundancy=(1, 1, 2, 3)[numbers.below(4)],
         single_token=numbers.below(2) == 0,
+        # Drawn last, so that what a seed stood for before is still what it stands for.
+        protocol=("json", "json", "messagepack")[numbers.below(3)],
     )
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))

@@ -150,12 +150,15 @@ def test_a_connection_says_what_it_speaks() -> None:
         subscribe_entry(SUBSCRIPTION, START),
         connect_entry(7, MARKET_HUB, START, "messagepack"),
         connected_entry(7, MARKET_HUB, START, "messagepack"),
-        connect_entry(8, MARKET_HUB, START),
         frame(packed + packed[:9]),
-        frame(trade(1), line=8),
         frame(packed[9:]),
     ]
-    assert rerun(*entries).trade_counts() == TickCounts(received=3, accepted=3)
+    assert rerun(*entries).trade_counts() == TickCounts(received=2, accepted=2)
+    # A later connection says for itself what it speaks.
+    entries += [connect_entry(8, MARKET_HUB, START), frame(trade(1), line=8)]
+    pipeline = rerun(*entries)
+    pipeline.release()
+    assert pipeline.trade_counts() == TickCounts(received=3, accepted=3)
     later = [entries[0], connected_entry(7, MARKET_HUB, START, "messagepack"), frame(packed)]
     assert rerun(*later).trade_counts() == TickCounts(received=1, accepted=1)
 
