@@ -1,10 +1,12 @@
 // The official SignalR client as a plain consumer. It reads one JSON task from standard input,
 // subscribes, counts until it has what it was told to expect, and prints one JSON report.
 //
-// task: {url, token, contracts, expected, skipNegotiation, quotes, limitMs}
+// task: {url, token, contracts, expected, skipNegotiation, quotes, protocol, limitMs}
 import { createHash } from "node:crypto";
 import { text } from "node:stream/consumers";
 import { HttpTransportType, HubConnectionBuilder, LogLevel } from "@microsoft/signalr";
+import { MessagePackHubProtocol } from "@microsoft/signalr-protocol-msgpack";
+import { decodeTimestampToTimeSpec, ExtensionCodec, EXT_TIMESTAMP } from "@msgpack/msgpack";
 
 const task = JSON.parse(await text(process.stdin));
 const hash = createHash("sha256");
@@ -18,7 +20,37 @@ const report = {
   refusal: null,
 };
 
-const connection = new HubConnectionBuilder()
+// A Date ends at milliseconds, so a time is kept as seconds and nanoseconds.
+const extensionCodec = new ExtensionCodec();
+extensionCodec.register({
+  type: EXT_TIMESTAMP,
+  encode: () => null,
+  decode: decodeTimestampToTimeSpec,
+});
+
+// The text that JSON has for a pair of time and offset: up to seven digits, without end zeros.
+function stampText([{ sec, nsec }, offsetMinutes]) {
+  const seconds = new Date((sec - offsetMinutes * 60) * 1000).toISOString().slice(0, 19);
+  const digits = String(nsec).padStart(9, "0").slice(0, 7).replace(/0+$/, "");
+  return `${seconds}${digits && "."}${digits}+00:00`;
+}
+
+// MessagePack has PascalCase members, and decimals as text.
+function asInJson(one) {
+  return {
+    timestamp: stampText(one.Timestamp),
+    price: Number(one.Price),
+    volume: one.Volume,
+    type: one.Type,
+  };
+}
+
+const isPacked = task.protocol === "messagepack";
+const builder = new HubConnectionBuilder();
+if (isPacked) {
+  builder.withHubProtocol(new MessagePackHubProtocol({ extensionCodec }));
+}
+const connection = builder
   .withUrl(task.url, {
     accessTokenFactory: () => task.token,
     skipNegotiation: task.skipNegotiation,
@@ -30,7 +62,7 @@ const connection = new HubConnectionBuilder()
 
 const complete = new Promise((resolve, reject) => {
   connection.on("GatewayTrade", (contractId, trades) => {
-    for (const one of trades) {
+    for (const one of isPacked ? trades.map(asInJson) : trades) {
       hash.update(`${contractId} ${one.timestamp} ${one.price} ${one.volume} ${one.type ?? -1}\n`);
     }
     report.trades += trades.length;

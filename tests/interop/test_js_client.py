@@ -43,7 +43,8 @@ def node() -> str:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         unavailable("node and npm are not installed")
-    if not (HERE / "node_modules" / "@microsoft" / "signalr" / "package.json").is_file():
+    packages = json.loads((HERE / "package.json").read_text())["dependencies"]
+    if not all((HERE / "node_modules" / name / "package.json").is_file() for name in packages):
         command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         try:
             done = subprocess.run(
@@ -127,6 +128,7 @@ def task_for(gateway: SimGateway, token: str, **changes: Any) -> dict[str, Any]:
         "expected": TRADES_PER_CONTRACT * len(gateway.contracts),
         "skipNegotiation": False,
         "quotes": False,
+        "protocol": "json",
         "limitMs": (CLIENT_LIMIT_S - 10) * 1000,
         **changes,
     }
@@ -134,10 +136,16 @@ def task_for(gateway: SimGateway, token: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("skip", [False, True], ids=["negotiation", "skip-negotiation"])
-async def test_the_official_client_receives_every_trade(node: str, skip: bool) -> None:  # noqa: FBT001 - a parameter of the test
+@pytest.mark.parametrize("protocol", ["json", "messagepack"])
+async def test_the_official_client_receives_every_trade(
+    node: str,
+    protocol: str,
+    skip: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
     """With the token in the header only, every print arrives once, in order, unchanged."""
     async with gateway_at_full_speed() as (gateway, ledger, token):
-        report = await run_client(node, task_for(gateway, token, skipNegotiation=skip))
+        task = task_for(gateway, token, skipNegotiation=skip, protocol=protocol)
+        report = await run_client(node, task)
         sent = gateway.statistics()
     assert report.get("error") is None
     assert report["trades"] == ledger.trades == sum(sent.trades_sent.values())
@@ -148,7 +156,10 @@ async def test_the_official_client_receives_every_trade(node: str, skip: bool) -
 
 
 @pytest.mark.asyncio
-async def test_the_official_client_survives_a_close_that_allows_reconnecting(node: str) -> None:
+@pytest.mark.parametrize("protocol", ["json", "messagepack"])
+async def test_the_official_client_survives_a_close_that_allows_reconnecting(
+    node: str, protocol: str
+) -> None:
     """After Close with `allowReconnect` it comes back, resubscribes and misses nothing sent."""
     async with gateway_at_full_speed() as (gateway, ledger, token):
         closed: list[int] = []
@@ -158,7 +169,7 @@ async def test_the_official_client_survives_a_close_that_allows_reconnecting(nod
                 closed.append(gateway.faults.close_all(error="restarting", allow_reconnect=True))
 
         gateway.feed.taps.append(close_in_the_middle)
-        report = await run_client(node, task_for(gateway, token, quotes=True))
+        report = await run_client(node, task_for(gateway, token, quotes=True, protocol=protocol))
         sent = gateway.statistics()
     assert closed == [1]
     assert report.get("error") is None
@@ -171,10 +182,11 @@ async def test_the_official_client_survives_a_close_that_allows_reconnecting(nod
 
 
 @pytest.mark.asyncio
-async def test_the_official_client_reads_a_refused_subscription(node: str) -> None:
+@pytest.mark.parametrize("protocol", ["json", "messagepack"])
+async def test_the_official_client_reads_a_refused_subscription(node: str, protocol: str) -> None:
     """An awaited subscription of an unknown contract fails with the hub's own words."""
     async with gateway_at_full_speed() as (gateway, _, token):
-        report = await run_client(node, task_for(gateway, token))
+        report = await run_client(node, task_for(gateway, token, protocol=protocol))
     assert report["refusal"] == (
         "An unexpected error occurred invoking 'SubscribeContractTrades' on the server. "
         "HubException: Contract not found."
