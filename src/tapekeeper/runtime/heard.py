@@ -21,8 +21,10 @@ that waits at once: pings, a Close record, and data last. A goodbye is judged by
 because its answer cannot be told from a Close record that the peer had sent before.
 
 Known limits: where no data came for longer than delays are remembered, the first that come are
-taken to be on time. A hub whose data bear no times is heard up to its last byte. Pure: the caller
-says what happened and when. All times are wall clock, ns UTC.
+taken to be on time. Data that are older than their connection, as those of a recording that is
+played anew, say nothing, so what is reported then begins earlier than it need. A hub whose data
+bear no times is heard up to its last byte. Pure: the caller says what happened and when. All
+times are wall clock, ns UTC.
 """
 
 from __future__ import annotations
