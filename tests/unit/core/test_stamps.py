@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tapekeeper.core.gateway.stamps import stamp_ns
+from tapekeeper.core.signalr.msgpack import LengthSplitter, decode
 from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.sim.packed import packed_record
 
 SECOND = 1_000_000_000
 AT = 1_767_625_200 * SECOND
@@ -36,3 +38,16 @@ SECOND_ONE = b'{"timestamp" : "2026-01-05T15:00:01.0000001+00:00","price":1,"vol
 def test_the_last_tick_says_when(target: str, arguments: bytes, stamp: int | None) -> None:
     """A quote that does not say when it changed says nothing, nor does depth."""
     assert stamp_ns(Invocation(target, arguments)) == stamp
+
+
+def test_packed_data_say_when_as_well() -> None:
+    """Members of another case, and times as extensions."""
+    record = packed_record(
+        b'{"type":1,"target":"GatewayTrade","arguments":["A",[' + SECOND_ONE + b"]]}\x1e"
+    )
+    (piece,) = LengthSplitter().feed(record)
+    data = decode(piece)
+    assert isinstance(data, Invocation)
+    assert data.packed
+    assert stamp_ns(data) == AT + SECOND + 100
+    assert stamp_ns(Invocation("GatewayTrade", b"\xc1", packed=True)) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.gateway.times import parse_ns
 from tapekeeper.core.signalr.records import Invocation
 
@@ -20,10 +21,10 @@ def stamp_ns(data: Invocation) -> int | None:
     A quote's `timestamp` may be that of the last trade, long ago, so only `lastUpdated` counts.
     """
     member = _MEMBERS.get(data.target.lower())
-    texts = None if member is None else member.findall(data.arguments)
-    if not texts:
+    if member is None:
         return None
     try:
-        return parse_ns(texts[-1].decode())
+        texts = member.findall(json_arguments(data))
+        return parse_ns(texts[-1].decode()) if texts else None
     except ValueError:  # UnicodeDecodeError is one; validation quarantines the tick
         return None
