@@ -15,12 +15,21 @@ quotes + the ticks of rejected_quotes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
 
 import msgspec
 
-from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.gateway.packed_ticks import PackedQuote, packed_prints, packed_quote
+from tapekeeper.core.gateway.shapes import (
+    UNREADABLE,
+    FlawError,
+    Int64,
+    ShapeError,
+    addressed,
+    as_json,
+    items,
+    time_of,
+    whole,
+)
 from tapekeeper.core.gateway.times import parse_ns
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.model.tick import Quote, Reason, Rejected, Side, TradeBatch
@@ -35,10 +44,6 @@ QUOTE_LINES_MAX = 8
 
 _UNKNOWN = Side.UNKNOWN.value
 _AGGRESSORS = {Side.BUY.value, Side.SELL.value}
-_INT64_MAX = 2**63 - 1
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-_Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-_INT64_MAX - 1, le=_INT64_MAX)]
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ class _Print(msgspec.Struct, gc=False):
     """A print as nearly all are; whatever does not fit is read member by member."""
 
     price: float
-    volume: _Int64
+    volume: Int64
     timestamp: str
     type: int | None = None
 
@@ -96,36 +101,17 @@ class _QuoteUpdate(msgspec.Struct, gc=False, rename="camel"):
     open: float | None = None
     high: float | None = None
     low: float | None = None
-    volume: _Int64 | float | None = None
+    volume: Int64 | float | None = None
     last_updated: str | None = None
     timestamp: str | None = None
 
 
-class _Envelope(msgspec.Struct, gc=False):
-    data: msgspec.Raw
-
-
-class _ShapeError(ValueError):
-    """Not what the market hub sends; the text says in what way."""
-
-
-class _FlawError(ValueError):
-    """One tick is unreadable."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
 _decode_prints = msgspec.json.Decoder(tuple[str, list[_Print | None]]).decode
-_decode_arguments = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_text = msgspec.json.Decoder(str).decode
 _decode_float = msgspec.json.Decoder(float).decode
 _decode_number = msgspec.json.Decoder(int | float).decode
 _decode_int = msgspec.json.Decoder(int).decode
 _decode_raw_print = msgspec.json.Decoder(_RawPrint).decode
 _decode_update = msgspec.json.Decoder(_QuoteUpdate).decode
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
 class MarketDecoder:
@@ -223,7 +209,7 @@ class MarketDecoder:
         except (ValueError, RecursionError):
             contract_id, rows = "", []
         if not contract_id:
-            self._trades_one_by_one(_json(invocation), recv_ns, burst)
+            self._trades_one_by_one(as_json(invocation), recv_ns, burst)
             return
         if not rows:
             return
@@ -241,22 +227,22 @@ class MarketDecoder:
         """The slow way: any accepted shape, each print judged by itself."""
         contract_id = ""
         try:
-            contract_id, data = _addressed(arguments)
-            items = _items(data)
-        except _ShapeError as error:
+            contract_id, data = addressed(arguments)
+            parts = items(data)
+        except ShapeError as error:
             burst.trades_received += 1
             self._next_seq += 1
             burst.rejected_trades.append(
                 Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
             )
             return
-        for raw in items:
+        for raw in parts:
             burst.trades_received += 1
             seq = self._next_seq
             self._next_seq += 1
             try:
                 ts_event, price, size, side = _print(raw)
-            except _FlawError as flaw:
+            except FlawError as flaw:
                 burst.rejected_trades.append(
                     Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id)
                 )
@@ -273,7 +259,7 @@ class MarketDecoder:
         except (ValueError, RecursionError):
             contract_id = ""
         if not contract_id:
-            self._quote(_json(invocation), recv_ns, burst)
+            self._quote(as_json(invocation), recv_ns, burst)
             return
         burst.quotes_received += 1
         self._next_seq += 1
@@ -283,22 +269,22 @@ class MarketDecoder:
     def _quote(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
         contract_id = ""
         try:
-            contract_id, data = _addressed(arguments)
-            items = _items(data)
-        except _ShapeError as error:
+            contract_id, data = addressed(arguments)
+            parts = items(data)
+        except ShapeError as error:
             burst.quotes_received += 1
             self._next_seq += 1
             burst.rejected_quotes.append(
                 Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
             )
             return
-        for raw in items:
+        for raw in parts:
             burst.quotes_received += 1
             seq = self._next_seq
             self._next_seq += 1
             try:
                 quote = self._merged(contract_id, raw, recv_ns, seq)
-            except _FlawError as flaw:
+            except FlawError as flaw:
                 burst.rejected_quotes.append(
                     Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id)
                 )
@@ -309,8 +295,8 @@ class MarketDecoder:
         """The new state; the old one stays where the update is unreadable."""
         try:
             update = _decode_update(raw)
-        except _UNREADABLE as error:
-            raise _FlawError(Reason.PAYLOAD, f"an unreadable quote: {error}") from error
+        except UNREADABLE as error:
+            raise FlawError(Reason.PAYLOAD, f"an unreadable quote: {error}") from error
         quote = self._next_state(contract_id, update, _quote_time(update), recv_ns, seq)
         self._keep(quote)
         return quote
@@ -328,7 +314,7 @@ class MarketDecoder:
         state = known or Quote(contract_id, 0, recv_ns, seq)
         if time_ns is None:
             if known is None:
-                raise _FlawError(Reason.TIME, "no time, and none known")
+                raise FlawError(Reason.TIME, "no time, and none known")
             time_ns = known.ts_event
         return Quote(
             contract_id,
@@ -341,7 +327,7 @@ class MarketDecoder:
             state.open if update.open is None else update.open,
             state.high if update.high is None else update.high,
             state.low if update.low is None else update.low,
-            state.volume if update.volume is None else _whole(update.volume),
+            state.volume if update.volume is None else whole(update.volume),
         )
 
     def _keep(self, quote: Quote) -> None:
@@ -352,82 +338,24 @@ class MarketDecoder:
             states[contract_id] = quote
 
 
-def _json(invocation: Invocation) -> bytes:
-    """The arguments as JSON; packed ones that cannot be read are given as they came."""
-    try:
-        return json_arguments(invocation)
-    except ValueError:
-        # MessagePack of an array begins with a byte that no JSON begins with, so this is refused
-        # by whoever reads it, and quarantined whole.
-        return invocation.arguments
-
-
-def _addressed(arguments: bytes) -> tuple[str, bytes]:
-    """The contract id and the undecoded data of a market event."""
-    try:
-        parts = _decode_arguments(arguments)
-    except _UNREADABLE as error:
-        raise _ShapeError(f"unreadable arguments: {error}") from error
-    if len(parts) < 2:  # noqa: PLR2004 - a contract id and data
-        raise _ShapeError("a market event has a contract id and data")
-    try:
-        contract_id = _decode_text(parts[0])
-    except _UNREADABLE as error:
-        raise _ShapeError("the first argument is not a contract id") from error
-    if not contract_id:
-        raise _ShapeError("the contract id is empty")
-    return contract_id, bytes(parts[1])
-
-
-def _items(data: bytes, *, in_envelope: bool = False) -> list[bytes]:
-    """The ticks in any of the accepted shapes, without null padding."""
-    if data[:1] == b"[":
-        # `data` has been read as JSON once, so it is a list that can be taken apart.
-        items = [bytes(item) for item in _decode_arguments(data)]
-        return [item for item in items if item != b"null"]
-    if data[:1] != b"{":
-        raise _ShapeError("the data is neither an object nor a list")
-    try:
-        inner = bytes(_decode_envelope(data).data)
-    except _UNREADABLE:
-        return [data]  # no such member: the object is the tick itself
-    if in_envelope:
-        raise _ShapeError("an envelope within an envelope")
-    return _items(inner, in_envelope=True)
-
-
 def _print(raw: bytes) -> tuple[int, float, int, int]:
     """Event time (ns UTC), price, size (contracts) and side of one print."""
     try:
         item = _decode_raw_print(raw)
-    except _UNREADABLE as error:
-        raise _FlawError(Reason.PAYLOAD, f"an unreadable print: {error}") from error
-    ts_event = _time(bytes(item.timestamp))
+    except UNREADABLE as error:
+        raise FlawError(Reason.PAYLOAD, f"an unreadable print: {error}") from error
+    ts_event = time_of(bytes(item.timestamp))
     price_text, size_text = bytes(item.price), bytes(item.volume)
     if price_text in {b"", b"null"}:
-        raise _FlawError(Reason.PRICE, "no price")
+        raise FlawError(Reason.PRICE, "no price")
     if size_text in {b"", b"null"}:
-        raise _FlawError(Reason.SIZE, "no volume")
+        raise FlawError(Reason.SIZE, "no volume")
     try:
         price = _decode_float(price_text)
         number = _decode_number(size_text)
-    except _UNREADABLE as error:
-        raise _FlawError(Reason.PAYLOAD, f"price or volume is not a number: {error}") from error
-    return ts_event, price, _whole(number), _side_of(bytes(item.type))
-
-
-def _time(raw: bytes) -> int:
-    try:
-        return parse_ns(_decode_text(raw))
-    except ValueError as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors too
-        raise _FlawError(Reason.TIME, "no readable time") from error
-
-
-def _whole(number: float) -> int:
-    """A volume as contracts; `2.000` is 2."""
-    if number != number // 1 or abs(number) > _INT64_MAX:
-        raise _FlawError(Reason.SIZE, "the volume is not a whole number")
-    return int(number)
+    except UNREADABLE as error:
+        raise FlawError(Reason.PAYLOAD, f"price or volume is not a number: {error}") from error
+    return ts_event, price, whole(number), _side_of(bytes(item.type))
 
 
 def _side(kind: int | None) -> int:
@@ -439,7 +367,7 @@ def _side_of(raw: bytes) -> int:
     """The same of undecoded JSON: an unreadable side is no reason to lose a print."""
     try:
         return _side(_decode_int(raw))
-    except _UNREADABLE:
+    except UNREADABLE:
         return _UNKNOWN
 
 
@@ -454,4 +382,4 @@ def _quote_time(update: _QuoteUpdate) -> int | None:
     try:
         return parse_ns(text)
     except ValueError as error:
-        raise _FlawError(Reason.TIME, "no readable time") from error
+        raise FlawError(Reason.TIME, "no readable time") from error
