@@ -21,7 +21,7 @@ from tapekeeper.core.freshness import Freshness
 from tapekeeper.core.gateway.proofs import proves
 from tapekeeper.core.gateway.stamps import stamp_ns
 from tapekeeper.core.pipeline import Pipeline
-from tapekeeper.core.recent import RecentBars
+from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
 from tapekeeper.core.signalr.protocol import protocol_by_name
 from tapekeeper.core.signalr.records import Invocation
@@ -39,7 +39,8 @@ from tapekeeper.runtime.token_keeper import TokenKeeper
 from tapekeeper.runtime.watch import Watch
 
 MAILBOX_LIMIT = 100_000
-"""Bars that may wait for one subscriber: a day of one-second bars, some 20 MB."""
+"""Events that may wait for one subscriber: a day of one-second bars, some 20 MB. Of quotes and
+depth, of which each is of one record, it is some minutes of the busiest contract."""
 RELEASE_TIMEOUT_S = 5.0
 """For closing idle connections, where the farewell of a TLS peer may not come."""
 _MEGABYTE = 1_000_000
@@ -148,6 +149,7 @@ async def compose(
             pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
             journaler=journaler,
             recent=RecentBars(config.bars.keep),
+            recent_quotes=RecentQuotes(config.quotes.keep),
             dispatch=Dispatch(MAILBOX_LIMIT),
             clock=clock,
             limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),

@@ -254,6 +254,17 @@ class BarsConfig(Section):
     )
 
 
+class QuotesConfig(Section):
+    """How quotes are kept; the journal has every one."""
+
+    keep: Count = Field(
+        default=20_000,
+        ge=1,
+        le=10_000_000,
+        description="Quotes kept in memory, per contract.",
+    )
+
+
 class Subscription(Section):
     """One contract to follow, and its timeframes."""
 
@@ -267,6 +278,11 @@ class Subscription(Section):
         default=None,
         description="Its timeframes; without them, those of [bars].",
         examples=[["1s", "1m", "1h"]],
+    )
+    depth: bool = Field(
+        default=False,
+        description="Whether its depth of book is subscribed, too, if the gateway grants it.",
+        examples=[False],
     )
 
 
@@ -372,6 +388,7 @@ class Config(BaseSettings):
     line: LineConfig = LineConfig()
     pool: PoolConfig = PoolConfig()
     bars: BarsConfig = BarsConfig()
+    quotes: QuotesConfig = QuotesConfig()
     subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()

@@ -1,8 +1,10 @@
-"""Bars as polars frames and Parquet files."""
+"""Bars and quotes as polars frames and Parquet files."""
 
 from __future__ import annotations
 
+import math
 import tempfile
+from array import array
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import polars as pl
 
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.tick import Quote
 
 SCHEMA: dict[str, type[pl.DataType]] = {
     "symbol": pl.String,
@@ -29,6 +32,20 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "contract_id": pl.String,
 }
 """Columns of every frame of bars. Times are ns since 1970-01-01T00:00Z."""
+
+QUOTE_SCHEMA: dict[str, type[pl.DataType]] = {
+    "ts_event": pl.Int64,
+    "bid": pl.Float64,
+    "ask": pl.Float64,
+    "last": pl.Float64,
+    "volume": pl.Int64,
+    "ts_recv": pl.Int64,
+    "seq": pl.Int64,
+}
+"""Columns of every frame of quotes. Times are ns since 1970-01-01T00:00Z; `volume` is the
+session's cumulative volume."""
+
+_NO_VOLUME = -1  # validation lets no negative one through
 
 
 def bars_frame(bars: Iterable[Bar], symbols: Mapping[str, str]) -> pl.DataFrame:
@@ -79,14 +96,97 @@ def write_bars(
     try:
         for timeframe, rows in bars.items():
             path = folder / f"bars_{timeframe}.parquet"
-            # Beside it first: what interrupts this leaves the file of an earlier run whole.
-            partial = path.with_suffix(".partial")
-            bars_frame(rows, symbols).write_parquet(partial, compression="zstd", statistics=True)
-            partial.replace(path)
+            _replace(bars_frame(rows, symbols), path)
             written.append(path)
     except OSError as error:
         raise UsageError(f"cannot write bars to {folder}: {error.strerror or error}") from error
     return written
+
+
+class QuoteColumns:
+    """Quotes of any contracts in columns, which take some 60 bytes each.
+
+    Millions of them are kept while a journal is replayed.
+    """
+
+    def __init__(self) -> None:
+        self._contracts: dict[str, int] = {}  # number by id
+        self._contract = array("l")
+        self._whole = {name: array("q") for name in ("ts_event", "volume", "ts_recv", "seq")}
+        self._prices = {name: array("d") for name in ("bid", "ask", "last")}
+
+    def __len__(self) -> int:
+        return len(self._contract)
+
+    def add(self, quotes: Iterable[Quote]) -> None:
+        """Append in the order given."""
+        for quote in quotes:
+            number = self._contracts.setdefault(quote.contract_id, len(self._contracts))
+            self._contract.append(number)
+            for name, whole in self._whole.items():
+                value = getattr(quote, name)
+                whole.append(_NO_VOLUME if value is None else value)
+            for name, prices in self._prices.items():
+                price = getattr(quote, name)
+                prices.append(math.nan if price is None else price)
+
+    def frame(self) -> pl.DataFrame:
+        """One row a quote, with the columns of `QUOTE_SCHEMA` and `contract_id`."""
+        names = list(self._contracts)
+        return pl.DataFrame(
+            {
+                "ts_event": self._column("ts_event"),
+                **{
+                    name: pl.Series(name, self._prices[name], pl.Float64).fill_nan(None)
+                    for name in ("bid", "ask", "last")
+                },
+                "volume": self._column("volume").replace(_NO_VOLUME, None),
+                "ts_recv": self._column("ts_recv"),
+                "seq": self._column("seq"),
+                "contract_id": pl.Series(
+                    [names[number] for number in self._contract], dtype=pl.String
+                ),
+            }
+        )
+
+    def _column(self, name: str) -> pl.Series:
+        return pl.Series(name, self._whole[name], pl.Int64)
+
+
+def quotes_frame(quotes: Iterable[Quote]) -> pl.DataFrame:
+    """A frame with the columns of `QUOTE_SCHEMA`, one row a quote, in the order given.
+
+    There are no sizes, because the gateway sends none. What it has not told yet is null.
+    """
+    columns = QuoteColumns()
+    columns.add(quotes)
+    return columns.frame().select(QUOTE_SCHEMA)
+
+
+def write_quotes(quotes: QuoteColumns, folder: Path) -> Path:
+    """Write `quotes.parquet`, every contract in order of arrival; equal quotes give equal bytes.
+
+    Args:
+        quotes: what to write.
+        folder: created where absent.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    require_folder(folder)
+    path = folder / "quotes.parquet"
+    try:
+        _replace(quotes.frame(), path)
+    except OSError as error:
+        raise UsageError(f"cannot write quotes to {folder}: {error.strerror or error}") from error
+    return path
+
+
+def _replace(frame: pl.DataFrame, path: Path) -> None:
+    # Beside it first: what interrupts this leaves the file of an earlier run whole.
+    partial = path.with_suffix(".partial")
+    frame.write_parquet(partial, compression="zstd", statistics=True)
+    partial.replace(path)
 
 
 def require_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ import polars as pl
 
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.config import DEFAULT_TIMEFRAMES
+from tapekeeper.app.frames import QuoteColumns
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
@@ -21,6 +22,7 @@ from tapekeeper.core.runlog import Rerun
 from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.depth import BookSnapshot
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
 from tapekeeper.model.tick import Side, TradeBatch
@@ -44,11 +46,13 @@ class ReplayOptions:
         timeframes: None means those a journal was recorded with, else `DEFAULT_TIMEFRAMES`.
         calendar: of sources that do not name one: Parquet and wire files.
         tick_size: of contracts whose tick size the source does not know; None checks no grid.
+        keep_quotes: whether the result has every accepted quote.
     """
 
     calendar: Calendar
     timeframes: tuple[Timeframe, ...] | None = None
     tick_size: float | None = None
+    keep_quotes: bool = False
 
 
 @dataclass(slots=True)
@@ -62,6 +66,9 @@ class ReplayResult:
         trades, quotes: what became of the ticks.
         checks: the volume identity of every contract and timeframe.
         rejected: quarantined ticks by reason.
+        depth: what became of the rows of depth.
+        books: the order books at the end, by contract; of the latest run that had one.
+        quote_rows: every accepted quote, in order of arrival, if that was asked for.
         problems: what could not be read, one sentence each; the rest was.
         harmless: what is normal after a crash, one sentence each.
     """
@@ -72,13 +79,17 @@ class ReplayResult:
     quotes: TickCounts
     checks: list[VolumeCheck]
     rejected: dict[str, int]
+    depth: TickCounts = field(default_factory=TickCounts)
+    books: dict[str, BookSnapshot] = field(default_factory=dict)
+    quote_rows: QuoteColumns | None = None
     problems: list[str] = field(default_factory=list)
     harmless: list[str] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         """Whether both identities of the design hold."""
-        return self.trades.holds and self.quotes.holds and all(check.holds for check in self.checks)
+        counts = (self.trades, self.quotes, self.depth)
+        return all(each.holds for each in counts) and all(each.holds for each in self.checks)
 
 
 def replay(
@@ -108,19 +119,24 @@ def replay(
 
 
 class _Collector:
-    """Gathers closed bars by timeframe."""
+    """Gathers closed bars by timeframe, and quotes where they are wanted."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, quotes: QuoteColumns | None = None) -> None:
         self.pipeline = pipeline
         self._bars: list[Bar] = []
+        self._quotes = quotes
 
     def take(self, outputs: Iterable[Outputs]) -> None:
         for each in outputs:
             self._bars.extend(each.closed)
+            if self._quotes is not None:
+                self._quotes.add(each.quotes)
 
     def result(self) -> ReplayResult:
         self.take([self.pipeline.release()])
-        return result_of(self.pipeline, [*self._bars, *self.pipeline.forming_all()])
+        result = result_of(self.pipeline, [*self._bars, *self.pipeline.forming_all()])
+        result.quote_rows = self._quotes
+        return result
 
 
 def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:
@@ -132,7 +148,16 @@ def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:
         quotes=pipeline.quote_counts(),
         checks=pipeline.checks(),
         rejected=pipeline.reasons(),
+        depth=pipeline.depth.counts(),
+        books=_books_of(pipeline),
     )
+
+
+def _books_of(pipeline: Pipeline) -> dict[str, BookSnapshot]:
+    books = (
+        (one.contract_id, pipeline.depth.book(one.contract_id)) for one in pipeline.instruments()
+    )
+    return {contract_id: book for contract_id, book in books if book is not None}
 
 
 def _ordered(bars: Iterable[Bar]) -> dict[str, list[Bar]]:
@@ -150,7 +175,8 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
     results: list[ReplayResult] = []
     run = reader.run
     # The grace is in the recorded timer entries; nothing here closes a bar by a clock of its own.
-    collector = _Collector(Pipeline(grace_ns=0))
+    quotes = QuoteColumns() if options.keep_quotes else None
+    collector = _Collector(Pipeline(grace_ns=0), quotes)
     rerun = Rerun(collector.pipeline, timeframes=options.timeframes)
     for number, entry in enumerate(reader):
         if reader.run != run:
@@ -158,7 +184,7 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
             # before it left: prints would be late that were not, bars whole that were in halves.
             results.append(collector.result())
             run = reader.run
-            collector = _Collector(Pipeline(grace_ns=0))
+            collector = _Collector(Pipeline(grace_ns=0), quotes)
             rerun = Rerun(collector.pipeline, timeframes=options.timeframes)
         collector.take(rerun.take(entry))
         if number % ENTRIES_PER_REPORT == 0:
@@ -175,12 +201,14 @@ def _joined(runs: list[ReplayResult]) -> ReplayResult:
     checks: dict[tuple[str, str], VolumeCheck] = {}
     rejected: Counter[str] = Counter()
     symbols: dict[str, str] = {}
+    books: dict[str, BookSnapshot] = {}
     for run in runs:
         for check in run.checks:
             key = (check.contract_id, check.timeframe)
             checks[key] = _check_sum(checks[key], check) if key in checks else check
         rejected.update(run.rejected)
         symbols |= run.symbols
+        books |= run.books
     return ReplayResult(
         bars=_ordered(bar for run in runs for bars in run.bars.values() for bar in bars),
         symbols=symbols,
@@ -188,6 +216,9 @@ def _joined(runs: list[ReplayResult]) -> ReplayResult:
         quotes=_count_sum([run.quotes for run in runs]),
         checks=list(checks.values()),
         rejected=dict(sorted(rejected.items())),
+        depth=_count_sum([run.depth for run in runs]),
+        books=books,
+        quote_rows=runs[-1].quote_rows,
     )
 
 
@@ -224,7 +255,7 @@ class _WireLine(msgspec.Struct):
 def _replay_wire(path: Path, options: ReplayOptions, progress: Progress) -> ReplayResult:
     pipeline = Pipeline(grace_ns=0, discover=_discover(options))
     rerun = Rerun(pipeline)
-    collector = _Collector(pipeline)
+    collector = _Collector(pipeline, QuoteColumns() if options.keep_quotes else None)
     problems: list[str] = []
     total = path.stat().st_size
     if path.suffix == ".gz" and total == 0:
@@ -269,7 +300,7 @@ def _discover(options: ReplayOptions) -> Callable[[str], Subscription]:
 
     def subscription(contract_id: str) -> Subscription:
         instrument = Instrument(contract_id, contract_id, tick_size=options.tick_size or 0.0)
-        return Subscription(instrument, timeframes, options.calendar)
+        return Subscription(instrument, timeframes, options.calendar, depth=True)
 
     return subscription
 

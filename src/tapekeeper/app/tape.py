@@ -17,7 +17,7 @@ import polars as pl
 from tapekeeper.adapters.given_tokens import TokenCallable
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
-from tapekeeper.app.frames import bars_frame
+from tapekeeper.app.frames import bars_frame, quotes_frame
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.app.replay import ReplayResult, result_of
 from tapekeeper.app.start import Patience, StartMode
@@ -27,6 +27,7 @@ from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
 from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.depth import BookSnapshot, BookTally, DepthUpdate
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Trade
@@ -40,7 +41,9 @@ from tapekeeper.runtime.token_keeper import TokenStatus
 from tapekeeper.runtime.watch import WatchStatus
 
 MARKET_STREAMS = ("Trades", "Quotes")
-"""What is subscribed for a contract; depth makes no bar and is left out."""
+"""What is always subscribed for a contract."""
+DEPTH_STREAM = "MarketDepth"
+"""Subscribed where it is asked for: it makes no bar, and is more than all the rest."""
 USER_STREAMS = ("Orders", "Positions", "Trades")
 
 
@@ -50,8 +53,11 @@ class TapeStatus(msgspec.Struct, frozen=True):
     Attributes:
         pools: one per hub: its lines, its health, and what no line covered.
         trades, quotes: what became of the ticks; each holds the first identity of the design.
+            A quote that another line had told already is a duplicate; no other quote is left out.
         checks: the second identity, for every contract and timeframe.
         rejected: quarantined ticks by reason.
+        depth: what became of the rows of depth; the same identity.
+        books: the published order books.
         journal, feed: counters of the journal and of the hand-over.
         token: what became of the token.
         tasks: how many tasks there are of each kind; flat, however long the tape runs.
@@ -77,6 +83,8 @@ class TapeStatus(msgspec.Struct, frozen=True):
     rest: BreakerTally = BreakerTally()
     tallies: tuple[LineTally, ...] = ()
     arbiter: ArbiterStatistics = ArbiterStatistics()
+    depth: TickCounts = TickCounts()
+    books: tuple[BookTally, ...] = ()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -92,7 +100,8 @@ class TapeStatus(msgspec.Struct, frozen=True):
     @property
     def holds(self) -> bool:
         """Whether both identities of the design hold."""
-        return self.trades.holds and self.quotes.holds and all(check.holds for check in self.checks)
+        counts = (self.trades, self.quotes, self.depth)
+        return all(each.holds for each in counts) and all(each.holds for each in self.checks)
 
 
 class Tape:
@@ -137,6 +146,7 @@ class Tape:
         self._parts: Parts | None = None
         self._entered = False
         self._wanted: dict[str, Instrument] = {}
+        self._deep: set[str] = set()  # of the wanted, those whose depth is wanted, too
         self._turns: dict[str, asyncio.Lock] = {}
         self._callers: Counter[str] = Counter()
 
@@ -154,6 +164,7 @@ class Tape:
             raise UsageError("this tape is running already: make another one")
         self._entered = True
         self._wanted.clear()
+        self._deep.clear()
         try:
             self._parts = await self._started()
         except BaseException:
@@ -205,7 +216,11 @@ class Tape:
     # -- what is wanted ----------------------------------------------------------------------
 
     async def subscribe(
-        self, contract: str, timeframes: Iterable[str | Timeframe] | None = None
+        self,
+        contract: str,
+        timeframes: Iterable[str | Timeframe] | None = None,
+        *,
+        depth: bool = False,
     ) -> Instrument:
         """Follow a contract; when this returns, the gateway has confirmed it.
 
@@ -218,6 +233,8 @@ class Tape:
                 front contract.
             timeframes: such as `["1s", "1m"]`; None means those of the configuration. More can
                 be added by calling again.
+            depth: whether its order book is wanted, too; see `book`. It can be added by calling
+                again, and ends with the subscription.
 
         Raises:
             UnknownContractError: no contract, or more than one, matches.
@@ -230,14 +247,15 @@ class Tape:
         instrument = await self._patiently(
             lambda: self._live().resolve(contract), f"looking {contract} up"
         )
-        subscription = Subscription(instrument, wanted, parts.calendar_of(instrument.calendar))
+        calendar = parts.calendar_of(instrument.calendar)
+        subscription = Subscription(instrument, wanted, calendar, depth)
         contract_id = instrument.contract_id
         async with self._turn(contract_id) as others:
             parts = self._live()
             # The pipeline first: a print may arrive before the completion of the call.
             parts.feed.subscribe(subscription)
             try:
-                for stream in MARKET_STREAMS:
+                for stream in _streams(depth=depth):
                     target = f"SubscribeContract{stream}"
                     await self._patiently(
                         partial(self._ask_market, target, contract_id), f"{target}({contract_id})"
@@ -245,9 +263,13 @@ class Tape:
             except BaseException:
                 if contract_id not in self._wanted and not others():
                     self._give_up(parts, contract_id)
+                elif depth and contract_id not in self._deep and self._entered and not others():
+                    parts.market.forget(*_calls(DEPTH_STREAM, contract_id))
                 raise
             self._wanted[contract_id] = instrument
-            parts.watch.follow(contract_id, subscription.calendar)
+            if depth:
+                self._deep.add(contract_id)
+            parts.watch.follow(contract_id, calendar, depth=depth)
         return instrument
 
     async def unsubscribe(self, contract: str) -> None:
@@ -264,7 +286,7 @@ class Tape:
             self.instrument(contract_id)
             failures: list[OutsideError] = []
             try:
-                for stream in MARKET_STREAMS:
+                for stream in _streams(depth=contract_id in self._deep):
                     try:
                         await parts.market.unsubscribe(*_calls(stream, contract_id))
                     except OutsideError as error:
@@ -275,6 +297,7 @@ class Tape:
                 raise
             finally:
                 del self._wanted[contract_id]
+                self._deep.discard(contract_id)
                 parts.watch.forget(contract_id)
             if failures:
                 raise failures[0]
@@ -286,7 +309,7 @@ class Tape:
         """Forget a contract on both ends at once, so that no print comes that nobody asked for."""
         if not self._entered:
             return  # the journal is being sealed, and nothing comes any more
-        for stream in MARKET_STREAMS:
+        for stream in _streams(depth=True):
             parts.market.forget(*_calls(stream, contract_id))
         parts.feed.unsubscribe(contract_id)
 
@@ -360,6 +383,60 @@ class Tape:
         """The latest quote, or None before the first."""
         return self._running().feed.pipeline.quote(self.instrument(contract).contract_id)
 
+    def quotes(self, contract: str) -> AsyncIterator[Quote]:
+        """Every accepted quote of a contract, from this call on, until the tape stops.
+
+        Nothing is conflated here: one that comes while the reader is busy waits for it. What the
+        gateway conflates before it sends nobody can count; of what it sends, a quote is left out
+        only where another line has brought it already, which `status().quotes` counts.
+
+        Raises (while iterating):
+            FellBehindError: the reader did not keep up.
+        """
+        contract_id = self.instrument(contract).contract_id
+        return self._running().feed.dispatch.quotes(contract_id)
+
+    def quotes_frame(self, contract: str) -> pl.DataFrame:
+        """The recent quotes, built when asked; see `quotes_frame` of `tapekeeper.app.frames`.
+
+        The latest `quotes.keep`, one row each; `status().feed.quotes_forgotten` counts those
+        that are in the journal alone.
+        """
+        contract_id = self.instrument(contract).contract_id
+        return quotes_frame(self._running().feed.recent_quotes.of(contract_id))
+
+    def book(self, contract: str, depth: int | None = None) -> BookSnapshot | None:
+        """The order book of a contract, or None before its first row.
+
+        Args:
+            contract: subscribed with `depth=True`.
+            depth: levels of each side; None gives all.
+
+        Raises:
+            UsageError: its depth is not subscribed.
+        """
+        return self._running().feed.pipeline.depth.book(self._deep_id(contract), depth)
+
+    def depth(self, contract: str) -> AsyncIterator[DepthUpdate]:
+        """What happens to the order book of a contract, from this call on, until the tape stops.
+
+        Every row, in its order; `DepthUpdate` says how they make the book that `book` gives. To
+        begin with, take `book` right after this call, before anything is awaited.
+
+        Raises:
+            UsageError: its depth is not subscribed.
+            FellBehindError: (while iterating) the reader did not keep up.
+        """
+        return self._running().feed.dispatch.depth(self._deep_id(contract))
+
+    def _deep_id(self, contract: str) -> str:
+        contract_id = self.instrument(contract).contract_id
+        if contract_id not in self._deep:
+            raise UsageError(
+                f"the depth of {contract} is not subscribed: subscribe with depth=True"
+            )
+        return contract_id
+
     def last_trade(self, contract: str) -> Trade | None:
         """The latest accepted trade, or None before the first."""
         return self._running().feed.pipeline.last_trade(self.instrument(contract).contract_id)
@@ -388,6 +465,8 @@ class Tape:
             rest=parts.rest.health(),
             tallies=pipeline.line_tallies(),
             arbiter=pipeline.arbiter_statistics(),
+            depth=pipeline.depth.counts(),
+            books=pipeline.depth.tallies(),
         )
 
     def result(self) -> ReplayResult:
@@ -447,6 +526,10 @@ async def _ask(pool: LinePool, target: str, *arguments: str | int) -> None:
     else:
         return
     raise DeadlineError(late)
+
+
+def _streams(*, depth: bool) -> tuple[str, ...]:
+    return (*MARKET_STREAMS, DEPTH_STREAM) if depth else MARKET_STREAMS
 
 
 def _calls(stream: str, contract_id: str) -> tuple[HubCall, HubCall]:

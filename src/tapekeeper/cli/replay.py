@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tapekeeper.adapters.clock import SystemClock
-from tapekeeper.app.frames import require_folder, write_bars
+from tapekeeper.app.frames import require_folder, write_bars, write_quotes
 from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.progress import ReadingProgress
@@ -52,6 +52,11 @@ def replay_command(
         Path | None,
         typer.Option(metavar="DIR", help="Write bars_<timeframe>.parquet into this folder."),
     ] = None,
+    *,
+    quotes: Annotated[
+        bool,
+        typer.Option("--quotes", help="With --out, write every quote into quotes.parquet, too."),
+    ] = False,
 ) -> None:
     """Make the bars of what was recorded, and check that none of it is missing.
 
@@ -60,10 +65,13 @@ def replay_command(
     """
     if tick_size is not None and not (math.isfinite(tick_size) and tick_size > 0):
         raise UsageError(f"a tick size is a number greater than 0, and {tick_size} is not")
+    if quotes and out is None:
+        raise UsageError("--quotes needs --out DIR: quotes are written into a file")
     options = ReplayOptions(
         calendar=calendar_by_name(session),
         timeframes=parse_timeframes(timeframes),
         tick_size=tick_size,
+        keep_quotes=quotes,
     )
     if out is not None:
         require_folder(out)
@@ -72,6 +80,8 @@ def replay_command(
     if out is not None:
         for path in write_bars(result.bars, result.symbols, out):
             typer.echo(f"wrote {path}")
+        if result.quote_rows is not None:
+            typer.echo(f"wrote {write_quotes(result.quote_rows, out)}")
     if name_faults(result):
         raise typer.Exit(UNTRUE)
 
@@ -106,6 +116,7 @@ def _show(result: ReplayResult) -> None:
     for line in (
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),
+        *([counts_line("depth", result.depth)] if result.depth.received else []),
         rejected_line(result.rejected),
         volume_line(result.checks),
     ):

@@ -58,6 +58,7 @@ def run_command(
     for line in (
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),
+        *([counts_line("depth", result.depth)] if result.depth.received else []),
         rejected_line(result.rejected),
         volume_line(result.checks),
         *uncovered_lines(summary.status.pools, SystemClock().now_ns()),

@@ -72,6 +72,7 @@ class Stream(StrEnum):
 
     TRADES = "trades"
     QUOTES = "quotes"
+    DEPTH = "depth"
 
 
 class StreamState(StrEnum):
@@ -383,7 +384,7 @@ class Freshness:
 
     def __init__(self, policy: FreshnessPolicy) -> None:
         self._policy = policy
-        # bound: two per contract that is followed
+        # bound: one per stream and contract that is followed
         self._streams: dict[tuple[str, Stream], _Watched] = {}
         self._live = False
         self._looked_ns: int | None = None

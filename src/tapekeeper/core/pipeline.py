@@ -23,6 +23,7 @@ import msgspec
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
 from tapekeeper.core.bars import ContractBars
 from tapekeeper.core.calendar import Calendar
+from tapekeeper.core.depth import DepthStage
 from tapekeeper.core.echoes import EventEchoes, QuoteEchoes
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
 from tapekeeper.core.gateway.user import (
@@ -42,6 +43,7 @@ from tapekeeper.core.validate import (
     trade_faults,
 )
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.depth import DepthUpdate
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Reason, Rejected, Trade, TradeBatch
@@ -49,11 +51,12 @@ from tapekeeper.model.timeframe import Timeframe
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What is wanted of one contract."""
+    """What is wanted of one contract; `depth` says whether its order book is, too."""
 
     instrument: Instrument
     timeframes: tuple[Timeframe, ...]
     calendar: Calendar
+    depth: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Outputs:
     closed: list[Bar] = field(default_factory=list)
     trades: list[TradeBatch] = field(default_factory=list)
     quotes: list[Quote] = field(default_factory=list)
+    depth: list[DepthUpdate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     user: list[UserEvent] = field(default_factory=list)
 
@@ -73,6 +77,7 @@ class _Contract:
 
     instrument: Instrument
     bars: ContractBars
+    depth: bool = False
     subscribed: bool = True
     accepted_volume: int = 0
     quote: Quote | None = None
@@ -104,6 +109,9 @@ class Pipeline:
         grace_ns: how long after a bar's due time (exchange time) a timer still waits for prints.
         discover: asked for a subscription when data of an unknown contract arrives; None
             quarantines such data. Only replay of sources without metadata uses it.
+
+    Attributes:
+        depth: the stage of the order books, for reading.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class Pipeline:
         self._event_echoes = EventEchoes()
         self._bursts: list[tuple[int, Burst]] = []  # runs of frames of one line, in order
         self._contracts: dict[str, _Contract] = {}
+        self.depth = DepthStage(self._depth_grid)
         self._skew = Skew()
         self._trades = _Tally()
         self._quotes = _Tally()
@@ -130,9 +139,12 @@ class Pipeline:
         known = self._contracts.get(contract_id)
         if known is None:
             bars = ContractBars(contract_id, subscription.timeframes, subscription.calendar)
-            self._contracts[contract_id] = _Contract(subscription.instrument, bars)
+            self._contracts[contract_id] = _Contract(
+                subscription.instrument, bars, subscription.depth
+            )
             return
         known.subscribed = True
+        known.depth = known.depth or subscription.depth
         known.bars.add(subscription.timeframes, accepted_volume=known.accepted_volume)
 
     def unsubscribe(self, contract_id: str) -> Outputs:
@@ -144,7 +156,8 @@ class Pipeline:
         contract = self._contracts.get(contract_id)
         if contract is not None:
             self._release(contract_id, contract, outputs)
-            contract.subscribed = False
+            contract.subscribed = contract.depth = False
+            self.depth.forget(contract_id)
             self._decoder.forget(contract_id)
             self._quote_echoes.forget(contract_id)
             self._arbiter.forget(contract_id)
@@ -153,6 +166,7 @@ class Pipeline:
     def connected(self, line: int, recv_ns: int) -> None:
         """Learn that a line's connection was made, at host time `recv_ns`."""
         self._arbiter.connected(line, recv_ns)
+        self.depth.connected(line)
 
     def disconnected(self, line: int) -> Outputs:
         """Learn that a line's connection has ended; all that it brought has been stepped.
@@ -165,6 +179,8 @@ class Pipeline:
         self._trades.received += held - self._arbiter.held
         for contract_id, admitted in let_go.items():
             self._go_on(contract_id, self._contracts[contract_id], admitted, outputs)
+        self.depth.disconnected(line)
+        self._collect_depth(outputs)
         return outputs
 
     def take(self, calls: Iterable[Invocation], recv_ns: int, line: int = 0) -> None:
@@ -177,7 +193,8 @@ class Pipeline:
         """
         burst = self._burst(line)
         for call in calls:
-            self._decoder.decode(call, recv_ns, burst, line=line)
+            if not self.depth.take(call, recv_ns, line):
+                self._decoder.decode(call, recv_ns, burst, line=line)
 
     def take_user(self, calls: Iterable[Invocation], recv_ns: int, line: int = 0) -> Outputs:
         """Decode the user hub's calls of one frame; what another line has said is left out."""
@@ -239,7 +256,14 @@ class Pipeline:
         for line, burst in bursts:
             for quote in burst.quotes:
                 self._step_quote(line, quote, outputs)
+        self._collect_depth(outputs)
         return outputs
+
+    def _collect_depth(self, outputs: Outputs) -> None:
+        outputs.depth, rejected = self.depth.collect()
+        for item in rejected:
+            self._reasons[item.reason] += item.ticks
+        outputs.rejected += rejected
 
     def _arbitrate(self, line: int, batch: TradeBatch, now_ns: int, outputs: Outputs) -> Admitted:
         contract = self._contract(batch.contract_id)
@@ -299,6 +323,11 @@ class Pipeline:
         contract.quote = quote
         self._quotes.accepted += 1
         outputs.quotes.append(quote)
+
+    def _depth_grid(self, contract_id: str) -> float | None:
+        """The tick size of a contract whose depth is wanted, or None."""
+        contract = self._contract(contract_id)
+        return contract.instrument.tick_size if contract is not None and contract.depth else None
 
     def _contract(self, contract_id: str) -> _Contract | None:
         contract = self._contracts.get(contract_id)
@@ -399,6 +428,15 @@ class Pipeline:
         """The timeframes of a contract, shortest first; empty if it is unknown."""
         contract = self._contracts.get(contract_id)
         return () if contract is None else contract.bars.timeframes
+
+    def follows_depth(self, contract_id: str) -> bool:
+        """Whether the depth of a contract is wanted."""
+        contract = self._contracts.get(contract_id)
+        return contract is not None and contract.depth
+
+    def depth_seq(self, contract_id: str) -> int | None:
+        """A number that is another one when depth of a contract has come; None before it."""
+        return self.depth.last_seq(contract_id)
 
     def quote(self, contract_id: str) -> Quote | None:
         """The latest accepted quote of a contract."""

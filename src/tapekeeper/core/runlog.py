@@ -41,6 +41,7 @@ class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscrib
     instrument: Instrument
     timeframes: tuple[str, ...]
     calendar: CalendarSpec
+    depth: bool = False
 
 
 class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
@@ -67,7 +68,8 @@ class DisconnectedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="disco
     """A connection that has ended: nothing more comes by it.
 
     Journals of old have none, and a process that is killed writes none; whoever reads them goes
-    on as if the connection were there, which costs a wait and no bar.
+    on as if the connection were there, which costs a wait and no bar, and order books that
+    seem to be whole still.
     """
 
     line: int
@@ -108,6 +110,7 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
         subscription.instrument,
         tuple(str(timeframe) for timeframe in subscription.timeframes),
         subscription.calendar.spec,
+        subscription.depth,
     )
     return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
@@ -285,7 +288,7 @@ class Rerun:
             raise UnreadableSourceError(
                 f"the journal holds a subscription that cannot be read: {error}"
             ) from error
-        self._pipeline.subscribe(Subscription(meta.instrument, timeframes, calendar))
+        self._pipeline.subscribe(Subscription(meta.instrument, timeframes, calendar, meta.depth))
 
 
 def _limit_of(entry: Entry) -> tuple[str, int]:

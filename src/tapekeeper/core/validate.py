@@ -11,6 +11,7 @@ import math
 
 import msgspec
 
+from tapekeeper.model.depth import LEVEL_KINDS, PRINT_KINDS, DepthKind, DepthRow
 from tapekeeper.model.tick import Quote, Reason, Rejected, TradeBatch
 
 EARLIEST_NS = 946_684_800_000_000_000
@@ -22,6 +23,7 @@ SIZE_MAX = 2**31 - 1
 GRID_TOLERANCE_TICKS = 1e-6
 """Room for binary rounding of price / tick size; one part in a million of a tick is no price."""
 
+_RESET = int(DepthKind.RESET)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -79,6 +81,32 @@ def quote_fault(quote: Quote) -> tuple[Reason, str] | None:
     return None
 
 
+def depth_fault(row: DepthRow, tick_size: float) -> tuple[Reason, str] | None:
+    """The rule that a depth row breaks, or None.
+
+    A Reset clears the book whatever else it says. Session lows, highs and news of a best price
+    change nothing, so that their prices (which may be 0 before the first trade) are not judged.
+
+    Args:
+        row: readable.
+        tick_size: the contract's price step; 0 skips the grid rule.
+    """
+    ts_event, price, size = row.ts_event, row.price, row.size
+    if row.kind == _RESET:
+        return None
+    if row.kind not in LEVEL_KINDS and row.kind not in PRINT_KINDS:
+        if EARLIEST_NS <= ts_event < LATEST_NS:
+            return None
+    elif (
+        EARLIEST_NS <= ts_event < LATEST_NS
+        and 0.0 < price < math.inf
+        and 0 <= size <= SIZE_MAX
+        and (tick_size <= 0.0 or on_grid(price, tick_size))
+    ):
+        return None
+    return _trade_fault(ts_event, price, size, tick_size)
+
+
 def rejected_row(batch: TradeBatch, index: int, reason: Reason, detail: str) -> Rejected:
     """The quarantined form of one row, with every member it had."""
     return Rejected(
@@ -89,3 +117,8 @@ def rejected_row(batch: TradeBatch, index: int, reason: Reason, detail: str) -> 
 def rejected_quote(quote: Quote, reason: Reason, detail: str) -> Rejected:
     """The quarantined form of a quote, with every member it had."""
     return Rejected(reason, detail, _encode(quote), quote.ts_recv, quote.contract_id)
+
+
+def rejected_depth(contract_id: str, row: DepthRow, reason: Reason, detail: str) -> Rejected:
+    """The quarantined form of a depth row, with every member it had."""
+    return Rejected(reason, detail, _encode(row), row.ts_recv, contract_id)

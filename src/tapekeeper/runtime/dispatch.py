@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.depth import DepthUpdate
+from tapekeeper.model.tick import Quote
 from tapekeeper.runtime.mailbox import Mailbox, MailboxStatistics
 
 T = TypeVar("T")
@@ -41,6 +43,9 @@ def _is_held(known: weakref.ref[Mailbox[T]]) -> bool:
     return mailbox is not None and not mailbox.ended
 
 
+_AnyMailbox: TypeAlias = Mailbox[Bar] | Mailbox[Quote] | Mailbox[DepthUpdate] | Mailbox[UserEvent]
+
+
 class Dispatch:
     """The register of subscribers.
 
@@ -51,6 +56,8 @@ class Dispatch:
     def __init__(self, mailbox_limit: int) -> None:
         self._limit = mailbox_limit
         self._bars: dict[tuple[str, str], _Register[Bar]] = {}
+        self._quotes: dict[str, _Register[Quote]] = {}
+        self._depth: dict[str, _Register[DepthUpdate]] = {}
         self._user: _Register[UserEvent] = _Register()
         self._closed = False
 
@@ -59,6 +66,20 @@ class Dispatch:
         for bar in bars:
             for mailbox in self._bars.get((bar.contract_id, bar.timeframe), ()):
                 mailbox.put(bar)
+
+    def publish_quotes(self, quotes: Iterable[Quote]) -> None:
+        """Offer quotes to whoever listens to their contract; each one, however fast they come."""
+        if not self._quotes:
+            return
+        for quote in quotes:
+            for mailbox in self._quotes.get(quote.contract_id, ()):
+                mailbox.put(quote)
+
+    def publish_depth(self, updates: Iterable[DepthUpdate]) -> None:
+        """Offer what happened to order books to whoever listens to their contract."""
+        for update in updates:
+            for mailbox in self._depth.get(update.contract_id, ()):
+                mailbox.put(update)
 
     def publish_user(self, events: Iterable[UserEvent]) -> None:
         """Offer user events to whoever listens."""
@@ -74,6 +95,16 @@ class Dispatch:
         """
         register = self._bars.setdefault((contract_id, timeframe), _Register())
         return self._stream(f"the {timeframe} bars of {contract_id}", register)
+
+    def quotes(self, contract_id: str) -> AsyncIterator[Quote]:
+        """A stream of accepted quotes from now on; see `bars`."""
+        register = self._quotes.setdefault(contract_id, _Register())
+        return self._stream(f"the quotes of {contract_id}", register)
+
+    def depth(self, contract_id: str) -> AsyncIterator[DepthUpdate]:
+        """A stream of what happens to an order book from now on; see `bars`."""
+        register = self._depth.setdefault(contract_id, _Register())
+        return self._stream(f"the depth of {contract_id}", register)
 
     def user(self) -> AsyncIterator[UserEvent]:
         """A stream of user events from now on. It ends when the tape stops."""
@@ -96,7 +127,11 @@ class Dispatch:
         """One frozen view per subscriber."""
         return tuple(mailbox.statistics() for mailbox in self._all())
 
-    def _all(self) -> Iterator[Mailbox[Bar] | Mailbox[UserEvent]]:
-        for register in self._bars.values():
-            yield from register
+    def _all(self) -> Iterator[_AnyMailbox]:
+        for bars in self._bars.values():
+            yield from bars
+        for quotes in self._quotes.values():
+            yield from quotes
+        for depth in self._depth.values():
+            yield from depth
         yield from self._user

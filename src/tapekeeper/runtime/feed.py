@@ -17,7 +17,7 @@ import msgspec
 
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
-from tapekeeper.core.recent import RecentBars
+from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.core.runlog import (
     CONNECTIONS_MAX,
     USER_HUB,
@@ -41,6 +41,9 @@ from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inb
 BURST_FRAMES_MAX = 512
 """Frames per step; bounds how long the event loop is held, and suffices for cheap ticks."""
 
+QUOTES_KEPT = 20_000
+"""Quotes of each contract that are kept for reading unless told otherwise: some 5 MB."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
@@ -58,6 +61,7 @@ class FeedStatistics(msgspec.Struct, frozen=True):
         waiting_frames, waiting_bytes: not yet processed.
         waiting_frames_max: the most that ever waited.
         bursts: steps made.
+        quotes_forgotten: quotes that are kept for reading no more; the journal has them.
     """
 
     frames: int
@@ -66,6 +70,7 @@ class FeedStatistics(msgspec.Struct, frozen=True):
     waiting_bytes: int
     waiting_frames_max: int
     bursts: int
+    quotes_forgotten: int = 0
 
 
 class Feed:
@@ -75,6 +80,7 @@ class Feed:
         pipeline: the stages; nobody else calls its mutating methods.
         journaler: takes every input first.
         recent: closed bars kept for reading.
+        recent_quotes: quotes kept for reading; None keeps `QUOTES_KEPT` of each contract.
         dispatch: the subscribers.
         clock: stamps what is not a frame.
         limits: see `FeedLimits`.
@@ -87,6 +93,7 @@ class Feed:
         pipeline: Pipeline,
         journaler: Journaler,
         recent: RecentBars,
+        recent_quotes: RecentQuotes | None = None,
         dispatch: Dispatch,
         clock: Clock,
         limits: FeedLimits,
@@ -94,6 +101,7 @@ class Feed:
     ) -> None:
         self.pipeline = pipeline
         self.recent = recent
+        self.recent_quotes = RecentQuotes(QUOTES_KEPT) if recent_quotes is None else recent_quotes
         self.dispatch = dispatch
         self._journaler = journaler
         self._clock = clock
@@ -240,6 +248,9 @@ class Feed:
     def _publish(self, outputs: Outputs) -> None:
         self.recent.add(outputs.closed)
         self.dispatch.publish_bars(outputs.closed)
+        self.recent_quotes.add(outputs.quotes)
+        self.dispatch.publish_quotes(outputs.quotes)
+        self.dispatch.publish_depth(outputs.depth)
         self.dispatch.publish_user(outputs.user)
         self._report(outputs.rejected)
 
@@ -262,7 +273,9 @@ class Feed:
         contract_id = subscription.instrument.contract_id
         timeframes = self.pipeline.timeframes(contract_id)
         self._subscriptions[contract_id] = msgspec.structs.replace(
-            subscription, timeframes=timeframes
+            subscription,
+            timeframes=timeframes,
+            depth=self.pipeline.follows_depth(contract_id),
         )
 
     def unsubscribe(self, contract_id: str) -> None:
@@ -313,6 +326,7 @@ class Feed:
             waiting_bytes=self._waiting_bytes,
             waiting_frames_max=self._waiting_frames_max,
             bursts=self._bursts,
+            quotes_forgotten=self.recent_quotes.forgotten,
         )
 
 

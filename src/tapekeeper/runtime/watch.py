@@ -12,7 +12,7 @@ by something else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -43,7 +43,16 @@ _NAMED_MAX = 3
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 
-_CALLS = {Stream.TRADES: "SubscribeContractTrades", Stream.QUOTES: "SubscribeContractQuotes"}
+_CALLS = {
+    Stream.TRADES: "SubscribeContractTrades",
+    Stream.QUOTES: "SubscribeContractQuotes",
+    Stream.DEPTH: "SubscribeContractMarketDepth",
+}
+
+_ALWAYS = (Stream.TRADES, Stream.QUOTES)
+
+_Newest: TypeAlias = tuple[int | None, int | None, int | None]
+"""The numbers of the newest trade, quote and depth, in the order of `Stream`."""
 
 
 class Newest(Protocol):
@@ -55,6 +64,10 @@ class Newest(Protocol):
 
     def quote(self, contract_id: str) -> Quote | None:
         """The quote that was accepted last."""
+        ...
+
+    def depth_seq(self, contract_id: str) -> int | None:
+        """A number that is another one when depth has come."""
         ...
 
 
@@ -137,15 +150,19 @@ class Watch:
         self._mender = mender
         self._clock = clock
         self._log = log
-        self._seen: dict[str, tuple[int | None, int | None]] = {}  # by contract: trade, quote
+        self._seen: dict[str, _Newest] = {}  # by contract
         self._lag = LoopLag()
         self._resubscribed = 0
         self._handovers = 0
 
-    def follow(self, contract_id: str, sessions: Sessions) -> None:
-        """Expect trades and quotes of this contract while its market is open."""
-        self._seen.setdefault(contract_id, (None, None))
-        self._freshness.follow(contract_id, Stream, sessions)
+    def follow(self, contract_id: str, sessions: Sessions, *, depth: bool = False) -> None:
+        """Expect trades and quotes of this contract while its market is open, and its depth too.
+
+        Depth is judged only where it was asked for; to follow again without it changes nothing.
+        """
+        self._seen.setdefault(contract_id, (None, None, None))
+        streams = (*_ALWAYS, Stream.DEPTH) if depth else _ALWAYS
+        self._freshness.follow(contract_id, streams, sessions)
 
     def forget(self, contract_id: str) -> None:
         """Expect nothing of this contract any more."""
@@ -191,7 +208,11 @@ class Watch:
         came: set[tuple[str, Stream]] = set()
         for contract_id, before in self._seen.items():
             trade, quote = self._newest.last_trade(contract_id), self._newest.quote(contract_id)
-            now = (None if trade is None else trade.seq, None if quote is None else quote.seq)
+            now = (
+                None if trade is None else trade.seq,
+                None if quote is None else quote.seq,
+                self._newest.depth_seq(contract_id),
+            )
             self._seen[contract_id] = now
             for stream, old, new in zip(Stream, before, now, strict=True):
                 if new is not None and new != old:

@@ -80,6 +80,8 @@ class SimConfig:
         start_ns: exchange time at which the synthetic market starts, ns UTC; None is now.
         trades_per_s: mean rate of one synthetic contract, prints per exchange second.
         trades_max: after so many prints a synthetic contract falls silent; None is never.
+        depth_levels: levels of each side of a simulated book; a record of the whole book is longer
+            than 64 KiB from some 330 on.
         zero_sizes: whether some synthetic prints have size 0, as real archives have.
         play: a `trades.parquet`, or a folder with one (and perhaps `quotes.parquet`) to play.
         history_days: how far back the synthetic history reaches.
@@ -103,6 +105,7 @@ class SimConfig:
     start_ns: int | None = None
     trades_per_s: float = 4.0
     trades_max: int | None = None
+    depth_levels: int = 10
     zero_sizes: bool = False
     play: Path | None = None
     history_days: int = 5
@@ -131,3 +134,5 @@ class SimConfig:
             raise UsageError(f"speed {self.speed!r} is neither a positive number nor 'max'")
         if not (math.isfinite(self.trades_per_s) and self.trades_per_s > 0):
             raise UsageError(f"trades_per_s {self.trades_per_s!r} is not a positive number")
+        if self.depth_levels < 1:
+            raise UsageError(f"depth_levels {self.depth_levels} is not a number above 0")

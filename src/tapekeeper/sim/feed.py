@@ -8,10 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tapekeeper.sim.connection import HubConnection
+from tapekeeper.sim.depth import DepthLadder
 from tapekeeper.sim.history import History
 from tapekeeper.sim.pace import Pacer
 from tapekeeper.sim.subscriptions import Stream, Subscriptions
-from tapekeeper.sim.wire import MarketEvent, QuoteDelta, Trades, quote_record, trades_record
+from tapekeeper.sim.wire import (
+    DepthRows,
+    MarketEvent,
+    QuoteDelta,
+    Trades,
+    depth_record,
+    quote_record,
+    trades_record,
+)
 
 YIELD_EVERY = 64
 """Events published before the sockets get their turn, when none has to be waited for."""
@@ -31,19 +40,32 @@ class Feed:
         self._pacers: dict[str, Pacer] = {}
         self._quotes: dict[str, QuoteDelta] = {}
         self._since_yield = 0
+        self._ladders: dict[str, DepthLadder] = {}
         self.trades_made: Counter[str] = Counter()
         """Prints that the market made, by contract."""
         self.trades_sent: Counter[str] = Counter()
         """Prints handed to connections, by contract; two subscribers count twice."""
         self.quotes_sent: Counter[str] = Counter()
         """Quote records handed to connections, by contract."""
+        self.depth_sent: Counter[str] = Counter()
+        """Rows of depth handed to connections, by contract."""
+        self.depth_taps: list[Callable[[DepthRows], None]] = []
+        """Called with the rows that go with an event, which every listener was sent."""
         self.taps: list[Callable[[MarketEvent], None]] = []
         """Called with every event that at least one connection was sent."""
         self.made_taps: list[Callable[[MarketEvent], None]] = []
         """Called with every event that the market made, before anybody is sent it."""
 
-    def open(self, contract_id: str, history: History, pacer: Pacer) -> None:
-        """Get ready to publish a contract."""
+    def open(
+        self,
+        contract_id: str,
+        history: History,
+        pacer: Pacer,
+        ladder: DepthLadder | None = None,
+    ) -> None:
+        """Get ready to publish a contract; without a ladder it has no depth."""
+        if ladder is not None:
+            self._ladders[contract_id] = ladder
         self._histories[contract_id] = history
         self._pacers[contract_id] = pacer
 
@@ -108,17 +130,52 @@ class Feed:
             await asyncio.sleep(0)
 
     def greet(self, stream: Stream, contract_id: str, connection: HubConnection) -> None:
-        """A new subscriber of quotes gets the whole state first, if there is one."""
+        """A new subscriber of quotes or depth gets the whole state first, if there is one."""
         state = self._quotes.get(contract_id)
-        if stream is Stream.QUOTES and state is not None and connection.send(quote_record(state)):
+        if stream is Stream.DEPTH:
+            alone = self._subscriptions.of(stream, contract_id) == [connection]
+            self._send_book(contract_id, [connection], anew=alone)
+        elif stream is Stream.QUOTES and state is not None and connection.send(quote_record(state)):
             self.quotes_sent[contract_id] += 1
 
     def _publish(self, event: MarketEvent) -> list[HubConnection]:
         for tap in self.made_taps:
             tap(event)
         if isinstance(event, Trades):
-            return self._publish_trades(event)
-        return self._publish_quote(event)
+            listeners = self._publish_trades(event)
+        else:
+            listeners = self._publish_quote(event)
+        return listeners + self._publish_depth(event)
+
+    def reset_depth(self, contract_id: str) -> None:
+        """Send everybody who listens a Reset and the whole book once more."""
+        self._send_book(contract_id, self._subscriptions.of(Stream.DEPTH, contract_id), anew=False)
+
+    def _publish_depth(self, event: MarketEvent) -> list[HubConnection]:
+        """What a print or a quote does to the book goes out behind it."""
+        contract_id = event.contract_id
+        ladder = self._ladders.get(contract_id)
+        listeners = self._subscriptions.of(Stream.DEPTH, contract_id)
+        if ladder is None or not listeners:
+            return []
+        if not ladder.has_begun:
+            self._send_book(contract_id, listeners, anew=True)
+            return listeners
+        rows = ladder.follow(event, self._quotes.get(contract_id))
+        if rows is not None:
+            self._send_rows(rows, listeners)
+            for tap in self.depth_taps:
+                tap(rows)
+        return listeners
+
+    def _send_book(self, contract_id: str, to: list[HubConnection], *, anew: bool) -> None:
+        ladder = self._ladders.get(contract_id)
+        rows = None if ladder is None else ladder.snapshot(self._quotes.get(contract_id), anew=anew)
+        if rows is not None:
+            self._send_rows(rows, to)
+
+    def _send_rows(self, rows: DepthRows, to: list[HubConnection]) -> None:
+        self.depth_sent[rows.contract_id] += self._send(to, depth_record(rows)) * len(rows.rows)
 
     def _publish_trades(self, event: Trades) -> list[HubConnection]:
         contract_id = event.contract_id

@@ -16,10 +16,12 @@ from aiohttp import web
 
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
+from tapekeeper.model.instrument import Instrument
 from tapekeeper.ports import Clock, Random
 from tapekeeper.sim.config import BAD_PORTS, SimConfig
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.contracts import PRODUCTS, ContractBook, listed
+from tapekeeper.sim.depth import DepthLadder
 from tapekeeper.sim.door import Doorkeeper
 from tapekeeper.sim.fault_menu import Fault
 from tapekeeper.sim.fault_runner import FaultRunner
@@ -78,6 +80,7 @@ class SimStatistics:
         trades_sent: prints handed to connections, by contract; two subscribers count twice. On
             a connection that is dropped or muted, what was handed over may not have arrived.
         quotes_sent: quote records handed to connections, by contract.
+        depth_sent: rows of depth handed to connections, by contract.
     """
 
     logins: int
@@ -90,6 +93,7 @@ class SimStatistics:
     trades_made: dict[str, int]
     trades_sent: dict[str, int]
     quotes_sent: dict[str, int]
+    depth_sent: dict[str, int]
 
 
 class SimGateway:
@@ -257,6 +261,7 @@ class SimGateway:
             trades_made=dict(self.feed.trades_made),
             trades_sent=dict(self.feed.trades_sent),
             quotes_sent=dict(self.feed.quotes_sent),
+            depth_sent=dict(self.feed.depth_sent),
         )
 
     def _prepare(self) -> list[tuple[str, Track | SyntheticMarket]]:
@@ -293,17 +298,29 @@ class SimGateway:
             past = SeededPast(
                 product, config.seed, contract_id, start_ns, config.history_days, self._sessions
             )
-            self.feed.open(contract_id, History(self._sessions, past), market_pacer)
+            self.feed.open(
+                contract_id, History(self._sessions, past), market_pacer, self._ladder(front)
+            )
             sources.append((contract_id, SyntheticMarket(spec, self._sessions)))
         # One pace for all tracks: the first subscriber of any of them starts their common time.
         track_pacer = Pacer(self._clock, config.speed)
         for track in tracks:
             self._book.add(track.instrument)
-            self.feed.open(track.instrument.contract_id, History(self._sessions), track_pacer)
-            sources.append((track.instrument.contract_id, track))
+            contract_id = track.instrument.contract_id
+            ladder = self._ladder(track.instrument)
+            self.feed.open(contract_id, History(self._sessions), track_pacer, ladder)
+            sources.append((contract_id, track))
         self._track_pacer = track_pacer
         self._track_start_ns = min((track.start_ns for track in tracks), default=0)
         return sources
+
+    def _ladder(self, instrument: Instrument) -> DepthLadder:
+        return DepthLadder(
+            instrument.contract_id,
+            instrument.tick_size,
+            self._config.seed,
+            self._config.depth_levels,
+        )
 
     async def _play(self, sources: list[tuple[str, Track | SyntheticMarket]]) -> None:
         if self._config.speed == "max":

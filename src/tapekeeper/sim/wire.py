@@ -49,6 +49,30 @@ class QuoteDelta(msgspec.Struct, frozen=True, gc=False):
     members: dict[str, str]
 
 
+class DepthLine(msgspec.Struct, frozen=True, gc=False):
+    """One row of depth; see `tapekeeper.model.depth.DepthKind`.
+
+    Attributes:
+        kind: the wire's number of what it says.
+        price: its decimal text.
+        size: what rests at the price now.
+        volume: of the row's own event.
+    """
+
+    kind: int
+    price: str
+    size: int
+    volume: int = 0
+
+
+class DepthRows(msgspec.Struct, frozen=True, gc=False):
+    """Rows that travel in one record; `ts_ns` is exchange time, ns UTC."""
+
+    contract_id: str
+    ts_ns: int
+    rows: tuple[DepthLine, ...]
+
+
 MarketEvent: TypeAlias = Trades | QuoteDelta
 
 
@@ -80,6 +104,19 @@ def quote_record(event: QuoteDelta) -> bytes:
         f'{{"type":1,"target":"GatewayQuote","arguments":["{event.contract_id}",'
         f'{{"symbol":"{symbol_id(event.contract_id)}",{members}"lastUpdated":"{stamp}",'
         f'"timestamp":"{stamp}"}}]}}\x1e'
+    ).encode()
+
+
+def depth_record(event: DepthRows) -> bytes:
+    """A GatewayDepth record with its separator."""
+    stamp = format_ns(event.ts_ns)
+    body = ",".join(
+        f'{{"timestamp":"{stamp}","type":{row.kind},"price":{row.price},"volume":{row.volume},'
+        f'"currentVolume":{row.size}}}'
+        for row in event.rows
+    )
+    return (
+        f'{{"type":1,"target":"GatewayDepth","arguments":["{event.contract_id}",[{body}]]}}\x1e'
     ).encode()
 
 

@@ -28,6 +28,7 @@ class _Setting:
         self._seq = 0
         self._trades: dict[str, Trade] = {}
         self._quotes: dict[str, Quote] = {}
+        self._depths: dict[str, int] = {}
         self.watch = Watch(
             freshness=Freshness(FreshnessPolicy()),
             newest=self,
@@ -46,6 +47,9 @@ class _Setting:
 
     def quote(self, contract_id: str) -> Quote | None:
         return self._quotes.get(contract_id)
+
+    def depth_seq(self, contract_id: str) -> int | None:
+        return self._depths.get(contract_id)
 
     def any_live(self) -> bool:
         return self.live
