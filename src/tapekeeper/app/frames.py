@@ -160,7 +160,7 @@ def quotes_frame(quotes: Iterable[Quote]) -> pl.DataFrame:
     """
     columns = QuoteColumns()
     columns.add(quotes)
-    return columns.frame().select(QUOTE_SCHEMA)
+    return columns.frame().select(list(QUOTE_SCHEMA))
 
 
 def write_quotes(quotes: QuoteColumns, folder: Path) -> Path:
