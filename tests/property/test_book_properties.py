@@ -90,17 +90,23 @@ def test_who_applies_every_update_has_the_published_book(
     books, follower = Books(), NaiveBook()
     told: DepthUpdate | None = None
     of_line: dict[int, NaiveBook] = {}
+    ended: set[int] = set()
     for what, line, rows in events:
         if what == "rows":
-            update = books.apply("A", line, rows)
-            updates = [] if update is None else [update]
+            if line in ended and rows:  # it begins anew
+                of_line.pop(line, None)
+                ended.discard(line)
+            updates = books.apply("A", line, rows)
+            of_line.setdefault(line, NaiveBook())
             for row in rows:
-                of_line.setdefault(line, NaiveBook()).apply(row)
+                of_line[line].apply(row)
         elif what == "connected":
             updates = books.connected(line)
             of_line.pop(line, None)
+            ended.discard(line)
         else:
             updates = books.disconnected(line)
+            ended.add(line)
         for each in updates:
             told = each
             for row in each.rows:

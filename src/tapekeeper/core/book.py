@@ -253,7 +253,7 @@ class Books:
 
     def apply(
         self, contract_id: str, line: int, rows: Sequence[DepthRow], flaws: int = 0
-    ) -> DepthUpdate | None:
+    ) -> list[DepthUpdate]:
         """Carry out one record of a line.
 
         Args:
@@ -263,10 +263,12 @@ class Books:
             flaws: how many more rows the record had that cannot be applied.
 
         Returns:
-            What happened to the published book; None if another line's is published.
+            What happened to published books, in order; nothing if another line's is published.
         """
-        if line not in self._live:
-            self.connected(line)  # a source that tells of no connections
+        if not rows and not flaws:
+            return []
+        # Some sources tell of no connections.
+        updates = [] if line in self._live else self.connected(line)
         ladder = self._ladders.setdefault(contract_id, _Ladder())
         book = ladder.books.get(line)
         if book is None:
@@ -281,7 +283,8 @@ class Books:
             update = DepthUpdate(contract_id, line, book.synced, restart=False, rows=tuple(rows))
         if update is not None:
             self._look(ladder)
-        return update
+            updates.append(update)
+        return updates
 
     def forget(self, contract_id: str) -> None:
         """Drop the books of a contract."""

@@ -85,11 +85,10 @@ class DepthStage:
         if record.received:
             self._last_seq[record.contract_id] = self._received
         flaws = len(record.rejected) + len(bad)
-        update = self._books.apply(record.contract_id, line, good, flaws)
-        if update is not None:
-            self._updates.append(update)
+        updates = self._books.apply(record.contract_id, line, good, flaws)
+        self._updates += updates
         # A Reset may make another line's book the better one, which is published then.
-        if update is not None and update.line == line:
+        if updates and updates[-1].line == line:
             self._accepted += len(good)
         else:
             self._duplicate += len(good)

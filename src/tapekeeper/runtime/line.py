@@ -509,7 +509,7 @@ class Line:
         return self._last.after in _DELIVERING and self._on_logout()
 
     def _bury(self) -> None:
-        """Take the ended connection's figures over, and tell that nothing more comes by it."""
+        """Take the ended connection's figures over."""
         connection = self._connection
         if connection is None:
             return
@@ -524,9 +524,6 @@ class Line:
         self._repeated += connection.repeated
         self._connection = None
         self._wishes.void()
-        if connection.opened.is_set():
-            # Taken whether there is room or not; nobody reads on who would have to wait for it.
-            self._inbox(Disconnected(connection.number, self._spec.name, self._clock.now_ns()))
 
     # --- subscriptions --------------------------------------------------------------------
 

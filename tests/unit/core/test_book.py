@@ -139,11 +139,11 @@ def test_a_book_is_synced_by_the_levels_after_a_reset() -> None:
     book.apply([row(DepthKind.TRADE, 99.0, 0)])
     assert not book.synced
     book.apply([bid(99.0, 5)])
-    assert book.synced
+    assert book.snapshot(ES, 1).synced
     book.apply([RESET])
-    assert not book.synced
+    assert not book.snapshot(ES, 1).synced
     book.apply([RESET, bid(99.0, 5)])
-    assert book.synced
+    assert book.snapshot(ES, 1).synced
     assert book.resets == 3
 
 
@@ -164,10 +164,10 @@ def test_lines_do_not_mix() -> None:
     books = Books()
     books.connected(1)
     books.connected(2)
-    assert books.apply(ES, 1, BURST) is not None
-    assert books.apply(ES, 2, [bid(1.0, 1), *BURST]) is None
-    assert books.apply(ES, 1, [bid(99.0, 0)]) is not None
-    assert books.apply(ES, 2, [bid(99.0, 77)]) is None
+    assert len(books.apply(ES, 1, BURST)) == 1
+    assert books.apply(ES, 2, [bid(1.0, 1), *BURST]) == []
+    assert len(books.apply(ES, 1, [bid(99.0, 0)])) == 1
+    assert books.apply(ES, 2, [bid(99.0, 77)]) == []
     assert published(books).bids == ((98.0, 6),)
     assert published(books).line == 1
 
@@ -197,8 +197,7 @@ def test_a_dead_line_stays_published_but_unsynced_until_another_has_rows() -> No
     assert published(books).bids == ((99.0, 5), (98.0, 6))
     assert not published(books).synced
     books.connected(2)
-    update = books.apply(ES, 2, [bid(99.0, 4)])
-    assert update is not None
+    (update,) = books.apply(ES, 2, [bid(99.0, 4)])
     assert update.restart
     assert not update.synced
     assert published(books).bids == ((99.0, 4),)
@@ -210,11 +209,10 @@ def test_an_unsynced_book_gives_way_to_a_synced_one() -> None:
     """Both lines live; the one that is whole is published, and stays it."""
     books = Books()
     books.apply(ES, 1, [bid(99.0, 5)])
-    update = books.apply(ES, 2, [RESET, bid(98.0, 5)])
-    assert update is not None
+    (update,) = books.apply(ES, 2, [RESET, bid(98.0, 5)])
     assert update.restart
     assert published(books).line == 2
-    assert books.apply(ES, 1, [RESET, bid(97.0, 5)]) is None
+    assert books.apply(ES, 1, [RESET, bid(97.0, 5)]) == []
     assert published(books).line == 2
 
 
@@ -228,16 +226,25 @@ def test_a_connection_under_the_same_number_begins_anew() -> None:
     assert [row.kind for row in updates[-1].rows] == [DepthKind.RESET]
     assert published(books).bids == ()
     assert not published(books).synced
-    update = books.apply(ES, 1, BURST)
-    assert update is not None
+    (update,) = books.apply(ES, 1, BURST)
     assert update.synced
+
+
+def test_rows_of_a_line_that_was_said_to_have_ended_begin_anew() -> None:
+    """Nothing of what it said before counts, and its followers are told so."""
+    books = Books()
+    books.apply(ES, 1, BURST)
+    books.disconnected(1)
+    first, second = books.apply(ES, 1, [bid(98.0, 1)])
+    assert (first.restart, second.restart) == (True, False)
+    assert published(books).bids == ((98.0, 1),)
+    assert not published(books).synced
 
 
 def test_a_restart_is_told_as_rows_that_make_the_book() -> None:
     """A Reset, then every level, at no moment crossed."""
     books = Books()
-    update = books.apply(ES, 1, BURST)
-    assert update is not None
+    (update,) = books.apply(ES, 1, BURST)
     assert update.restart
     again = Book()
     for one in update.rows:

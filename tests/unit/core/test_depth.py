@@ -157,9 +157,8 @@ def test_the_rows_of_another_line_are_duplicates() -> None:
     assert pipeline.depth.counts() == TickCounts(
         received=11, accepted=5, duplicate=5, quarantined=1
     )
-    pipeline.disconnected(1)
-    outputs = fed(pipeline, depth([(2, 99.25, 3)]), line=2)
-    assert [(update.line, update.restart) for update in outputs.depth] == [(2, True), (2, False)]
+    updates = pipeline.disconnected(1).depth + fed(pipeline, depth([(2, 99.25, 3)]), line=2).depth
+    assert [(update.line, update.restart) for update in updates] == [(2, True), (2, False)]
     assert pipeline.depth.counts().holds
     (tally,) = pipeline.depth.tallies()
     assert (tally.line, tally.lines, tally.restarts) == (2, 1, 2)
