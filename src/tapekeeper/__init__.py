@@ -8,6 +8,7 @@ if typing.TYPE_CHECKING:
     from tapekeeper.app.tape import Tape, TapeStatus
     from tapekeeper.errors import TapekeeperError
     from tapekeeper.model.bar import Bar, BarState
+    from tapekeeper.model.depth import BookSnapshot, DepthKind, DepthRow, DepthUpdate
     from tapekeeper.model.instrument import Instrument
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
@@ -17,7 +18,11 @@ else:
     _HOMES = {
         "Bar": "tapekeeper.model.bar",
         "BarState": "tapekeeper.model.bar",
+        "BookSnapshot": "tapekeeper.model.depth",
         "Config": "tapekeeper.app.config",
+        "DepthKind": "tapekeeper.model.depth",
+        "DepthRow": "tapekeeper.model.depth",
+        "DepthUpdate": "tapekeeper.model.depth",
         "Instrument": "tapekeeper.model.instrument",
         "Quote": "tapekeeper.model.tick",
         "Tape": "tapekeeper.app.tape",
@@ -42,7 +47,11 @@ else:
 __all__ = [
     "Bar",
     "BarState",
+    "BookSnapshot",
     "Config",
+    "DepthKind",
+    "DepthRow",
+    "DepthUpdate",
     "Instrument",
     "Quote",
     "Tape",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from tapekeeper.app.tape import Tape
 from tapekeeper.core.book import Book
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.freshness import Stream as Watched
+from tapekeeper.core.journal import EntryKind
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.errors import InvocationError, UsageError
@@ -132,6 +135,30 @@ async def test_a_replay_gives_the_book_of_the_live_run(tmp_path: Path) -> None:
     # The stream begins when it is asked for, and has everything from there to the end.
     assert len(told.result()) > 100
     assert digest(replayed_updates(tmp_path)[-len(told.result()) :]) == digest(told.result())
+
+
+@pytest.mark.asyncio
+async def test_depth_follows_the_trades_that_it_comes_from(tmp_path: Path) -> None:
+    """On the wire a print comes first, and right behind it what it did to the book."""
+    async with gateway() as running, Tape(config_for(running.urls, tmp_path)) as tape:
+        await tape.subscribe("MES", ["1s"], depth=True)
+        await until(lambda: tape.status().depth.accepted > 2_000)
+    frames = (e for e in JournalReader(FolderFiles(tmp_path)) if e.kind is EntryKind.FRAME)
+    text = b"".join(entry.payload for entry in frames)
+    calls = [json.loads(record) for record in text.split(b"\x1e") if record]
+    calls = [call for call in calls if call.get("target", "").startswith("Gateway")]
+    checked = 0
+    for before, call in itertools.pairwise(calls):
+        if call["target"] == "GatewayDepth":
+            prints = [row for row in call["arguments"][1] if row["type"] == 5]
+            if prints:
+                assert before["target"] == "GatewayTrade"
+                assert [(row["price"], row["volume"], row["timestamp"]) for row in prints] == [
+                    (row["price"], row["volume"], row["timestamp"])
+                    for row in before["arguments"][1]
+                ]
+                checked += 1
+    assert checked > 10
 
 
 @pytest.mark.asyncio

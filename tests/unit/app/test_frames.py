@@ -7,9 +7,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tapekeeper.app.frames import SCHEMA, bars_frame, require_folder, write_bars
+from tapekeeper.app.frames import (
+    QUOTE_SCHEMA,
+    SCHEMA,
+    QuoteColumns,
+    bars_frame,
+    quotes_frame,
+    require_folder,
+    write_bars,
+    write_quotes,
+)
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
+from tapekeeper.model.tick import Quote
 
 BAR = Bar("CON.F.US.MES.H26", "1m", 60, 120, 1.0, 4.0, 0.5, 2.0, 7, 3, 4, 2, 61, 119)
 FORMING = Bar("X", "1m", 120, 180, 1.0, 1.0, 1.0, 1.0, 0, 1, 0, 0, 121, 121, BarState.FORMING)
@@ -71,3 +81,35 @@ def test_a_write_that_fails_leaves_the_older_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write bars"):
         write_bars({"1m": [BAR, FORMING]}, {}, tmp_path)
     assert (tmp_path / "bars_1m.parquet").read_bytes() == before
+
+
+QUOTES = [
+    Quote("A", 1, 10, 0),
+    Quote("B", 2, 11, 1, last=5.0, bid=4.75, ask=5.25, volume=0),
+    Quote("A", 3, 12, 2, bid=1.5, volume=2**40),
+]
+
+
+def test_a_frame_of_quotes_has_null_for_what_was_not_told() -> None:
+    """A volume of 0 is told, and is no null; there are no sizes."""
+    frame = quotes_frame(QUOTES)
+    assert frame.schema == pl.Schema(QUOTE_SCHEMA)
+    assert frame.rows() == [
+        (1, None, None, None, None, 10, 0),
+        (2, 4.75, 5.25, 5.0, 0, 11, 1),
+        (3, 1.5, None, None, 2**40, 12, 2),
+    ]
+    assert quotes_frame([]).schema == pl.Schema(QUOTE_SCHEMA)
+
+
+def test_quotes_of_all_contracts_are_one_file(tmp_path: Path) -> None:
+    """In order of arrival, with the contract's id; equal quotes give equal bytes."""
+    columns = QuoteColumns()
+    columns.add(QUOTES)
+    assert len(columns) == 3
+    path = write_quotes(columns, tmp_path / "one")
+    assert pl.read_parquet(path)["contract_id"].to_list() == ["A", "B", "A"]
+    assert path.read_bytes() == write_quotes(columns, tmp_path / "two").read_bytes()
+    assert [each.name for each in (tmp_path / "one").iterdir()] == ["quotes.parquet"]
+    empty = pl.read_parquet(write_quotes(QuoteColumns(), tmp_path / "none"))
+    assert empty.schema == pl.Schema([*QUOTE_SCHEMA.items(), ("contract_id", pl.String)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,27 @@ def test_writes_a_file_for_each_timeframe(tmp_path: Path) -> None:
     assert main(["replay", str(source), "--timeframes", "1s,1m", "--out", str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["bars_1m.parquet", "bars_1s.parquet"]
     assert pl.read_parquet(out / "bars_1m.parquet")["volume"].to_list() == [10]
+
+
+def test_quotes_are_written_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--quotes` writes every one beside the bars, and needs somewhere to write to."""
+    stamp = "2023-11-14T22:13:20.5+00:00"
+    target = '{"type":1,"target":"%s","arguments":["ESZ3",%s]}'
+    row = f'{{"timestamp":"{stamp}","type":2,"price":100.0,"volume":1,"currentVolume":5}}'
+    quotes = [f'{{"bestBid":{bid},"timestamp":"{stamp}"}}' for bid in (100.0, 100.25)]
+    calls = [target % ("GatewayQuote", quote) for quote in quotes]
+    records = ["{}", *calls, target % ("GatewayDepth", row)]
+    source = tmp_path / "frames.jsonl"
+    lines = [json.dumps({"t": HALF_PAST_ONE_NS, "ws": record + "\x1e"}) for record in records]
+    source.write_text("\n".join(lines))
+    out = tmp_path / "out"
+    assert main(["replay", str(source), "--quotes", "--out", str(out)]) == 0
+    assert pl.read_parquet(out / "quotes.parquet")["bid"].to_list() == [100.0, 100.25]
+    assert "depth: 1 received = 1 accepted" in capsys.readouterr().out
+    assert main(["replay", str(source), "--out", str(tmp_path / "bars")]) == 0
+    assert not (tmp_path / "bars" / "quotes.parquet").exists()
+    assert main(["replay", str(source), "--quotes"]) == 2
+    assert "--out" in capsys.readouterr().err
 
 
 def test_prices_off_the_grid_are_quarantined(

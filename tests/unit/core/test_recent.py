@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tapekeeper.core.recent import RecentBars
+from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.tick import Quote
 
 
 def bar(contract_id: str, timeframe: str, ts_open: int) -> Bar:
@@ -35,3 +36,14 @@ def test_each_contract_and_timeframe_keeps_its_newest() -> None:
     assert [each.ts_open for each in recent.of("B", "1s")] == [9]
     assert recent.of("B", "1m") == ()
     assert [each.ts_open for each in recent.all()] == [3, 4, 9, 7]
+
+
+def test_each_contract_keeps_its_newest_quotes_and_the_others_are_counted() -> None:
+    """Every accepted quote is a row of its own; what the window has lost is told."""
+    recent = RecentQuotes(2)
+    recent.add([Quote("A", 1, 1, seq) for seq in range(5)])
+    recent.add([Quote("B", 1, 1, 9)])
+    assert [quote.seq for quote in recent.of("A")] == [3, 4]
+    assert [quote.seq for quote in recent.of("B")] == [9]
+    assert recent.of("C") == ()
+    assert recent.forgotten == 3

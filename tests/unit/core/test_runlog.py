@@ -296,3 +296,20 @@ def test_connections_of_the_past_are_bounded() -> None:
     entries.append(frame(trade(0)[30:], line=CONNECTIONS_MAX))
     assert rerun(*entries).trade_counts() == TickCounts(received=1, accepted=1)
     assert rerun(*entries, frame(trade(0)[30:], line=0)).trade_counts().accepted == 1
+
+
+def test_a_subscription_to_depth_is_recorded_and_one_of_old_has_none() -> None:
+    """Journals that were written before there was depth are read as ever."""
+    wanted = subscribe_entry(
+        Subscription(
+            SUBSCRIPTION.instrument, SUBSCRIPTION.timeframes, SUBSCRIPTION.calendar, depth=True
+        ),
+        START,
+    )
+    contract_id = SUBSCRIPTION.instrument.contract_id
+    assert rerun(wanted).follows_depth(contract_id)
+    meta = json.loads(wanted.payload)
+    del meta["depth"]
+    of_old = rerun(Entry(EntryKind.META, 0, START, json.dumps(meta).encode()))
+    assert not of_old.follows_depth(contract_id)
+    assert of_old.timeframes(contract_id) == SUBSCRIPTION.timeframes

@@ -73,6 +73,8 @@ class _Setting:
                 if (contract_id, Stream.TRADES) not in frozen:
                     trade = Trade(contract_id, now_ns, 1.0, 1, 0, now_ns, self._seq)
                     self._trades[contract_id] = trade
+                if (contract_id, Stream.DEPTH) not in frozen:
+                    self._depths[contract_id] = self._seq
                 if (contract_id, Stream.QUOTES) not in frozen:
                     self._quotes[contract_id] = Quote(contract_id, now_ns, now_ns, self._seq)
 
@@ -112,6 +114,23 @@ def test_one_frozen_stream_is_told_asked_again_and_then_its_line_replaced() -> N
     status = setting.watch.status()
     assert (status.resubscribed, status.handovers) == (1, 1)
     assert [stream.stales for stream in status.streams] == [0, 1, 0, 0]
+
+
+def test_depth_is_judged_only_where_it_is_followed() -> None:
+    """Its silence is asked about like any other's; a contract without it is not expected to."""
+
+    async def work(setting: _Setting) -> None:
+        setting.watch.follow(MES, calendar_by_name("cme"), depth=True)
+        await setting.pass_time(1_800, frozen=frozenset())
+        assert setting.events == []
+        await setting.pass_time(110, frozen=frozenset({(MES, Stream.DEPTH), (MNQ, Stream.DEPTH)}))
+
+    setting = _watched(work)
+    assert setting.asked == [HubCall("SubscribeContractMarketDepth", (MES,))]
+    assert setting.handovers == [f"no depth of {MES}"]
+    streams = [(each.contract_id, each.stream) for each in setting.watch.status().streams]
+    assert (MES, Stream.DEPTH) in streams
+    assert (MNQ, Stream.DEPTH) not in streams
 
 
 def test_many_frozen_streams_ask_for_one_new_line() -> None:
