@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from tapekeeper.core.book import Books
 from tapekeeper.core.gateway.depth import DEPTH_TARGET, DepthDecoder, DepthRecord
+from tapekeeper.core.gateway.shapes import as_json
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.validate import depth_fault, rejected_depth
 from tapekeeper.model.depth import BookSnapshot, BookTally, DepthRow, DepthUpdate
@@ -71,7 +72,7 @@ class DepthStage:
         """
         if call.target.lower() != _TARGET:
             return False
-        record = self._decoder.decode(call.arguments, recv_ns)
+        record = self._decoder.decode(as_json(call), recv_ns)
         self._received += record.received
         if not record.contract_id:
             self._quarantine(record.rejected)

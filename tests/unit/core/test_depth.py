@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tapekeeper.core.calendar import calendar_by_name
@@ -180,6 +181,24 @@ def test_the_target_is_read_without_regard_to_case() -> None:
     pipeline.take([Invocation("gatewaydepth", depth(BURST).arguments)], START)
     assert pipeline.depth.counts().accepted == 5
     assert pipeline.depth_seq(MES) == 5
+
+
+@pytest.mark.parametrize("kind", [2, "Bid"])
+def test_packed_rows_are_the_same_rows(kind: object) -> None:
+    """MessagePack names members in another case, and may name a kind instead of numbering it."""
+    row = {
+        "Timestamp": format_ns(START),
+        "Type": kind,
+        "Price": 99.75,
+        "Volume": 1,
+        "CurrentVolume": 5,
+    }
+    pipeline = running()
+    call = Invocation("GatewayDepth", msgspec.msgpack.encode([MES, [row]]), packed=True)
+    assert fed(pipeline, call).depth == fed(running(), depth([(2, 99.75, 5)])).depth
+    outputs = fed(pipeline, Invocation("GatewayDepth", b"\x92\xc1", packed=True))
+    assert [item.reason for item in outputs.rejected] == [Reason.PAYLOAD]
+    assert pipeline.depth.counts().holds
 
 
 def test_a_call_that_is_no_depth_at_all_is_one_quarantined_row() -> None:

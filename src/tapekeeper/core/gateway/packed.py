@@ -52,6 +52,10 @@ _NUMBERS = {
 _ORDER_SIDES = ("bid", "ask")
 CODES: dict[str, dict[str, tuple[str, ...]]] = {
     "gatewaytrade": {"type": ("buy", "sell")},
+    "gatewaydepth": {
+        "type": ("unknown", "ask", "bid", "bestask", "bestbid", "trade", "reset", "low", "high",
+                 "newbestbid", "newbestask", "fill"),
+    },
     "gatewayuserorder": {
         "status": ("none", "open", "filled", "cancelled", "expired", "rejected", "pending",
                    "pendingcancellation", "suspended"),
