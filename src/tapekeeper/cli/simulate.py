@@ -17,7 +17,7 @@ from tapekeeper.errors import UsageError
 from tapekeeper.sim.fault_file import load_faults
 from tapekeeper.sim.fault_menu import kind_of
 from tapekeeper.verify.seeds import Verdict, run_seed, run_seeds
-from tapekeeper.verify.simulation import NS_PER_S, Evidence
+from tapekeeper.verify.evidence import NS_PER_S, Evidence
 
 SEEDS_MAX = 10_000_000
 

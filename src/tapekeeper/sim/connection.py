@@ -19,6 +19,10 @@ from tapekeeper.sim.session import SECOND_NS, Call, ServerSession
 WEBSOCKET_BYTES_MAX = 4 * 1024 * 1024
 """Largest WebSocket message that is read at all; the protocol's own limit is far below."""
 
+WRITER_LIMIT_BYTES = 2_048
+"""Written between two looks at whether the way is blocked; the library's own 256 KiB would let a
+slow reader of a quiet market go unnoticed for minutes."""
+
 CLOSE_TIMEOUT_S = 5.0
 """How long a server waits for the peer's close frame."""
 
@@ -89,7 +93,10 @@ class HubConnection:
         self._dropped = False
         self._refuses_handshake: str | None = None
         self.socket = web.WebSocketResponse(
-            timeout=CLOSE_TIMEOUT_S, max_msg_size=WEBSOCKET_BYTES_MAX, compress=False
+            timeout=CLOSE_TIMEOUT_S,
+            max_msg_size=WEBSOCKET_BYTES_MAX,
+            compress=False,
+            writer_limit=WRITER_LIMIT_BYTES,
         )
         self.records_sent = 0
         """Records handed to the outbox."""

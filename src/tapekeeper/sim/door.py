@@ -11,6 +11,9 @@ from tapekeeper.sim.tokens import Caller, TokenOffice
 
 SCHEME = "bearer "
 
+FAILED = 1
+"""What a code means depends on the operation; this one is a failure of every one."""
+
 SILENCE_S = 120
 """How long a request without an answer is held, unless its client goes first."""
 
@@ -73,6 +76,10 @@ class Doorkeeper:
                 if request.transport is None or request.transport.is_closing():
                     break
                 await self._clock.sleep_s(1.0)
+        if planned.manner == "fail":
+            # The gateway's convention: what goes wrong in the business is a 200 with an error.
+            body = {"success": False, "errorCode": FAILED, "errorMessage": "Failed on demand."}
+            return web.json_response(body)
         if planned.manner != "answer" and request.transport is not None:
             request.transport.abort()
         headers = {}

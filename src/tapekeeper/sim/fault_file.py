@@ -1,7 +1,7 @@
 """Reads a schedule of faults from TOML, and says in one sentence what is wrong with it.
 
 [[fault]]
-kind = "drop"          # one of `fault_menu.BY_KIND`
+kind = "drop"          # one of `fault_host.ALL_KINDS`; a gateway has those of `fault_menu`
 at_s = 10              # once, 10 s after the start
 hub = "market"
 
@@ -19,22 +19,29 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from tapekeeper.errors import UnreadableSourceError, UsageError
+from tapekeeper.sim.fault_host import ALL_KINDS
 from tapekeeper.sim.fault_menu import BY_KIND, Fault
 
 FAULTS_MAX = 1_000
 
+Kinds: TypeAlias = Mapping[str, type[Fault]]
+
 _PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`")
 
 
-def load_faults(path: Path) -> tuple[Fault, ...]:
+def load_faults(path: Path, kinds: Kinds = BY_KIND) -> tuple[Fault, ...]:
     """The faults of a file.
+
+    Args:
+        path: of the file.
+        kinds: what there is, by the words of files; default: what can go wrong at a gateway.
 
     Raises:
         UnreadableSourceError: it cannot be read.
@@ -44,10 +51,12 @@ def load_faults(path: Path) -> tuple[Fault, ...]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableSourceError(f"{path} cannot be read as text") from error
-    return parse_faults(text, str(path))
+    return parse_faults(text, str(path), kinds)
 
 
-def parse_faults(text: str, name: str = "the faults") -> tuple[Fault, ...]:
+def parse_faults(
+    text: str, name: str = "the faults", kinds: Kinds = BY_KIND
+) -> tuple[Fault, ...]:
     """The faults of a TOML text; `name` stands in front of what is wrong.
 
     Raises:
@@ -63,18 +72,20 @@ def parse_faults(text: str, name: str = "the faults") -> tuple[Fault, ...]:
     tables = tree.get("fault", [])
     if not isinstance(tables, list) or len(tables) > FAULTS_MAX:
         raise UsageError(f"{name}: fault must be up to {FAULTS_MAX} tables, each [[fault]]")
-    return tuple(_fault(table, f"{name}: fault {n}") for n, table in enumerate(tables, 1))
+    return tuple(_fault(table, f"{name}: fault {n}", kinds) for n, table in enumerate(tables, 1))
 
 
-def _fault(table: object, place: str) -> Fault:
+def _fault(table: object, place: str, kinds: Kinds) -> Fault:
     if not isinstance(table, dict):
         raise UsageError(f"{place} must be a table")
     kind = table.get("kind")
     if kind is None:
-        raise UsageError(f"{place} has no kind: it is one of {', '.join(BY_KIND)}")
-    cls = BY_KIND.get(str(kind))
+        raise UsageError(f"{place} has no kind: it is one of {', '.join(kinds)}")
+    cls = kinds.get(str(kind))
+    if cls is None and kind in ALL_KINDS:
+        raise UsageError(f"{place}: a {kind} happens to the client's computer: only simulate has it")
     if cls is None:
-        raise UsageError(f"{place}: unknown kind {kind}: the nearest is {_nearest(kind, BY_KIND)}")
+        raise UsageError(f"{place}: unknown kind {kind}: the nearest is {_nearest(kind, kinds)}")
     names = ("kind", *cls.__struct_fields__)
     for key in table:
         if key not in names:

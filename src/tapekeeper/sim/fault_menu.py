@@ -171,6 +171,17 @@ class NoAnswer(Fault, frozen=True):
         faults.refuse(self.door, self.count, 503, manner="silence")
 
 
+class Failure(Fault, frozen=True):
+    """A REST answer is a 200 whose body says that the operation failed."""
+
+    door: Literal["login", "rest"] = "rest"
+    count: Count = 1
+
+    def apply(self, faults: Faults) -> None:
+        """Plan it."""
+        faults.refuse(Door(self.door), self.count, 200, manner="fail")
+
+
 class Redirect(Fault, frozen=True):
     """A negotiation answers with another address (here: the same) and another token."""
 
@@ -245,6 +256,17 @@ class Garbage(Fault, frozen=True):
     def apply(self, faults: Faults) -> None:
         """Send some."""
         faults.send_raw(GARBAGE, self.hub, self.which)
+
+
+class NullTrades(Fault, frozen=True):
+    """A record of trades whose elements are null."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Send one."""
+        faults.send_nulls(self.hub, self.which)
 
 
 class Replay(Fault, frozen=True):
@@ -400,12 +422,14 @@ KINDS: tuple[type[Fault], ...] = (
     Refuse,
     HangUp,
     NoAnswer,
+    Failure,
     Redirect,
     BadHandshake,
     NoHandshake,
     Partial,
     UnknownRecord,
     Garbage,
+    NullTrades,
     Replay,
     RefuseSubscription,
     NoCompletion,

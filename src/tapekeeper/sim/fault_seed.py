@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tapekeeper.sim.fault_host import (
+    ClockStep,
+    DiskError,
+    DiskFull,
+    EndpointDown,
+    Kill,
+    SlowDisk,
+    Stuck,
+    SyncError,
+)
 from tapekeeper.sim.fault_menu import (
     BadHandshake,
     Burst,
     Close,
     Delay,
     Drop,
+    Failure,
     Fault,
     Freeze,
     Garbage,
@@ -19,6 +30,7 @@ from tapekeeper.sim.fault_menu import (
     NoAnswer,
     NoCompletion,
     NoHandshake,
+    NullTrades,
     Outage,
     Partial,
     Redirect,
@@ -110,6 +122,43 @@ _MAKERS: Sequence[Callable[[_Draw], Fault]] = (
     lambda d: RefuseTokens(at_s=d.at_s),
     lambda d: Outage(at_s=d.at_s, for_s=d.number(1, 30)),
 )
+
+
+_MORE_EACH = (0, 0, 1, 1, 1, 2, 2, 3)
+"""How many of the second menu one schedule has; each number as often as it stands here."""
+
+_SMALL_STEPS_S = (-5.0, -0.5, -0.02, 0.02, 0.5, 5.0)
+
+_MORE_MAKERS: Sequence[Callable[[_Draw], Fault]] = (
+    lambda d: ClockStep(at_s=d.at_s, by_s=_SMALL_STEPS_S[d.number(0, 5)]),
+    lambda d: ClockStep(at_s=d.at_s, by_s=3_600.0 * (1, -1)[d.number(0, 1)] * d.number(1, 12)),
+    lambda d: SlowDisk(at_s=d.at_s, delay_ms=d.number(1, 400), for_s=d.number(1, 10)),
+    lambda d: SlowDisk(at_s=d.at_s, delay_ms=1_000 * d.number(2, 20), for_s=0.5),
+    lambda d: DiskFull(at_s=d.at_s, room_bytes=d.number(0, 400), for_s=d.number(1, 20)),
+    lambda d: DiskError(at_s=d.at_s, for_s=d.number(1, 20)),
+    lambda d: SyncError(at_s=d.at_s),
+    lambda d: Kill(at_s=d.at_s, restart_s=d.number(0, 10)),
+    lambda d: Kill(at_s=d.at_s, share=d.number(0, 100) / 100, restart_s=d.number(0, 10)),
+    lambda d: EndpointDown(at_s=d.at_s, endpoint=d.number(0, 1), for_s=d.number(5, 40)),
+    lambda d: EndpointDown(at_s=d.at_s, endpoint=0, for_s=d.number(20, 40)),
+    lambda d: Stuck(at_s=d.at_s, for_s=d.number(1, 20)),
+    lambda d: Failure(at_s=d.at_s, door="rest" if d.flag() else "login", count=d.number(1, 3)),
+    lambda d: NullTrades(at_s=d.at_s, which=d.which()),
+)
+
+
+def seeded_more_faults(seed: int, *, within_s: float) -> tuple[Fault, ...]:
+    """What a simulation adds to `seeded_faults`: faults of the host, and rare ones of the gateway.
+
+    They are drawn from a stream of their own, so that a seed keeps its first schedule when this
+    menu grows.
+    """
+    numbers = Seeded(seed, "schedule of more faults")
+    schedule: list[Fault] = []
+    for _ in range(_MORE_EACH[numbers.below(len(_MORE_EACH))]):
+        draw = _Draw(numbers, round(1.0 + numbers.random() * (within_s - 1.0), 3))
+        schedule.append(_MORE_MAKERS[numbers.below(len(_MORE_MAKERS))](draw))
+    return tuple(sorted(schedule, key=lambda fault: fault.first_s))
 
 
 def seeded_faults(seed: int, *, within_s: float) -> tuple[Fault, ...]:

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.sim.connection import HubConnection, Slowness, Spoiled
+from tapekeeper.sim.host import Host
 from tapekeeper.sim.methods import CallFault
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream, Subscriptions
@@ -21,6 +22,9 @@ REFUSALS_MAX = 10_000
 """Refusals that may be planned ahead for one door."""
 
 LOGOUT_TARGET = "GatewayLogout"
+
+Manner: TypeAlias = Literal["answer", "hang_up", "silence", "fail"]
+"""How a request that is turned away learns of it."""
 
 Which: TypeAlias = Literal["all", "one", "oldest", "newest"]
 """Which of the present connections a fault meets; "one" is drawn."""
@@ -43,15 +47,30 @@ class PlannedRefusal:
         status: the HTTP status to answer with.
         retry_after_s: the value of `Retry-After`, or None.
         manner: whether it is answered at all: "hang_up" cuts the connection, "silence" leaves
-            the request without an answer.
+            the request without an answer; "fail" answers with a failure in the body instead.
     """
 
     status: int
     retry_after_s: int | None = None
-    manner: Literal["answer", "hang_up", "silence"] = "answer"
+    manner: Manner = "answer"
 
 
 AWAY = PlannedRefusal(503, manner="hang_up")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frozen:
+    """A subscription that a connection lost without a word."""
+
+    connection: HubConnection
+    desk: Subscriptions
+    stream: Stream
+    key: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended, or has been subscribed again."""
+        return not self.connection.is_open or self.connection in self.desk.of(self.stream, self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +108,10 @@ class Faults:
         self._handshakes: deque[HandshakeFault] = deque(maxlen=REFUSALS_MAX)
         self._calls: deque[CallFault] = deque(maxlen=REFUSALS_MAX)
         self._redirects = 0
-        self._frozen: deque[tuple[HubConnection, Stream, str]] = deque(maxlen=REFUSALS_MAX)
+        self.frozen: deque[Frozen] = deque(maxlen=REFUSALS_MAX)
+        """Every subscription that was ever frozen, in order."""
+        self.host: Host | None = None
+        """The computer of the client, where it is simulated, too."""
         self.is_away = False
         """Whether every request is cut off, as while a server restarts."""
         self.session_limit: int | None = None
@@ -104,7 +126,7 @@ class Faults:
         status: int,
         *,
         retry_after_s: int | None = None,
-        manner: Literal["answer", "hang_up", "silence"] = "answer",
+        manner: Manner = "answer",
     ) -> None:
         """Answer the next `count` requests at a door with an HTTP status, or not at all."""
         self._planned[door].extend([PlannedRefusal(status, retry_after_s, manner)] * count)
@@ -230,16 +252,32 @@ class Faults:
                 if held:
                     stream_key = held[self._numbers.below(len(held))]
                     desk.remove(*stream_key, connection)
-                    self._frozen.append((connection, *stream_key))
+                    self.frozen.append(Frozen(connection, desk, *stream_key))
                     forgotten += 1
         return forgotten
 
     def is_frozen(self, stream: Stream, key: str) -> bool:
         """Whether a connection that is still open lost this subscription without a word."""
         return any(
-            connection.is_open and (stream, key) == (frozen, its_key)
-            for connection, frozen, its_key in self._frozen
+            one.connection.is_open and (stream, key) == (one.stream, one.key)
+            for one in self.frozen
         )
+
+    def send_nulls(self, hub: str | None = None, which: Which = "all") -> int:
+        """Send a record of trades whose elements are null, as the real feed does at times.
+
+        Returns:
+            How many connections listen to trades, and were sent one.
+        """
+        sent = 0
+        for connection in self.chosen(hub, which):
+            for desk in self._subscriptions:
+                held = [key for stream, key in desk.held_by(connection) if stream is Stream.TRADES]
+                if held:
+                    key = held[self._numbers.below(len(held))]
+                    connection.send(encode_invocation("GatewayTrade", [key, [None, None]]))
+                    sent += 1
+        return sent
 
     def evict(self, live: Sequence[HubConnection]) -> None:
         """Enforce the session limit among the connections of one hub, oldest first."""

@@ -6,6 +6,8 @@ found here is true of the real thing, and all of it runs in virtual time.
 
 Bytes arrive in order, after a latency that is drawn for each write, cut where the draw says. A
 server that cuts a connection is felt as the end of the stream or as a reset, which is drawn too.
+The way may be stuck for a while: nothing is lost on it then, and nothing moves. A server may be
+cut off by its port, and a client's process may die with all of its connections.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import asyncio
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -27,6 +30,9 @@ HIGH_WATER_BYTES = 65_536
 """What may be under way before a writer is asked to wait, as in asyncio."""
 LOW_WATER_BYTES = HIGH_WATER_BYTES // 4
 
+STUCK_WATER_BYTES = 2_048
+"""The same while the way is stuck: a path that acknowledges nothing soon closes its window."""
+
 LATENCY_S = (0.000_05, 0.02)
 """Least and most time under way."""
 
@@ -38,18 +44,31 @@ HOST = "127.0.0.1"
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
+class _Way:
+    """What all connections share; time is that of the event loop, seconds."""
+
+    def __init__(self) -> None:
+        self.stuck_until_s = 0.0
+
+    def high_water_bytes(self, now_s: float) -> int:
+        """What may be under way in one direction of a connection."""
+        return STUCK_WATER_BYTES if now_s < self.stuck_until_s else HIGH_WATER_BYTES
+
+
 class _End(asyncio.Transport):
     """One end of a connection. Two of them are joined; each sends into the other."""
 
     def __init__(
         self,
         numbers: Seeded,
+        way: _Way,
         sockname: tuple[str, int],
         peer: tuple[str, int],
         over: Callable[[], None],
     ) -> None:
         super().__init__({"sockname": sockname, "peername": peer})
         self._over = over
+        self._way = way
         self._loop = asyncio.get_running_loop()
         self._numbers = numbers
         self._peer: _End
@@ -82,7 +101,8 @@ class _End(asyncio.Transport):
             if piece:
                 self._under_way += len(piece)
                 self._send(piece)
-        if self._under_way > HIGH_WATER_BYTES and not self._writer_waits:
+        high_water_bytes = self._way.high_water_bytes(self._loop.time())
+        if self._under_way > high_water_bytes and not self._writer_waits:
             self._writer_waits = True
             self._protocol.pause_writing()
 
@@ -105,7 +125,8 @@ class _End(asyncio.Transport):
             self.close()
             return
         self._closing = True
-        self._loop.call_later(LATENCY_S[0], self._peer.reset)
+        reaches_s = max(self._loop.time(), self._way.stuck_until_s) + LATENCY_S[0]
+        self._loop.call_at(reaches_s, self._peer.reset)
         self._loop.call_soon(self._lose, None)
 
     def reset(self) -> None:
@@ -139,7 +160,8 @@ class _End(asyncio.Transport):
 
     def _send(self, piece: bytes | None) -> None:
         low, high = LATENCY_S
-        at_s = self._loop.time() + low + (high - low) * self._numbers.random() ** 4
+        leaves_s = max(self._loop.time(), self._way.stuck_until_s)
+        at_s = leaves_s + low + (high - low) * self._numbers.random() ** 4
         # A stream keeps its order, whatever is drawn; timers of one time run in any order.
         self._last_s = max(at_s, self._last_s + 1e-9)
         self._loop.call_at(self._last_s, self._peer.arrive, piece)
@@ -167,6 +189,11 @@ class _End(asyncio.Transport):
             self._writer_waits = False
             self._protocol.resume_writing()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its user has been told of the end."""
+        return self._lost
+
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:
             self._lost = True
@@ -183,44 +210,86 @@ class MemoryNetwork:
 
     def __init__(self, numbers: Seeded) -> None:
         self._numbers = numbers
+        self._way = _Way()
         self._servers: dict[int, ProtocolFactory] = {}  # bound: one per server
+        self._cut_off: set[int] = set()
+        # bound: one per open connection; the port of its server, and its two ends
+        self._open: dict[int, tuple[int, _End, _End]] = {}
         self.connections = 0
         """Connections made so far."""
         self.open_ends = 0
         """Ends of connections that have not learnt of the end; two per connection."""
         self._clients = 50_000
 
-    def _end_is_over(self) -> None:
-        self.open_ends -= 1
-
     def listen(self, port: int, factory: ProtocolFactory) -> None:
         """Serve a port of `HOST`."""
         self._servers[port] = factory
+
+    def listen_also(self, port: int, like: int) -> None:
+        """Serve another port with the server of `like`: another address of the same hubs."""
+        self._servers[port] = self._servers[like]
 
     def close(self, port: int) -> None:
         """Refuse connections from now on; safe to call twice."""
         self._servers.pop(port, None)
 
-    async def connect(self, port: int, client: asyncio.Protocol) -> None:
-        """Join a client to the server at `port`.
+    def cut_off(self, port: int) -> None:
+        """Cut what is connected to a port, and refuse connections to it for now."""
+        self._cut_off.add(port)
+        for its_port, _, far in list(self._open.values()):
+            if its_port == port:
+                far.abort()
+
+    def restore(self, port: int) -> None:
+        """Let connections to a port through again."""
+        self._cut_off.discard(port)
+
+    def open_at(self, port: int) -> int:
+        """How many connections there are to a port."""
+        return sum(its_port == port for its_port, _, _ in self._open.values())
+
+    def stick(self, for_s: float) -> None:
+        """Move nothing in either direction for a while; what is sent meanwhile arrives then."""
+        until_s = asyncio.get_running_loop().time() + for_s
+        self._way.stuck_until_s = max(self._way.stuck_until_s, until_s)
+
+    def abort(self, numbers: Iterable[int]) -> None:
+        """Cut connections from the client's side, as the system does for a dead process."""
+        for number in numbers:
+            if number in self._open:
+                self._open[number][1].abort()
+
+    async def connect(self, port: int, client: asyncio.Protocol) -> int:
+        """Join a client to the server at `port`; the number of the connection.
 
         Raises:
             ConnectionRefusedError: there is none.
         """
-        await asyncio.sleep(LATENCY_S[0] + LATENCY_S[1] * self._numbers.random())
+        stuck_s = max(0.0, self._way.stuck_until_s - asyncio.get_running_loop().time())
+        await asyncio.sleep(stuck_s + LATENCY_S[0] + LATENCY_S[1] * self._numbers.random())
         factory = self._servers.get(port)
-        if factory is None:
+        if factory is None or port in self._cut_off:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         self.connections += 1
-        here, there = (HOST, self._clients + self.connections), (HOST, port)
-        near = _End(self._numbers, here, there, self._end_is_over)
-        far = _End(self._numbers, there, here, self._end_is_over)
+        number = self.connections
+        here, there = (HOST, self._clients + number), (HOST, port)
+        over = partial(self._end_is_over, number)
+        near = _End(self._numbers, self._way, here, there, over)
+        far = _End(self._numbers, self._way, there, here, over)
         self.open_ends += 2
+        self._open[number] = (port, near, far)
         server = factory()
         near.join(far, client)
         far.join(near, server)
         server.connection_made(far)
         client.connection_made(near)
+        return number
+
+    def _end_is_over(self, number: int) -> None:
+        self.open_ends -= 1
+        _, near, far = self._open[number]
+        if near.is_lost and far.is_lost:
+            del self._open[number]
 
 
 class MemoryConnector(aiohttp.BaseConnector):
@@ -229,6 +298,13 @@ class MemoryConnector(aiohttp.BaseConnector):
     def __init__(self, network: MemoryNetwork) -> None:
         super().__init__()
         self._network = network
+        self._made: list[int] = []  # bound: the connections of one process
+        self._is_dead = False
+
+    def die(self) -> None:
+        """Cut all connections and make none any more: the process is dead."""
+        self._is_dead = True
+        self._network.abort(self._made)
 
     async def _create_connection(
         self,
@@ -240,7 +316,9 @@ class MemoryConnector(aiohttp.BaseConnector):
         protocol = self._factory()
         key = req.connection_key
         try:
-            await self._network.connect(key.port or 80, protocol)
+            if self._is_dead:
+                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+            self._made.append(await self._network.connect(key.port or 80, protocol))
         except OSError as error:
             raise aiohttp.ClientConnectorError(key, error) from error
         return protocol

@@ -129,6 +129,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Virtual time since the loop was made, seconds."""
         return self._jumping.now_ns / _NS_PER_S
 
+    def hold_s(self, delay_s: float) -> None:
+        """Let time pass while nothing runs, as a call does that blocks the loop."""
+        self._jumping.now_ns += round(delay_s * _NS_PER_S)
+
 
 class VirtualClock:
     """Fills `ports.Clock` from a `VirtualTimeLoop`.
@@ -153,6 +157,14 @@ class VirtualClock:
     async def sleep_s(self, delay_s: float) -> None:
         """Wait `delay_s` virtual seconds."""
         await asyncio.sleep(delay_s)
+
+    def hold_s(self, delay_s: float) -> None:
+        """Let virtual time pass while nothing runs; see `VirtualTimeLoop.hold_s`."""
+        self._loop.hold_s(delay_s)
+
+    def other(self) -> VirtualClock:
+        """A clock of another computer in the same time; its wall clock can step by itself."""
+        return VirtualClock(self._loop, start_ns=self._wall_at_zero_ns)
 
     def step_wall_ns(self, by_ns: int) -> None:
         """Set the wall clock forward or back, as a time service does; monotonic time stays."""

@@ -5,46 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
-from tapekeeper.core.pipeline import Outputs, Pipeline
-from tapekeeper.core.runlog import MARKET_HUB, Rerun
+from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar
-from tapekeeper.runtime.journal_reader import JournalReader
-from tapekeeper.sim.fault_menu import Burst, Delay, Freeze, Partial, Replay, Trickle
-from tapekeeper.verify.oracle import (
-    Key,
-    Reached,
-    accepted,
-    naive_bars,
-    numbers_of,
-    what_reached,
-)
-from tapekeeper.verify.scenario import RECOVERY_S, TIMEFRAMES
-from tapekeeper.verify.simulation import NS_PER_S, STOP_S, Evidence
+from tapekeeper.runtime.journal_reader import Problem
+from tapekeeper.sim.fault_menu import Replay
+from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
+from tapekeeper.verify.losses import Span, lost_prints, spans_of, unexplained
+from tapekeeper.verify.oracle import Key, accepted, naive_bars, numbers_of
+from tapekeeper.verify.runs import Run, runs_of
+from tapekeeper.verify.scenario import RECOVERY_S, RETURN_S, TIMEFRAMES
 
 SHOWN_MAX = 3
 """Examples in one finding."""
 
-SLACK_S = 1.5
-"""Between the making of a print and its arrival on an undisturbed connection."""
+STOP_S = 60.0
+"""Virtual seconds that stopping may take, of itself or because it was asked to."""
 
-SUBSCRIBE_TRADES = "SubscribeContractTrades"
-"""The call whose coverage decides over prints."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """An interval, ns UTC, in which prints of a contract may be missing; None means of any."""
-
-    contract_id: str | None
-    from_ns: int
-    to_ns: int
-    why: str
-
-    def holds(self, at_ns: int, contract_id: str) -> bool:
-        """Whether it accounts for a print that was made at a moment."""
-        return self.from_ns <= at_ns <= self.to_ns and self.contract_id in {None, contract_id}
+LEAST_TOKEN_S = 1.0
+"""Between two renewals, whatever clocks and gateways say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,74 +47,118 @@ def judge(evidence: Evidence) -> Findings:
     """Check everything; a run that failed outright is judged by its failure alone."""
     if evidence.failure:
         return Findings((evidence.failure,))
-    problems = [*_ended_well(evidence)]
-    again = _rerun(evidence)
-    problems += _bars(evidence, again)
-    problems += _counts(evidence)
-    reached = what_reached(JournalReader(evidence.files))
-    spans = (*_reported(evidence), *_excused(evidence))
-    made, lost = _lost(evidence, reached)
-    problems += _unexplained(evidence, lost, spans)
-    problems += _invented(evidence, accepted(again.trades))
-    return Findings(
-        tuple(problems),
-        made=made,
-        lost=sum(lost.values()),
-        spans=spans,
-    )
+    try:
+        runs, unread = runs_of(evidence.files)
+    except UnreadableSourceError as error:
+        return Findings((str(error),))
+    problems = [*_ended_well(evidence), *_journal(evidence, unread)]
+    for life in evidence.lives:
+        run = runs.get(life.run, Run(life.run))
+        problems += (f"process {life.number}: {one}" for one in _life(evidence, life, run))
+    for run in runs.values():
+        problems += _bars(run)
+        problems += _taken(evidence, run)
+    problems += _invented(evidence, runs.values())
+    spans = spans_of(evidence)
+    made, lost = lost_prints(evidence, runs.values())
+    problems += unexplained(evidence, lost, spans)
+    return Findings(tuple(problems), made=made, lost=sum(lost.values()), spans=spans)
 
 
 # --- the course of the run ----------------------------------------------------------------------
 
 
 def _ended_well(evidence: Evidence) -> Iterator[str]:
-    if evidence.subscribed_ns is None:
+    if not any(life.subscribed_ns is not None for life in evidence.lives):
         yield "the contracts were never subscribed"
     if evidence.recovered_s is None:
         yield f"not recovered {RECOVERY_S:g} s after the last fault: {evidence.waiting}"
-    if evidence.stop_s > STOP_S:
-        yield f"stopping took {evidence.stop_s:.1f} s, more than {STOP_S:g} s"
+    elif evidence.returned_s is None:
+        yield f"not at the preferred endpoint after {RETURN_S:g} s: {evidence.waiting}"
+    elif not evidence.lives or evidence.last.end is not End.STOPPED:
+        yield "it did not stop in order"
     if evidence.leftovers:
         yield f"tasks were left over: {', '.join(evidence.leftovers[:SHOWN_MAX])}"
     if evidence.open_ends:
         yield f"{evidence.open_ends} ends of connections were left open"
     if evidence.files.is_locked:
         yield "the journal was left locked"
+    refused = sum(life.end is not End.STOPPED for life in evidence.lives)
+    if len(evidence.refusals) > refused:
+        yield f"the disk refused {len(evidence.refusals)} times, and only {refused} processes ended"
 
 
-# --- bars and counts ------------------------------------------------------------------------------
+def _journal(evidence: Evidence, problems: Iterable[Problem]) -> Iterator[str]:
+    for problem in problems:
+        if not problem.expected or all(life.end is End.STOPPED for life in evidence.lives):
+            yield f"the journal is damaged: {problem}"
 
 
-def _rerun(evidence: Evidence) -> Outputs:
-    """Everything that comes of the journal, forming bars included."""
-    pipeline = Pipeline(grace_ns=0)
-    rerun = Rerun(pipeline)
-    whole = Outputs()
-    reader = JournalReader(evidence.files)
-    steps = (one for entry in reader for one in rerun.take(entry))
-    for one in chain(steps, _last_step(pipeline)):
-        whole.closed += one.closed
-        whole.trades += one.trades
-        whole.rejected += one.rejected
-    whole.closed += pipeline.forming_all()
-    return whole
+# --- one process ----------------------------------------------------------------------------------
 
 
-def _last_step(pipeline: Pipeline) -> Iterator[Outputs]:
-    yield pipeline.release()
+def _life(evidence: Evidence, life: Life, run: Run) -> Iterator[str]:
+    if life.end is End.RUNNING:
+        yield "it never ended"
+    if life.stop_s > STOP_S and life.end is not End.KILLED:
+        yield f"stopping took {life.stop_s:.1f} s, more than {STOP_S:g} s"
+    if life.end is End.FAILED:
+        yield from _failed(evidence, life)
+    yield from _left(life, run)
+    if life.status is not None:
+        yield from _counts(evidence, life)
+    elif life.end is End.STOPPED:
+        yield "there is no status"
+    if life.end is End.STOPPED:
+        if life.result is None:
+            yield "there is no result"
+            return
+        live = [bar for bars in life.result.bars.values() for bar in bars]
+        if sorted(map(_order, live)) != sorted(map(_order, run.bars)):
+            yield "a replay of the journal makes other bars than the run did"
 
 
-def _bars(evidence: Evidence, again: Outputs) -> Iterator[str]:
-    result = evidence.result
-    if result is None:
-        yield "there is no result"
+def _failed(evidence: Evidence, life: Life) -> Iterator[str]:
+    """What may end a process by itself: a journal that cannot accept, or no way to begin."""
+    kind, _, reason = life.why.partition(": ")
+    if kind == "JournalError" and reason in evidence.refusals:
         return
-    live = [bar for bars in result.bars.values() for bar in bars]
-    if sorted(map(_order, live)) != sorted(map(_order, again.closed)):
-        yield "a replay of the journal makes other bars than the run did"
-    naive = naive_bars(again.trades, TIMEFRAMES)
-    engine = dict(map(numbers_of, live))
-    if len(engine) != len(live):
+    if life.subscribed_ns is None and kind != "JournalError" and evidence.happened:
+        return
+    yield f"it ended by itself: {life.why}"
+
+
+def _left(life: Life, run: Run) -> Iterator[str]:
+    """Nothing leaves a process before the journal has what it comes from."""
+    journalled = Counter(map(_order, run.outputs.closed))
+    unfounded = Counter(map(_order, life.left)) - journalled
+    if unfounded:
+        first = next(iter(unfounded))[:3]
+        yield f"{unfounded.total()} bars left it that its journal does not make, the first: {first}"
+
+
+def _counts(evidence: Evidence, life: Life) -> Iterator[str]:
+    status = life.status
+    if status is None:
+        return
+    if not status.holds:
+        yield "an identity does not hold: ticks or volume are missing from the counts"
+    most = evidence.scenario.redundancy + 1
+    for pool in status.pools:
+        if pool.lines_most > most:
+            yield f"the pool {pool.name} had {pool.lines_most} lines, more than {most}"
+    lived_s = (life.ended_ns - life.started_ns) / NS_PER_S
+    if status.token.tokens > 1 + lived_s / LEAST_TOKEN_S:
+        yield f"it asked for {status.token.tokens} tokens in {lived_s:.0f} s"
+
+
+# --- bars and prints ------------------------------------------------------------------------------
+
+
+def _bars(run: Run) -> Iterator[str]:
+    naive = naive_bars(run.outputs.trades, TIMEFRAMES)
+    engine = dict(map(numbers_of, run.bars))
+    if len(engine) != len(run.bars):
         yield "an interval has two bars"
     wrong = [key for key in {**naive, **engine} if naive.get(key) != engine.get(key)]
     if wrong:
@@ -146,109 +169,26 @@ def _order(bar: Bar) -> tuple[str, str, int, str]:
     return bar.contract_id, bar.timeframe, bar.ts_open, repr(bar)
 
 
-def _counts(evidence: Evidence) -> Iterator[str]:
-    status = evidence.status
-    if status is None:
-        yield "there is no status"
-        return
-    if not status.holds:
-        yield "an identity does not hold: ticks or volume are missing from the counts"
-    most = evidence.scenario.redundancy + 1
-    for pool in status.pools:
-        if pool.lines_most > most:
-            yield f"the pool {pool.name} had {pool.lines_most} lines, more than {most}"
-
-
-# --- what came and what did not ---------------------------------------------------------------
-
-
-def _lost(evidence: Evidence, reached: Reached) -> tuple[int, Counter[tuple[int, Key]]]:
-    """Prints made while subscribed, and those of them that never came with when they were made."""
-    since_ns = evidence.subscribed_ns or 0
-    # What was made last may be under way when the tape stops.
-    until_ns = evidence.stopping_ns - round((SLACK_S + _slowest_s(evidence)) * NS_PER_S)
-    left = Counter(reached.trades)
+def _taken(evidence: Evidence, run: Run) -> Iterator[str]:
+    """What came by one connection is on the tape as often as it came there."""
     wanted = set(evidence.contracts.values())
-    made = 0
-    lost: Counter[tuple[int, Key]] = Counter()
-    for one in evidence.made:
-        for key in one.prints:
-            if key[0] not in wanted:
-                continue
-            if left[key] > 0:
-                left[key] -= 1
-                made += 1
-            elif since_ns <= one.at_ns <= until_ns:
-                lost[one.at_ns, key] += 1
-                made += 1
-    return made, lost
+    taken = accepted(run.outputs.trades)
+    missing = Counter({key: n for key, n in run.reached.once.items() if key[0] in wanted}) - taken
+    if missing:
+        first = next(iter(missing))
+        yield f"{missing.total()} prints came and are not on the tape, the first: {first}"
 
 
-def _slowest_s(evidence: Evidence) -> float:
-    """How long the schedule may hold a record back before it leaves."""
-    slow = [0.0]
-    for fault in evidence.scenario.schedule:
-        if isinstance(fault, Burst | Trickle):
-            slow.append(fault.for_s)
-        elif isinstance(fault, Delay):
-            slow.append(fault.for_s + fault.delay_ms / 1e3)
-    return max(slow)
-
-
-def _reported(evidence: Evidence) -> Iterator[Span]:
-    """Intervals that the tape itself told of, in its log and at the end: nothing covered them."""
-    slack_ns = round((SLACK_S + _slowest_s(evidence)) * NS_PER_S)
-    for pool in () if evidence.status is None else evidence.status.pools:
-        if pool.name != MARKET_HUB:
-            continue
-        if pool.uncovered_count > len(pool.uncovered):
-            yield Span(None, 0, evidence.stopping_ns, "more intervals than are remembered")
-        for gap in pool.uncovered:
-            to_ns = evidence.stopping_ns if gap.to_ns is None else gap.to_ns + slack_ns
-            for call in gap.calls:
-                if call.target == SUBSCRIBE_TRADES:
-                    yield Span(str(call.arguments[0]), gap.from_ns - slack_ns, to_ns, gap.why)
-
-
-def _excused(evidence: Evidence) -> Iterator[Span]:
-    """Faults that lose prints and that the tape tells of in another way, or not yet.
-
-    Half a record spoils the one behind it, which is quarantined whole. A frozen subscription is
-    found by freshness, which judges by data and so needs its threshold of time.
-    """
-    for one in evidence.happened:
-        at_ns = evidence.start_ns + round(one.at_s * NS_PER_S)
-        if isinstance(one.fault, Partial) and not one.ended:
-            # The drop behind it may be drawn for another connection than the half record was.
-            yield Span(None, at_ns - NS_PER_S, at_ns + 60 * NS_PER_S, "half a record")
-        elif isinstance(one.fault, Freeze):
-            yield Span(None, at_ns - NS_PER_S, evidence.stopping_ns, "a frozen subscription")
-
-
-def _unexplained(
-    evidence: Evidence, lost: Counter[tuple[int, Key]], spans: Iterable[Span]
-) -> Iterator[str]:
-    reported = list(spans)
-    silent = [
-        (at_ns, key) for at_ns, key in lost if not any(s.holds(at_ns, key[0]) for s in reported)
-    ]
-    if silent:
-        at_ns, key = silent[0]
-        at_s = (at_ns - evidence.start_ns) / NS_PER_S
-        yield (
-            f"{len(silent)} prints were lost in intervals that nothing reports, "
-            f"the first {at_s:.3f} s after the start: {key}"
-        )
-
-
-def _invented(evidence: Evidence, taken: Counter[Key]) -> Iterator[str]:
-    """Prints in bars that the market did not make, or not as often."""
-    if any(isinstance(fault, Replay) for fault in evidence.scenario.schedule):
-        # The gateway itself repeats what it sent, on one connection: as real prints do.
-        return
+def _invented(evidence: Evidence, runs: Iterable[Run]) -> Iterator[str]:
+    """Prints in bars that the market did not make, or not as often as it or the gateway sent them."""
+    taken: Counter[Key] = Counter()
+    for run in runs:
+        taken.update(accepted(run.outputs.trades))
     made: Counter[Key] = Counter()
     for one in evidence.made:
         made.update(one.prints)
-    extra = taken - made
+    # The gateway itself repeats what it sent, on one connection: as real prints do.
+    again = sum(isinstance(one.fault, Replay) for one in evidence.happened)
+    extra = taken - Counter({key: count * (1 + again) for key, count in made.items()})
     if extra:
-        yield f"{sum(extra.values())} prints are on the tape that nobody made: {next(iter(extra))}"
+        yield f"{extra.total()} prints are on the tape that nobody made: {next(iter(extra))}"

@@ -21,6 +21,9 @@ from tapekeeper.model.bar import Bar
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 
+RECORD_BEGIN = b'{"type":1,'
+"""How the simulated gateway begins the record of a call."""
+
 Key: TypeAlias = tuple[str, int, float, int, int]
 """Contract, event time (ns UTC), price, size, side (0 buy, 1 sell, -1 unknown)."""
 
@@ -37,21 +40,28 @@ class Reached:
 
     Attributes:
         trades: how often each print came, over all connections.
+        once: how often it came at least by one connection: that many are real.
+        spoilt: prints in records that came behind half of another one, and so are no records.
         connections: their number.
     """
 
     trades: Counter[Key] = field(default_factory=Counter)
+    once: Counter[Key] = field(default_factory=Counter)
+    spoilt: Counter[Key] = field(default_factory=Counter)
     connections: int = 0
 
 
 def what_reached(entries: Iterable[Entry]) -> Reached:
-    """Read the frames of all connections."""
+    """Read the frames of all connections of one run of a journal."""
     reached = Reached()
     rests: dict[int, bytes] = {}
     packed: set[int] = set()
+    by_line: defaultdict[int, Counter[Key]] = defaultdict(Counter)
     for entry in entries:
         if entry.kind is EntryKind.CONNECT:
             reached.connections += 1
+            rests.pop(entry.line, None)
+            packed.discard(entry.line)
             if entry.payload.endswith(b" messagepack"):
                 packed.add(entry.line)
         if entry.kind is not EntryKind.FRAME:
@@ -60,12 +70,30 @@ def what_reached(entries: Iterable[Entry]) -> Reached:
         if entry.line in packed:
             records, rests[entry.line] = _cut_by_length(data)
             for record in records:
-                reached.trades.update(_packed_trades(record))
+                by_line[entry.line].update(_packed_trades(record))
         else:
             *records, rests[entry.line] = data.split(b"\x1e")
             for record in records:
-                reached.trades.update(_trades(record))
+                by_line[entry.line].update(_trades(record))
+                reached.spoilt.update(_spoilt(record))
+    for came in by_line.values():
+        reached.trades.update(came)
+        reached.once |= came
     return reached
+
+
+def _spoilt(record: bytes) -> Iterator[Key]:
+    begin = record.rfind(RECORD_BEGIN)
+    if begin > 0 and not _is_json(record):
+        yield from _trades(record[begin:])
+
+
+def _is_json(record: bytes) -> bool:
+    try:
+        json.loads(record)
+    except ValueError:
+        return False
+    return True
 
 
 def _cut_by_length(data: bytes) -> tuple[list[bytes], bytes]:
@@ -123,7 +151,7 @@ def _trades(record: bytes) -> Iterator[Key]:
         return
     contract_id, prints = message["arguments"]
     for one in prints:
-        if "timestamp" in one:
+        if one and "timestamp" in one:
             ts_ns = parse_ns(one["timestamp"])
             side = one.get("type", -1)
             yield contract_id, ts_ns, float(one["price"]), one["volume"], side

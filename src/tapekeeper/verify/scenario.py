@@ -9,8 +9,9 @@ from tapekeeper.app.config import Config
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.fault_menu import Fault
-from tapekeeper.sim.fault_seed import seeded_faults
-from tapekeeper.sim.gateway import SimUrls
+from tapekeeper.sim.fault_seed import seeded_faults, seeded_more_faults
+from tapekeeper.sim.gateway import MARKET_PATH, MEMORY_PORT, USER_PATH, SimUrls
+from tapekeeper.sim.memory_network import HOST
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import DEFAULT_START_NS
 
@@ -27,6 +28,15 @@ The longest chain of patience is a half-open connection (30 s until it is given 
 credentials (60 s), the longest delay between attempts (30 s), a connection and a handshake that
 time out (15 s each), and a refused subscription (60 s until it is tried again): 210 s.
 """
+
+RETURN_S = 900.0
+"""The same for the return to a preferred endpoint, whose cool-down grows up to 600 s."""
+
+RESTART_S = 5.0
+"""How long it takes until a program that ended by itself is started again."""
+
+SEGMENT_MB = 1
+"""Small, so that segments are ended while faults happen."""
 
 PRODUCTS = ("MES", "MNQ")
 """Followed from the start."""
@@ -55,6 +65,7 @@ class Scenario:
         guest: whether a further contract comes and goes while faults happen.
         start_ns: wall clock at the start, ns UTC.
         calendar: of the market and of the bars.
+        endpoints: addresses of each hub, the preferred one first.
     """
 
     seed: int
@@ -70,6 +81,7 @@ class Scenario:
     guest: bool = True
     start_ns: int = DEFAULT_START_NS
     calendar: str = "24x7"
+    endpoints: int = 1
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -81,20 +93,31 @@ class Scenario:
             single_token=self.single_token,
         )
 
+    @property
+    def endpoint_ports(self) -> tuple[int, ...]:
+        """Ports of the hubs' addresses; REST has one of its own."""
+        return tuple(MEMORY_PORT + 1 + number for number in range(self.endpoints))
+
     def tape(self, urls: SimUrls) -> Config:
         """How the tape is set up; no environment is read."""
+        bases = [f"http://{HOST}:{port}" for port in self.endpoint_ports]
+        markets = [f"{base}{MARKET_PATH}" for base in bases]
+        users = [f"{base}{USER_PATH}" for base in bases]
         return Config.model_validate(
             {
                 "gateway": {
                     "rest_url": urls.rest,
-                    "market_hub_url": urls.market_hub,
-                    "user_hub_url": urls.user_hub,
+                    "market_hub_url": markets[0],
+                    "market_hub_fallbacks": markets[1:],
+                    "user_hub_url": users[0],
+                    "user_hub_fallbacks": users[1:],
                     "user_name": TEST_USER,
                     "api_key": TEST_API_KEY,
                     "negotiate": self.negotiate,
                     "protocol": self.protocol,
                 },
                 "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
+                "journal": {"segment_mb": SEGMENT_MB},
                 "calendar": {"default": self.calendar},
                 "bars": {"timeframes": [str(one) for one in TIMEFRAMES]},
             }
@@ -104,9 +127,10 @@ class Scenario:
 def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     """The run of a seed; a `schedule` replaces the one that the seed draws."""
     numbers = Seeded(seed, "scenario")
+    faults = seeded_faults(seed, within_s=CHAOS_S) + seeded_more_faults(seed, within_s=CHAOS_S)
     drawn = Scenario(
         seed=seed,
-        schedule=seeded_faults(seed, within_s=CHAOS_S),
+        schedule=tuple(sorted(faults, key=lambda fault: fault.first_s)),
         negotiate=numbers.below(2) == 0,
         token_life_s=(86_400.0, 50.0, 20.0)[numbers.below(3)],
         trades_per_s=(0.5, 4.0, 20.0)[numbers.below(3)],
@@ -114,5 +138,6 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
         single_token=numbers.below(2) == 0,
         # Drawn last, so that what a seed stood for before is still what it stands for.
         protocol=("json", "json", "messagepack")[numbers.below(3)],
+        endpoints=(1, 2, 2, 3)[Seeded(seed, "endpoints").below(4)],
     )
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tapekeeper.sim.fault_menu import Fault
 from tapekeeper.verify.checks import Findings, judge
 from tapekeeper.verify.scenario import scenario
-from tapekeeper.verify.simulation import Evidence, simulate
+from tapekeeper.verify.evidence import Evidence
+from tapekeeper.verify.simulation import simulate
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,27 @@
 """The whole system in virtual time: one seed is one run that can be repeated exactly.
 
 The tape is the real composition, REST client and WebSockets included. Time, chance, network and
-disk are replaced, and the simulated gateway misbehaves as its schedule says. When the last fault
-is over the gateway behaves, and the tape has a bounded time to recover; then it is stopped, and
-what it left is judged (`tapekeeper.verify.checks`).
+disk are replaced; the simulated gateway misbehaves as its schedule says, and so does the computer
+that the tape runs on. A process that died, or that stopped because its journal could not accept,
+is started again on the same disk, as a service manager does it. When the last fault is over all
+behaves, and the tape has a bounded time to recover; then it is stopped, and what it left is
+judged (`tapekeeper.verify.checks`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 
-from tapekeeper.adapters.http_session import open_session
-from tapekeeper.app.outside import Outside
-from tapekeeper.app.replay import ReplayResult
-from tapekeeper.app.tape import Tape, TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.errors import OutsideError, UnknownContractError
 from tapekeeper.runtime.line_values import LineState
-from tapekeeper.sim.fault_runner import Happened
-from tapekeeper.sim.gateway import SimGateway
-from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.faults import Frozen
+from tapekeeper.sim.gateway import MEMORY_PORT, SimGateway
+from tapekeeper.sim.host import Host
+from tapekeeper.sim.memory_files import MemoryDisk
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.sim.virtual_time import (
@@ -36,100 +31,26 @@ from tapekeeper.sim.virtual_time import (
     run_virtual,
 )
 from tapekeeper.sim.wire import WIRE_NS, MarketEvent, Trades
-from tapekeeper.verify.oracle import Key
-from tapekeeper.verify.scenario import (
-    GUEST,
-    PRODUCTS,
-    RECOVERY_S,
-    TIMEFRAMES,
-    Scenario,
-)
+from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Freezing, Made
+from tapekeeper.verify.process import Process
+from tapekeeper.verify.scenario import RECOVERY_S, RESTART_S, RETURN_S, Scenario
 
-NS_PER_S = 1_000_000_000
-
-PATIENCE_S = 3_600.0
+PATIENCE_S = 7_200.0
 """Virtual seconds after which a run that goes on is stuck: some await has no bound."""
 
-STOP_S = 60.0
-"""Virtual seconds that stopping may take."""
+LOOK_S = 0.5
+"""How often it is looked whether all has recovered, and which subscriptions are frozen."""
 
-_GUEST_STAYS_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """One event of the log: wall clock (ns UTC), its name and its fields."""
-
-    at_ns: int
-    event: str
-    fields: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """Prints of one record of the market, and when it made them (wall clock, ns UTC)."""
-
-    at_ns: int
-    prints: tuple[Key, ...]
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What a run left behind. Times are virtual wall clock, ns UTC, unless they say otherwise.
-
-    Attributes:
-        scenario: what was run.
-        files: the journal.
-        log: all events, in order.
-        made: everything the market made.
-        happened: what the faults did, seconds from the start.
-        start_ns: when the gateway started.
-        subscribed_ns: when both products were confirmed; None if they never were.
-        contracts: ids of the products.
-        recovered_s: how long recovery took after the last fault; None if it did not come.
-        waiting: what had not recovered.
-        status, result: of the tape at its end.
-        stopping_ns: when it was asked to stop.
-        stop_s: how long stopping took.
-        leftovers: tasks that were still there in the end.
-        open_ends: connections that were still there in the end.
-        failure: what came out of the run, if something did.
-    """
-
-    scenario: Scenario
-    files: MemoryFiles = field(default_factory=MemoryFiles)
-    log: list[Logged] = field(default_factory=list)
-    made: list[Made] = field(default_factory=list)
-    happened: tuple[Happened, ...] = ()
-    start_ns: int = 0
-    subscribed_ns: int | None = None
-    contracts: dict[str, str] = field(default_factory=dict)
-    recovered_s: float | None = None
-    waiting: str = ""
-    status: TapeStatus | None = None
-    result: ReplayResult | None = None
-    stopping_ns: int = 0
-    stop_s: float = 0.0
-    leftovers: tuple[str, ...] = ()
-    open_ends: int = 0
-    failure: str = ""
-
-    def digest(self) -> str:
-        """A fingerprint of everything that happened; equal for runs of the same seed."""
-        seen = hashlib.sha256()
-        for one in self.log:
-            seen.update(repr(one).encode())
-        seen.update(repr((self.happened, self.recovered_s, self.status, self.failure)).encode())
-        for name in self.files.names():
-            seen.update(self.files.read(name))
-        return seen.hexdigest()
+LIVES_MAX = 200
+"""Processes of one run; a disk that takes nothing for a minute costs a dozen."""
 
 
 def simulate(scenario: Scenario) -> Evidence:
     """Run a scenario to its end, whatever that is."""
     evidence = Evidence(scenario)
+    disk = MemoryDisk()
     try:
-        run_virtual(partial(_bounded, evidence), start_ns=scenario.start_ns)
+        run_virtual(partial(_bounded, evidence, disk), start_ns=scenario.start_ns)
     except NothingWakesError as error:
         evidence.failure = f"deadlock: {error}"
     except StandsStillError as error:
@@ -139,14 +60,18 @@ def simulate(scenario: Scenario) -> Evidence:
     # boundary: of the whole simulated program, because what escapes from it is the finding
     except Exception as error:  # noqa: BLE001 - see the line above
         evidence.failure = "escaped: " + "".join(traceback.format_exception(error)).strip()
+    evidence.refusals = tuple(disk.refusals)
+    # A disk of its own, which nothing of the run is tied to.
+    evidence.files.disk.content.update(disk.content)
+    evidence.files.disk.is_locked = disk.is_locked
     return evidence
 
 
-async def _bounded(evidence: Evidence, clock: VirtualClock) -> None:
+async def _bounded(evidence: Evidence, disk: MemoryDisk, clock: VirtualClock) -> None:
     me = asyncio.current_task()
     async with asyncio.timeout(PATIENCE_S + evidence.scenario.calm_s):
         network = MemoryNetwork(Seeded(evidence.scenario.seed, "network"))
-        await _run(evidence, clock, network)
+        await _Run(evidence, clock, disk, network).run()
     # What the libraries still have to do when all is closed takes a few turns of the loop.
     await clock.sleep_s(5.0)
     evidence.leftovers = tuple(
@@ -155,95 +80,146 @@ async def _bounded(evidence: Evidence, clock: VirtualClock) -> None:
     evidence.open_ends = network.open_ends
 
 
-async def _run(evidence: Evidence, clock: VirtualClock, network: MemoryNetwork) -> None:
-    plan = evidence.scenario
-    gateway = SimGateway(
-        plan.gateway(),
-        clock,
-        Seeded(plan.seed, "gateway"),
-        schedule=plan.schedule,
-        network=network,
-        sessions=calendar_by_name(plan.calendar),
-    )
-    evidence.start_ns = clock.now_ns()
+class _Run:
+    """Gateway, host and the processes on it."""
 
-    def made(event: MarketEvent) -> None:
+    def __init__(
+        self, evidence: Evidence, clock: VirtualClock, disk: MemoryDisk, network: MemoryNetwork
+    ) -> None:
+        plan = evidence.scenario
+        self._evidence = evidence
+        self._clock = clock
+        self._disk = disk
+        self._network = network
+        self._ports = plan.endpoint_ports
+        self._host = Host(clock.other(), clock, disk, network, self._ports)
+        self._gateway = SimGateway(
+            plan.gateway(),
+            clock,
+            Seeded(plan.seed, "gateway"),
+            schedule=plan.schedule,
+            network=network,
+            sessions=calendar_by_name(plan.calendar),
+        )
+        self._gateway.faults.host = self._host
+        self._gateway.feed.made_taps.append(self._made)
+        self._process: Process | None = None
+        self._calm = asyncio.Event()
+        self._over = False
+        self._freezings: dict[Frozen, Freezing] = {}
+
+    async def run(self) -> None:
+        """Everything, from the start of the gateway to its end."""
+        evidence, gateway = self._evidence, self._gateway
+        evidence.start_ns = self._clock.now_ns()
+        async with gateway:
+            for port in self._ports:
+                self._network.listen_also(port, like=MEMORY_PORT)
+            async with asyncio.TaskGroup() as tasks:
+                beside = [
+                    tasks.create_task(self._watch_over(), name="watch over"),
+                    tasks.create_task(self._watch_freezes(), name="watch freezes"),
+                ]
+                await self._serve()
+                for task in beside:
+                    task.cancel()
+            evidence.happened = tuple(gateway.runner.happened)
+        for port in self._ports:
+            self._network.close(port)
+        evidence.steps = tuple(self._host.steps)
+        evidence.held_s = self._host.held_s
+
+    async def _serve(self) -> None:
+        """Start a process, and again when it has ended by itself, as a service manager does."""
+        for _ in range(LIVES_MAX):
+            process = self._process = Process(
+                self._evidence,
+                self._evidence.scenario.tape(self._gateway.urls),
+                host=self._host.clock,
+                true=self._clock,
+                disk=self._disk,
+                network=self._network,
+                guest_goes=self._calm,
+            )
+            self._host.runs(process.kill)
+            async with asyncio.TaskGroup() as tasks:
+                # A task of its own, because killing it cancels it.
+                tasks.create_task(process.run(), name="process")
+            killed = process.life.end is End.KILLED
+            if process.life.end is End.STOPPED or (self._over and killed):
+                return
+            await self._clock.sleep_s(self._host.restart_s if killed else RESTART_S)
+
+    async def _watch_over(self) -> None:
+        """Wait for the last fault and for recovery, then let the process stop."""
+        evidence, gateway = self._evidence, self._gateway
+        await gateway.runner.finished.wait()
+        self._calm.set()
+        gateway.faults.clear()
+        calm_ns = self._clock.monotonic_ns()
+        evidence.recovered_s = await self._until(self._not_recovered, calm_ns, RECOVERY_S)
+        if evidence.recovered_s is not None:
+            evidence.returned_s = await self._until(self._not_returned, calm_ns, RETURN_S)
+        await self._clock.sleep_s(evidence.scenario.calm_s)
+        self._over = True
+        while True:
+            # A process that fails while it stops is started again, and is to stop, too.
+            if self._process is not None and self._process.is_up:
+                self._process.ask_to_stop()
+            elif self._process is not None and evidence.recovered_s is None:
+                self._process.kill(None)
+            await self._clock.sleep_s(LOOK_S)
+
+    async def _until(self, waiting: Callable[[], str], since_ns: int, most_s: float) -> float | None:
+        """Seconds since a moment until nothing is waited for any more; None if it is too late."""
+        while what := waiting():
+            self._evidence.waiting = what
+            if (self._clock.monotonic_ns() - since_ns) / NS_PER_S > most_s:
+                return None
+            await self._clock.sleep_s(LOOK_S)
+        return (self._clock.monotonic_ns() - since_ns) / NS_PER_S
+
+    def _not_recovered(self) -> str:
+        """What is not as it should be, in words; empty if all is well."""
+        process = self._process
+        if process is None or not process.is_up:
+            return "the program is down"
+        for line in process.tape.status().lines:
+            if line.state is not LineState.LIVE:
+                return f"line {line.name} is {line.state}: {line.reason}"
+            if line.unconfirmed:
+                return f"line {line.name} has no confirmation of {line.unconfirmed[0]}"
+        for contract_id in self._evidence.contracts.values():
+            for stream in (Stream.TRADES, Stream.QUOTES):
+                if not self._gateway.delivers(stream, contract_id):
+                    return f"the gateway sends no {stream} of {contract_id}"
+        return ""
+
+    def _not_returned(self) -> str:
+        away = sum(self._network.open_at(port) for port in self._ports[1:])
+        return f"{away} connections are to fallbacks" if away else self._not_recovered()
+
+    async def _watch_freezes(self) -> None:
+        while True:
+            self._note_freezes()
+            await self._clock.sleep_s(LOOK_S)
+
+    def _note_freezes(self) -> None:
+        now_ns = self._clock.now_ns()
+        look_ns = round(LOOK_S * NS_PER_S)
+        for one in self._gateway.faults.frozen:
+            if one not in self._freezings:
+                freezing = Freezing(one.stream, one.key, now_ns - look_ns)
+                self._freezings[one] = freezing
+                self._evidence.freezings.append(freezing)
+            if self._freezings[one].to_ns is None and one.is_over:
+                self._freezings[one].to_ns = now_ns
+
+    def _made(self, event: MarketEvent) -> None:
         if isinstance(event, Trades):
             ts_ns = event.ts_ns // WIRE_NS * WIRE_NS
             prints = tuple(
                 (event.contract_id, ts_ns, float(one.price), one.size, one.side)
                 for one in event.prints
             )
-            evidence.made.append(Made(clock.now_ns(), prints))
-
-    def log(event: str, /, *, level: str = "info", **fields: object) -> None:
-        evidence.log.append(Logged(clock.now_ns(), event, {"level": level, **fields}))
-
-    gateway.feed.made_taps.append(made)
-    outside = Outside(
-        clock=clock,
-        random=Seeded(plan.seed, "jitter"),
-        files=lambda _: evidence.files,
-        session=lambda: open_session(connector=MemoryConnector(network)),
-        log=lambda _: log,
-    )
-    async with gateway:
-        tape = Tape(plan.tape(gateway.urls), outside=outside)
-        async with tape:
-            await _use(evidence, clock, gateway, tape)
-            evidence.status = tape.status()
-            evidence.stopping_ns = clock.now_ns()
-        evidence.stop_s = (clock.now_ns() - evidence.stopping_ns) / NS_PER_S
-        evidence.result = tape.result()
-        evidence.status = tape.status()
-        evidence.happened = tuple(gateway.runner.happened)
-
-
-async def _use(evidence: Evidence, clock: VirtualClock, gateway: SimGateway, tape: Tape) -> None:
-    plan = evidence.scenario
-    for product in PRODUCTS:
-        instrument = await tape.subscribe(product, TIMEFRAMES)
-        evidence.contracts[product] = instrument.contract_id
-    evidence.subscribed_ns = clock.now_ns()
-    async with asyncio.TaskGroup() as tasks:
-        guest = tasks.create_task(_come_and_go(clock, tape, plan.seed)) if plan.guest else None
-        await gateway.runner.finished.wait()
-        if guest is not None:
-            guest.cancel()
-    gateway.faults.clear()
-    calm_ns = clock.monotonic_ns()
-    contracts = tuple(evidence.contracts.values())
-    while waiting := _not_recovered(gateway, tape, contracts):
-        evidence.waiting = waiting
-        passed_s = (clock.monotonic_ns() - calm_ns) / NS_PER_S
-        if passed_s > RECOVERY_S:
-            return
-        await clock.sleep_s(0.5)
-    evidence.recovered_s = (clock.monotonic_ns() - calm_ns) / NS_PER_S
-    await clock.sleep_s(plan.calm_s)
-
-
-async def _come_and_go(clock: VirtualClock, tape: Tape, seed: int) -> None:
-    """Another contract, subscribed and given up; the gateway may refuse or not answer."""
-    numbers = Seeded(seed, "guest")
-    while True:
-        await clock.sleep_s(_GUEST_STAYS_S * numbers.random())
-        with suppress(OutsideError, UnknownContractError):
-            await tape.subscribe(GUEST, TIMEFRAMES)
-        await clock.sleep_s(_GUEST_STAYS_S * numbers.random())
-        with suppress(OutsideError, UnknownContractError):
-            await tape.unsubscribe(GUEST)
-
-
-def _not_recovered(gateway: SimGateway, tape: Tape, contracts: Sequence[str]) -> str:
-    """What is not as it should be, in words; empty if all is well."""
-    for line in tape.status().lines:
-        if line.state is not LineState.LIVE:
-            return f"line {line.name} is {line.state}: {line.reason}"
-        if line.unconfirmed:
-            return f"line {line.name} has no confirmation of {line.unconfirmed[0]}"
-    for contract_id in contracts:
-        for stream in (Stream.TRADES, Stream.QUOTES):
-            if not gateway.delivers(stream, contract_id):
-                return f"the gateway sends no {stream} of {contract_id}"
-    return ""
+            self._evidence.made.append(Made(self._clock.now_ns(), prints))

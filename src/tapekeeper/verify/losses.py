@@ -1,0 +1,142 @@
+"""Prints that the market made and that never came, and whether something accounts for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tapekeeper.core.runlog import MARKET_HUB
+from tapekeeper.sim.fault_host import Stuck
+from tapekeeper.sim.fault_menu import Burst, Delay, Trickle
+from tapekeeper.sim.subscriptions import Stream
+from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
+from tapekeeper.verify.oracle import Key
+from tapekeeper.verify.runs import Run
+
+SLACK_S = 1.5
+"""Between the making of a print and its arrival on an undisturbed connection."""
+
+DEAF_S = 31.0
+"""A half-open connection is given up after 30 s: what a process that was killed had not noticed by
+then it could tell nobody."""
+
+SUBSCRIBE_TRADES = "SubscribeContractTrades"
+"""The call whose coverage decides over prints."""
+
+Lost = Counter[tuple[int, Key]]
+"""How often a print was lost, by the moment at which it was made (ns UTC) and what it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An interval, ns UTC, in which prints of a contract may be missing; None means of any."""
+
+    contract_id: str | None
+    from_ns: int
+    to_ns: int
+    why: str
+
+    def holds(self, at_ns: int, contract_id: str) -> bool:
+        """Whether it accounts for a print that was made at a moment."""
+        return self.from_ns <= at_ns <= self.to_ns and self.contract_id in {None, contract_id}
+
+
+def lost_prints(evidence: Evidence, runs: Iterable[Run]) -> tuple[int, Lost]:
+    """Prints made while a process was subscribed: how many, and which of them never came.
+
+    A print in a record that was quarantined did come, and was told of there.
+    """
+    came: Counter[Key] = Counter()
+    for run in runs:
+        came.update(run.reached.trades)
+        came.update(run.reached.spoilt)
+    windows = [window for life in evidence.lives for window in _windows(evidence, life)]
+    wanted = set(evidence.contracts.values())
+    made = 0
+    lost: Lost = Counter()
+    for one in evidence.made:
+        for key in one.prints:
+            if key[0] not in wanted:
+                continue
+            if came[key] > 0:
+                came[key] -= 1
+                made += 1
+            elif any(since_ns <= one.at_ns <= until_ns for since_ns, until_ns in windows):
+                lost[one.at_ns, key] += 1
+                made += 1
+    return made, lost
+
+
+def _windows(evidence: Evidence, life: Life) -> Iterator[tuple[int, int]]:
+    """When a process was to hear everything, ns UTC."""
+    if life.subscribed_ns is not None:
+        # What was made last may be under way when the process ends.
+        slow_s = SLACK_S + _slowest_s(evidence) + _stuck_s(evidence) + evidence.held_s
+        if life.end is End.KILLED:
+            slow_s = max(slow_s, DEAF_S)
+        yield life.subscribed_ns, life.ended_ns - round(slow_s * NS_PER_S)
+
+
+def _slowest_s(evidence: Evidence) -> float:
+    """How long the schedule may hold a record back before it leaves."""
+    slow = [0.0]
+    for fault in evidence.scenario.schedule:
+        if isinstance(fault, Burst | Trickle):
+            slow.append(fault.for_s)
+        elif isinstance(fault, Delay):
+            slow.append(fault.for_s + fault.delay_ms / 1e3)
+    return max(slow)
+
+
+def _stuck_s(evidence: Evidence) -> float:
+    """How long it may hold everything on the way."""
+    return sum(fault.for_s for fault in evidence.scenario.schedule if isinstance(fault, Stuck))
+
+
+def spans_of(evidence: Evidence) -> tuple[Span, ...]:
+    """Every interval that was told of, or that a frozen subscription explains."""
+    reported = (span for life in evidence.lives for span in _reported(evidence, life))
+    return (*reported, *_frozen(evidence))
+
+
+def _reported(evidence: Evidence, life: Life) -> Iterator[Span]:
+    """Intervals that the tape itself told of, in its log and at the end: nothing covered them."""
+    slack_ns = round((SLACK_S + _slowest_s(evidence)) * NS_PER_S)
+    for pool in () if life.status is None else life.status.pools:
+        if pool.name != MARKET_HUB:
+            continue
+        if pool.uncovered_count > len(pool.uncovered):
+            yield Span(None, life.started_ns, life.ended_ns, "more intervals than are remembered")
+        for gap in pool.uncovered:
+            from_ns = evidence.true_ns(gap.from_ns, latest=False) - slack_ns
+            to_ns = life.ended_ns
+            if gap.to_ns is not None:
+                to_ns = evidence.true_ns(gap.to_ns, latest=True) + slack_ns
+            for call in gap.calls:
+                if call.target == SUBSCRIBE_TRADES:
+                    yield Span(str(call.arguments[0]), from_ns, to_ns, gap.why)
+
+
+def _frozen(evidence: Evidence) -> Iterator[Span]:
+    """Frozen streams, while they were frozen: freshness judges by data, and so needs its time."""
+    slack_ns = round(SLACK_S * NS_PER_S)
+    for one in evidence.freezings:
+        if one.stream is Stream.TRADES:
+            to_ns = evidence.last.ended_ns if one.to_ns is None else one.to_ns + slack_ns
+            yield Span(one.key, one.from_ns - slack_ns, to_ns, "a frozen subscription")
+
+
+def unexplained(evidence: Evidence, lost: Lost, spans: Iterable[Span]) -> Iterator[str]:
+    """One sentence on what was lost in silence, if anything was."""
+    reported = list(spans)
+    silent = [
+        (at_ns, key) for at_ns, key in lost if not any(s.holds(at_ns, key[0]) for s in reported)
+    ]
+    if silent:
+        at_ns, key = silent[0]
+        at_s = (at_ns - evidence.start_ns) / NS_PER_S
+        yield (
+            f"{len(silent)} prints were lost in intervals that nothing reports, "
+            f"the first {at_s:.3f} s after the start: {key}"
+        )

@@ -1,0 +1,67 @@
+"""The journal of a simulated run, taken apart by the processes that wrote it, and made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from tapekeeper.core.journal import Entry
+from tapekeeper.core.pipeline import Outputs, Pipeline
+from tapekeeper.core.runlog import Rerun
+from tapekeeper.model.bar import Bar
+from tapekeeper.ports import Files
+from tapekeeper.runtime.journal_reader import JournalReader, Problem
+from tapekeeper.verify.oracle import Reached, what_reached
+
+
+@dataclass(slots=True)
+class Run:
+    """What one process wrote, and what comes of it.
+
+    Attributes:
+        number: of its first segment.
+        reached: read from its frames in the plainest way.
+        outputs: what a replay publishes.
+        forming: bars that were not closed at the end.
+    """
+
+    number: int
+    reached: Reached = field(default_factory=Reached)
+    outputs: Outputs = field(default_factory=Outputs)
+    forming: list[Bar] = field(default_factory=list)
+
+    @property
+    def bars(self) -> list[Bar]:
+        """All bars, closed or not."""
+        return [*self.outputs.closed, *self.forming]
+
+
+def runs_of(files: Files) -> tuple[dict[int, Run], list[Problem]]:
+    """Every run of a journal by its number, and what could not be read.
+
+    Raises:
+        UnreadableSourceError: there is no journal.
+    """
+    reader = JournalReader(files)
+    entries: dict[int, list[Entry]] = {}
+    for entry in reader:
+        entries.setdefault(reader.run, []).append(entry)
+    return {number: _run(number, its) for number, its in entries.items()}, reader.problems
+
+
+def _run(number: int, entries: list[Entry]) -> Run:
+    pipeline = Pipeline(grace_ns=0)
+    rerun = Rerun(pipeline)
+    run = Run(number, what_reached(entries))
+    steps = (one for entry in entries for one in rerun.take(entry))
+    for one in chain(steps, _last_step(pipeline)):
+        run.outputs.closed += one.closed
+        run.outputs.trades += one.trades
+        run.outputs.rejected += one.rejected
+    run.forming = list(pipeline.forming_all())
+    return run
+
+
+def _last_step(pipeline: Pipeline) -> Iterator[Outputs]:
+    yield pipeline.release()
