@@ -54,9 +54,7 @@ def load_faults(path: Path, kinds: Kinds = BY_KIND) -> tuple[Fault, ...]:
     return parse_faults(text, str(path), kinds)
 
 
-def parse_faults(
-    text: str, name: str = "the faults", kinds: Kinds = BY_KIND
-) -> tuple[Fault, ...]:
+def parse_faults(text: str, name: str = "the faults", kinds: Kinds = BY_KIND) -> tuple[Fault, ...]:
     """The faults of a TOML text; `name` stands in front of what is wrong.
 
     Raises:
@@ -83,7 +81,9 @@ def _fault(table: object, place: str, kinds: Kinds) -> Fault:
         raise UsageError(f"{place} has no kind: it is one of {', '.join(kinds)}")
     cls = kinds.get(str(kind))
     if cls is None and kind in ALL_KINDS:
-        raise UsageError(f"{place}: a {kind} happens to the client's computer: only simulate has it")
+        raise UsageError(
+            f"{place}: a {kind} happens to the client's computer: only simulate has it"
+        )
     if cls is None:
         raise UsageError(f"{place}: unknown kind {kind}: the nearest is {_nearest(kind, kinds)}")
     names = ("kind", *cls.__struct_fields__)

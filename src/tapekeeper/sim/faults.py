@@ -259,8 +259,7 @@ class Faults:
     def is_frozen(self, stream: Stream, key: str) -> bool:
         """Whether a connection that is still open lost this subscription without a word."""
         return any(
-            one.connection.is_open and (stream, key) == (one.stream, one.key)
-            for one in self.frozen
+            one.connection.is_open and (stream, key) == (one.stream, one.key) for one in self.frozen
         )
 
     def send_nulls(self, hub: str | None = None, which: Which = "all") -> int:

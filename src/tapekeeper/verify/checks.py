@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.tick import Reason
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
 from tapekeeper.verify.losses import Span, lost_prints, spans_of, unexplained
-from tapekeeper.verify.oracle import Key, accepted, naive_bars, numbers_of
+from tapekeeper.verify.oracle import Key, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
 from tapekeeper.verify.scenario import RECOVERY_S, RETURN_S, TIMEFRAMES
 
@@ -170,9 +171,10 @@ def _order(bar: Bar) -> tuple[str, str, int, str]:
 
 
 def _taken(evidence: Evidence, run: Run) -> Iterator[str]:
-    """What came by one connection is on the tape as often as it came there."""
+    """What came by one connection is on the tape as often as it came there, or came too late."""
     wanted = set(evidence.contracts.values())
     taken = accepted(run.outputs.trades)
+    taken.update(key_of(one.raw) for one in run.outputs.rejected if one.reason is Reason.LATE)
     missing = Counter({key: n for key, n in run.reached.once.items() if key[0] in wanted}) - taken
     if missing:
         first = next(iter(missing))
@@ -180,7 +182,7 @@ def _taken(evidence: Evidence, run: Run) -> Iterator[str]:
 
 
 def _invented(evidence: Evidence, runs: Iterable[Run]) -> Iterator[str]:
-    """Prints in bars that the market did not make, or not as often as it or the gateway sent them."""
+    """Prints in bars that the market did not make, or not as often as it and the gateway did."""
     taken: Counter[Key] = Counter()
     for run in runs:
         taken.update(accepted(run.outputs.trades))

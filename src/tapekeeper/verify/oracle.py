@@ -168,6 +168,12 @@ def accepted(batches: Iterable[TradeBatch]) -> Counter[Key]:
     return found
 
 
+def key_of(raw: bytes) -> Key:
+    """The print in a row that was quarantined."""
+    row: dict[str, Any] = json.loads(raw)
+    return row["contract_id"], row["ts_event"], row["price"], row["size"], row["side"]
+
+
 def naive_bars(
     batches: Iterable[TradeBatch], timeframes: Iterable[Timeframe]
 ) -> dict[BarKey, Numbers]:

@@ -170,7 +170,9 @@ class _Run:
                 self._process.kill(None)
             await self._clock.sleep_s(LOOK_S)
 
-    async def _until(self, waiting: Callable[[], str], since_ns: int, most_s: float) -> float | None:
+    async def _until(
+        self, waiting: Callable[[], str], since_ns: int, most_s: float
+    ) -> float | None:
         """Seconds since a moment until nothing is waited for any more; None if it is too late."""
         while what := waiting():
             self._evidence.waiting = what
