@@ -10,8 +10,9 @@ import pytest
 from tapekeeper.runtime.line_values import LineState
 from tapekeeper.runtime.pool_values import PoolHealth
 from tapekeeper.verify.checks import judge
+from tapekeeper.verify.evidence import Evidence
 from tapekeeper.verify.scenario import Scenario, scenario
-from tapekeeper.verify.simulation import Evidence, simulate
+from tapekeeper.verify.simulation import simulate
 
 QUIET = dataclasses.replace(scenario(1, ()), guest=False, redundancy=1, negotiate=True)
 
@@ -35,14 +36,14 @@ def test_a_token_renewed_every_two_seconds_costs_no_print() -> None:
         calm_s=300.0,
     )
     evidence = _ran(plan)
-    assert evidence.status is not None
-    market = evidence.status.pools[0]
+    assert evidence.last.status is not None
+    market = evidence.last.status.pools[0]
     assert market.handovers > 100
     assert market.uncovered_count == 0
     assert market.lines_most == 2
-    assert evidence.status.trades.accepted > 20_000
-    assert evidence.status.trades.duplicate > 0
-    assert evidence.status.trades.quarantined == 0
+    assert evidence.last.status.trades.accepted > 20_000
+    assert evidence.last.status.trades.duplicate > 0
+    assert evidence.last.status.trades.quarantined == 0
 
 
 @pytest.mark.parametrize(

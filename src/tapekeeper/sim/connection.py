@@ -242,6 +242,12 @@ class HubConnection:
         return self._muted
 
     @property
+    def port(self) -> int | None:
+        """The port of the gateway that it came by; None once it has ended."""
+        transport = self._request.transport
+        return None if transport is None else transport.get_extra_info("sockname")[1]
+
+    @property
     def is_open(self) -> bool:
         """Whether the handshake succeeded and nothing has ended the connection."""
         return self._session.open and not self._session.ended and not self._outbox.ended

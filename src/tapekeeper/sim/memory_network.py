@@ -39,6 +39,9 @@ LATENCY_S = (0.000_05, 0.02)
 CUT_SHARE = 0.2
 """Share of writes that arrive in two pieces."""
 
+KEPT_S = 1e9
+"""For ever."""
+
 HOST = "127.0.0.1"
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
@@ -244,10 +247,6 @@ class MemoryNetwork:
         """Let connections to a port through again."""
         self._cut_off.discard(port)
 
-    def open_at(self, port: int) -> int:
-        """How many connections there are to a port."""
-        return sum(its_port == port for its_port, _, _ in self._open.values())
-
     def stick(self, for_s: float) -> None:
         """Move nothing in either direction for a while; what is sent meanwhile arrives then."""
         until_s = asyncio.get_running_loop().time() + for_s
@@ -296,7 +295,9 @@ class MemoryConnector(aiohttp.BaseConnector):
     """Lets a client session of the HTTP library reach the servers of a `MemoryNetwork`."""
 
     def __init__(self, network: MemoryNetwork) -> None:
-        super().__init__()
+        # The library measures how long a connection has been idle by the clock of this machine,
+        # which is none of a simulation's business: idle ones are kept until either side ends them.
+        super().__init__(keepalive_timeout=KEPT_S)
         self._network = network
         self._made: list[int] = []  # bound: the connections of one process
         self._is_dead = False

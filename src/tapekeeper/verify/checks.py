@@ -56,14 +56,19 @@ def judge(evidence: Evidence) -> Findings:
     for life in evidence.lives:
         run = runs.get(life.run, Run(life.run))
         problems += (f"process {life.number}: {one}" for one in _life(evidence, life, run))
+    wanted = set(evidence.contracts.values())
+    made: Counter[Key] = Counter(key for one in evidence.made for key in one.prints)
+    followed = Counter({key: count for key, count in made.items() if key[0] in wanted})
+    stopped = {life.run: life for life in evidence.lives if life.end is End.STOPPED}
     for run in runs.values():
-        problems += _bars(run)
-        problems += _taken(evidence, run)
-    problems += _invented(evidence, runs.values())
+        owner = stopped.get(run.number)
+        problems += _bars(run, run.bars if owner is None else _live(owner))
+        problems += _taken(run, followed)
+    problems += _invented(evidence, runs.values(), made)
     spans = spans_of(evidence)
-    made, lost = lost_prints(evidence, runs.values())
+    count, lost = lost_prints(evidence, runs.values())
     problems += unexplained(evidence, lost, spans)
-    return Findings(tuple(problems), made=made, lost=sum(lost.values()), spans=spans)
+    return Findings(tuple(problems), made=count, lost=sum(lost.values()), spans=spans)
 
 
 # --- the course of the run ----------------------------------------------------------------------
@@ -110,13 +115,17 @@ def _life(evidence: Evidence, life: Life, run: Run) -> Iterator[str]:
         yield from _counts(evidence, life)
     elif life.end is End.STOPPED:
         yield "there is no status"
-    if life.end is End.STOPPED:
-        if life.result is None:
-            yield "there is no result"
-            return
-        live = [bar for bars in life.result.bars.values() for bar in bars]
-        if sorted(map(_order, live)) != sorted(map(_order, run.bars)):
-            yield "a replay of the journal makes other bars than the run did"
+    if life.end is End.STOPPED and sorted(map(_order, _live(life))) != sorted(
+        map(_order, run.bars)
+    ):
+        yield "a replay of the journal makes other bars than the run did"
+
+
+def _live(life: Life) -> list[Bar]:
+    """The bars that a process had in the end."""
+    return (
+        [] if life.result is None else [bar for some in life.result.bars.values() for bar in some]
+    )
 
 
 def _failed(evidence: Evidence, life: Life) -> Iterator[str]:
@@ -156,10 +165,10 @@ def _counts(evidence: Evidence, life: Life) -> Iterator[str]:
 # --- bars and prints ------------------------------------------------------------------------------
 
 
-def _bars(run: Run) -> Iterator[str]:
+def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
     naive = naive_bars(run.outputs.trades, TIMEFRAMES)
-    engine = dict(map(numbers_of, run.bars))
-    if len(engine) != len(run.bars):
+    engine = dict(map(numbers_of, bars))
+    if len(engine) != len(bars):
         yield "an interval has two bars"
     wrong = [key for key in {**naive, **engine} if naive.get(key) != engine.get(key)]
     if wrong:
@@ -170,25 +179,24 @@ def _order(bar: Bar) -> tuple[str, str, int, str]:
     return bar.contract_id, bar.timeframe, bar.ts_open, repr(bar)
 
 
-def _taken(evidence: Evidence, run: Run) -> Iterator[str]:
-    """What came by one connection is on the tape as often as it came there, or came too late."""
-    wanted = set(evidence.contracts.values())
+def _taken(run: Run, made: Counter[Key]) -> Iterator[str]:
+    """What came by one connection is on the tape as often as it is real, or came too late.
+
+    A connection may bring more than the market made: its gateway repeats itself.
+    """
     taken = accepted(run.outputs.trades)
     taken.update(key_of(one.raw) for one in run.outputs.rejected if one.reason is Reason.LATE)
-    missing = Counter({key: n for key, n in run.reached.once.items() if key[0] in wanted}) - taken
+    missing = (run.reached.once & made) - taken
     if missing:
         first = next(iter(missing))
         yield f"{missing.total()} prints came and are not on the tape, the first: {first}"
 
 
-def _invented(evidence: Evidence, runs: Iterable[Run]) -> Iterator[str]:
+def _invented(evidence: Evidence, runs: Iterable[Run], made: Counter[Key]) -> Iterator[str]:
     """Prints in bars that the market did not make, or not as often as it and the gateway did."""
     taken: Counter[Key] = Counter()
     for run in runs:
         taken.update(accepted(run.outputs.trades))
-    made: Counter[Key] = Counter()
-    for one in evidence.made:
-        made.update(one.prints)
     # The gateway itself repeats what it sent, on one connection: as real prints do.
     again = sum(isinstance(one.fault, Replay) for one in evidence.happened)
     extra = taken - Counter({key: count * (1 + again) for key, count in made.items()})

@@ -198,7 +198,8 @@ class _Run:
         return ""
 
     def _not_returned(self) -> str:
-        away = sum(self._network.open_at(port) for port in self._ports[1:])
+        present = self._gateway.faults.chosen()
+        away = sum(one.port in self._ports[1:] for one in present)
         return f"{away} connections are to fallbacks" if away else self._not_recovered()
 
     async def _watch_freezes(self) -> None:

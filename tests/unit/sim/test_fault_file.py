@@ -9,7 +9,18 @@ import pytest
 from tapekeeper.errors import UnreadableSourceError, UsageError
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.fault_file import load_faults, parse_faults
-from tapekeeper.sim.fault_menu import BY_KIND, KINDS, Close, Drop, Fault, Outage, Refuse, kind_of
+from tapekeeper.sim.fault_menu import (
+    BY_KIND,
+    KINDS,
+    Close,
+    Drop,
+    Failure,
+    Fault,
+    NullTrades,
+    Outage,
+    Refuse,
+    kind_of,
+)
 from tapekeeper.sim.fault_runner import FaultRunner
 from tapekeeper.sim.fault_seed import seeded_faults
 from tapekeeper.sim.faults import Door, Faults
@@ -124,9 +135,9 @@ def test_what_lasts_is_ended() -> None:
 
 
 def test_seeds_draw_every_kind_and_repeat() -> None:
-    """The same seed is the same schedule, within its time; two hundred seeds use the whole menu."""
+    """The same seed is the same schedule, within its time; 200 use all but the rare ones."""
     schedules = [seeded_faults(seed, within_s=60.0) for seed in range(200)]
     assert schedules == [seeded_faults(seed, within_s=60.0) for seed in range(200)]
     drawn = [fault for schedule in schedules for fault in schedule]
-    assert {type(fault) for fault in drawn} == set(KINDS)
+    assert {type(fault) for fault in drawn} == set(KINDS) - {Failure, NullTrades}
     assert all(1.0 <= fault.first_s <= 60.0 for fault in drawn)

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import msgspec
 import pytest
 
 from tapekeeper.model.snapshot import TickCounts
-from tapekeeper.sim.fault_menu import Drop
+from tapekeeper.model.tick import TradeBatch
+from tapekeeper.sim.fault_menu import Drop, Replay
+from tapekeeper.sim.fault_runner import Happened
+from tapekeeper.sim.host import Step
+from tapekeeper.sim.subscriptions import Stream
+from tapekeeper.verify import checks
 from tapekeeper.verify.checks import judge
+from tapekeeper.verify.evidence import End, Evidence, Freezing, Made
+from tapekeeper.verify.losses import spans_of
+from tapekeeper.verify.oracle import Key, accepted
 from tapekeeper.verify.scenario import scenario
-from tapekeeper.verify.simulation import Evidence, Made, simulate
+from tapekeeper.verify.simulation import simulate
 
 SCHEDULE = (Drop(at_s=10, hub="market"), Drop(at_s=20, hub="market"))
 
@@ -41,7 +50,7 @@ def _spoil_recovery(evidence: Evidence) -> None:
 
 
 def _spoil_stop(evidence: Evidence) -> None:
-    evidence.stop_s = 61.0
+    evidence.last.stop_s = 61.0
 
 
 def _spoil_tasks(evidence: Evidence) -> None:
@@ -53,54 +62,108 @@ def _spoil_ends(evidence: Evidence) -> None:
 
 
 def _spoil_lock(evidence: Evidence) -> None:
-    evidence.files.is_locked = True
+    evidence.files.disk.is_locked = True
 
 
 def _spoil_subscription(evidence: Evidence) -> None:
-    evidence.subscribed_ns = None
+    evidence.last.subscribed_ns = None
 
 
 def _spoil_counts(evidence: Evidence) -> None:
-    assert evidence.status is not None
-    evidence.status = msgspec.structs.replace(evidence.status, trades=TickCounts(received=1))
+    assert evidence.last.status is not None
+    evidence.last.status = msgspec.structs.replace(
+        evidence.last.status, trades=TickCounts(received=1)
+    )
 
 
 def _spoil_pool(evidence: Evidence) -> None:
-    assert evidence.status is not None
-    pools = tuple(msgspec.structs.replace(one, lines_most=9) for one in evidence.status.pools)
-    evidence.status = msgspec.structs.replace(evidence.status, pools=pools)
+    assert evidence.last.status is not None
+    pools = tuple(msgspec.structs.replace(one, lines_most=9) for one in evidence.last.status.pools)
+    evidence.last.status = msgspec.structs.replace(evidence.last.status, pools=pools)
 
 
 def _spoil_bar(evidence: Evidence) -> None:
-    assert evidence.result is not None
-    bars = evidence.result.bars["1s"]
+    assert evidence.last.result is not None
+    bars = evidence.last.result.bars["1s"]
     bars[3] = msgspec.structs.replace(bars[3], volume=bars[3].volume + 1)
 
 
 def _spoil_bar_missing(evidence: Evidence) -> None:
-    assert evidence.result is not None
-    del evidence.result.bars["5s"][2]
+    assert evidence.last.result is not None
+    del evidence.last.result.bars["5s"][2]
 
 
 def _spoil_report(evidence: Evidence) -> None:
-    assert evidence.status is not None
-    pools = tuple(msgspec.structs.replace(one, uncovered=()) for one in evidence.status.pools)
+    assert evidence.last.status is not None
+    pools = tuple(msgspec.structs.replace(one, uncovered=()) for one in evidence.last.status.pools)
     pools = tuple(msgspec.structs.replace(one, uncovered_count=0) for one in pools)
-    evidence.status = msgspec.structs.replace(evidence.status, pools=pools)
+    evidence.last.status = msgspec.structs.replace(evidence.last.status, pools=pools)
 
 
 def _spoil_print(evidence: Evidence) -> None:
     one = evidence.made[len(evidence.made) // 2]
-    evidence.made.insert(0, Made(evidence.stopping_ns - 20_000_000_000, one.prints * 50))
+    evidence.made.insert(0, Made(evidence.last.ended_ns - 20_000_000_000, one.prints * 50))
 
 
 def _spoil_market(evidence: Evidence) -> None:
     evidence.made = [one for n, one in enumerate(evidence.made) if n % 7]
 
 
+def _spoil_print_again(evidence: Evidence) -> None:
+    # The schedule says that the gateway repeated itself once: thrice is not explained by that.
+    replayed = Happened(15.0, Replay(at_s=15), ended=False)
+    evidence.happened = (*evidence.happened, replayed)
+    _spoil_market(evidence)
+
+
+def _spoil_end(evidence: Evidence) -> None:
+    evidence.last.end = End.RUNNING
+
+
+def _spoil_why(evidence: Evidence) -> None:
+    evidence.last.end, evidence.last.why = End.FAILED, "JournalError: the disk is tired"
+
+
+def _spoil_refusal(evidence: Evidence) -> None:
+    evidence.refusals = ("cannot write segment-000001.tkj in memory: No space left on device",)
+
+
+def _spoil_left(evidence: Evidence) -> None:
+    left = evidence.last.left
+    left.append(msgspec.structs.replace(left[-1], volume=left[-1].volume + 1))
+
+
+def _spoil_tail(evidence: Evidence) -> None:
+    name = evidence.files.names()[-1]
+    evidence.files.disk.content[name] = evidence.files.disk.content[name][:-3]
+
+
+def _spoil_return(evidence: Evidence) -> None:
+    evidence.returned_s = None
+
+
+def _spoil_tokens(evidence: Evidence) -> None:
+    assert evidence.last.status is not None
+    token = msgspec.structs.replace(evidence.last.status.token, tokens=100_000)
+    evidence.last.status = msgspec.structs.replace(evidence.last.status, token=token)
+
+
+def _spoil_nothing_written(evidence: Evidence) -> None:
+    evidence.files.disk.content.clear()
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
+        (_spoil_end, "it never ended"),
+        (_spoil_why, "it ended by itself: JournalError: the disk is tired"),
+        (_spoil_refusal, "the disk refused 1 times, and only 0 processes ended"),
+        (_spoil_left, "1 bars left it that its journal does not make"),
+        (_spoil_tail, "the journal is damaged"),
+        (_spoil_return, "not at the preferred endpoint"),
+        (_spoil_tokens, "it asked for 100000 tokens"),
+        (_spoil_nothing_written, "there is no journal"),
+        (_spoil_print_again, "are on the tape that nobody made"),
         (_spoil_failure, "deadlock: planted"),
         (_spoil_recovery, "not recovered 240 s after the last fault"),
         (_spoil_stop, "stopping took 61.0 s"),
@@ -124,3 +187,43 @@ def test_what_is_wrong_is_found(
     spoilt = copy.deepcopy(good)
     spoil(spoilt)
     assert any(sentence in problem for problem in judge(spoilt).problems)
+
+
+def test_a_print_that_came_and_is_not_on_the_tape_is_found(
+    good: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a connection brought is in a bar, or was quarantined by its name."""
+
+    def but_one(batches: Iterable[TradeBatch]) -> Counter[Key]:
+        taken = accepted(batches)
+        taken.subtract({next(iter(taken)): 1})
+        return taken
+
+    monkeypatch.setattr(checks, "accepted", but_one)
+    assert any("1 prints came and are not on the tape" in one for one in judge(good).problems)
+
+
+def test_a_frozen_stream_explains_its_own_losses_alone(good: Evidence) -> None:
+    """While it was frozen, and of no other contract."""
+    contract_id, other_id = good.contracts["MES"], good.contracts["MNQ"]
+    deaf = copy.deepcopy(good)
+    deaf.freezings.append(Freezing(Stream.TRADES, contract_id, 5_000, 10_000_000_000))
+    deaf.freezings.append(Freezing(Stream.QUOTES, other_id, 0))
+    spans = [span for span in spans_of(deaf) if span.why == "a frozen subscription"]
+    (span,) = spans
+    assert span.holds(10_000_000_000, contract_id)
+    assert not span.holds(10_000_000_000, other_id)
+    assert not span.holds(12_000_000_000, contract_id)
+
+
+@pytest.mark.parametrize(
+    ("wall_ns", "first_ns", "latest_ns"),
+    [(50, 50, 50), (95, 95, 125), (110, 140, 140), (75, 75, 105), (300, 200, 200), (470, 240, 240)],
+)
+def test_the_wall_clock_of_the_host_is_translated(
+    wall_ns: int, first_ns: int, latest_ns: int
+) -> None:
+    """A step back shows times twice; those that a step forward skips are its moment."""
+    evidence = Evidence(scenario(1, ()), steps=(Step(100, -30), Step(200, 260)))
+    assert evidence.true_ns(wall_ns, latest=False) == first_ns
+    assert evidence.true_ns(wall_ns, latest=True) == latest_ns
