@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tapekeeper.sim.fault_file import parse_faults
-from tapekeeper.sim.fault_menu import BY_KIND
+from tapekeeper.sim.fault_host import ALL_KINDS
+from tapekeeper.sim.fault_menu import Fault, kind_of
 from tapekeeper.verify.scenario import scenario
 from tapekeeper.verify.seeds import run_seed
 from tapekeeper.verify.simulation import simulate
@@ -36,7 +39,7 @@ def test_every_seed_holds(first: int) -> None:
     assert failed == []
 
 
-@pytest.mark.parametrize("kind", BY_KIND)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_every_kind_of_fault_alone_is_survived(kind: str) -> None:
     """Twice the fault, and a drop behind each, so that those at the doors are met."""
     text = "".join(
@@ -44,10 +47,50 @@ def test_every_kind_of_fault_alone_is_survived(kind: str) -> None:
         f'[[fault]]\nkind = "drop"\nat_s = {at_s + 1}\n'
         for at_s in (5, 20)
     )
-    evidence, verdict = run_seed(11, parse_faults(text))
+    evidence, verdict = run_seed(11, parse_faults(text, kinds=ALL_KINDS))
     assert verdict.findings.problems == ()
     assert verdict.faults == 4
     assert len(evidence.log) > 10
+
+
+def _table() -> list[Fault]:
+    """The faults of the table in the documentation, as a file would have them."""
+    page = (Path(__file__).parents[2] / "docs" / "verification.md").read_text(encoding="utf-8")
+    part = page.split("### Every fault")[1].split("\n## ")[0]
+    rows = [line.split("|")[3] for line in part.splitlines() if line.startswith("| ")][1:]
+    faults: list[Fault] = []
+    for row in rows:
+        kind, *options = re.findall(r"`([^`]+)`", row)
+        text = f'[[fault]]\nkind = "{kind}"\nat_s = 1\n' + "\n".join(options)
+        if not options:
+            text += REQUIRED.get(kind, "")
+        faults += parse_faults(text, kinds=ALL_KINDS)
+    return faults
+
+
+def test_the_menu_and_the_documented_table_agree() -> None:
+    """Every kind is in the table, and whatever is there can be written in a file."""
+    assert {kind_of(fault) for fault in _table()} == set(ALL_KINDS)
+
+
+def test_the_seeds_of_ci_draw_every_fault_of_the_table() -> None:
+    """With the options that the table shows, each at least once; and 1 to 3 lines and addresses."""
+    plans = [scenario(seed) for seed in range(1, SEEDS + 1)]
+    drawn = [fault for plan in plans for fault in plan.schedule]
+    options = ("door", "status", "allow_reconnect", "drop", "type")
+
+    def told(fault: Fault, names: list[str]) -> tuple[object, ...]:
+        return (kind_of(fault), *(getattr(fault, name) for name in names))
+
+    for wanted in _table():
+        names = [name for name in options if hasattr(wanted, name)]
+        if kind_of(wanted) in {"hang_up", "no_answer", "failure"}:
+            names = []
+        assert told(wanted, names) in {
+            told(one, names) for one in drawn if type(one) is type(wanted)
+        }
+    assert {plan.redundancy for plan in plans} == {1, 2, 3}
+    assert {plan.endpoints for plan in plans} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("seed", [3, 42])
