@@ -58,7 +58,7 @@ class Process:
         segments = [found for found in map(segment_number, self._files.names()) if found]
         self.life = Life(number, max(segments, default=0) + 1, true.now_ns())
         evidence.lives.append(self.life)
-        self._evidence = evidence
+        self.evidence = evidence
         self._true = true
         self._connector: MemoryConnector | None = None
         self._guest_goes = guest_goes
@@ -113,10 +113,10 @@ class Process:
         life = self.life
         try:
             await self._run()
+        # boundary: of a process, because what a dead one unwinds is no part of the world
         except BaseException:
             if self._files.is_alive:
                 raise
-            # What a dead process unwinds is no part of the world.
         finally:
             if life.end is End.RUNNING:
                 life.end = End.STOPPED
@@ -148,13 +148,13 @@ class Process:
     async def _use(self, readers: asyncio.TaskGroup) -> None:
         for product in PRODUCTS:
             instrument = await self.tape.subscribe(product, TIMEFRAMES)
-            self._evidence.contracts[product] = instrument.contract_id
+            self.evidence.contracts[product] = instrument.contract_id
             for timeframe in TIMEFRAMES:
                 readers.create_task(self._read(product, timeframe))
         self.life.subscribed_ns = self._true.now_ns()
         async with asyncio.TaskGroup() as tasks:
             guest = None
-            if self._evidence.scenario.guest and not self._guest_goes.is_set():
+            if self.evidence.scenario.guest and not self._guest_goes.is_set():
                 guest = tasks.create_task(self._come_and_go())
             await self._guest_goes.wait()
             if guest is not None:
@@ -185,4 +185,4 @@ class Process:
     def _log(self, event: str, /, *, level: str = "info", **fields: object) -> None:
         if self._files.is_alive:
             at_ns = self._true.now_ns()
-            self._evidence.log.append(Logged(at_ns, event, {"level": level, **fields}))
+            self.evidence.log.append(Logged(at_ns, event, {"level": level, **fields}))

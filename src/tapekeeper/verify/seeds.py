@@ -152,6 +152,7 @@ def _in_processes(
     context = multiprocessing.get_context("spawn")
     left = iter(seeds)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_to_parent) as pool:
+        # bound: AHEAD seeds per worker
         running: deque[Future[Verdict]] = deque(
             pool.submit(_verdict, seed, schedule) for seed in islice(left, jobs * AHEAD)
         )
