@@ -8,8 +8,9 @@ import pytest
 
 from tapekeeper.sim.fault_menu import Burst, Close
 from tapekeeper.verify.checks import judge
+from tapekeeper.verify.evidence import NS_PER_S
 from tapekeeper.verify.scenario import scenario
-from tapekeeper.verify.simulation import NS_PER_S, simulate
+from tapekeeper.verify.simulation import simulate
 
 PLAN = replace(scenario(8, ()), guest=False, redundancy=1, token_life_s=86_400.0)
 
@@ -22,8 +23,8 @@ def test_a_line_that_ends_behind_a_backlog_leaves_the_interval_from_its_data_on(
     )
     evidence = simulate(replace(PLAN, schedule=schedule, trades_per_s=20.0))
     assert judge(evidence).problems == ()
-    assert evidence.status is not None
-    intervals = evidence.status.pools[0].uncovered
+    assert evidence.last.status is not None
+    intervals = evidence.last.status.pools[0].uncovered
     assert {call.target for each in intervals for call in each.calls} == {
         "SubscribeContractTrades",
         "SubscribeContractQuotes",
@@ -47,8 +48,8 @@ def test_hand_overs_without_faults_leave_no_interval(redundancy: int, trades_per
     )
     evidence = simulate(plan)
     assert judge(evidence).problems == ()
-    assert evidence.status is not None
-    for pool in evidence.status.pools:
+    assert evidence.last.status is not None
+    for pool in evidence.last.status.pools:
         assert pool.handovers >= 5
         assert pool.uncovered == ()
 
@@ -59,6 +60,6 @@ def test_a_hand_over_behind_a_stall_in_a_quiet_market_leaves_no_interval() -> No
     plan = replace(PLAN, schedule=schedule, trades_per_s=0.5, token_life_s=20.0, calm_s=60.0)
     evidence = simulate(plan)
     assert judge(evidence).problems == ()
-    assert evidence.status is not None
-    assert evidence.status.pools[0].handovers >= 3
-    assert evidence.status.pools[0].uncovered == ()
+    assert evidence.last.status is not None
+    assert evidence.last.status.pools[0].handovers >= 3
+    assert evidence.last.status.pools[0].uncovered == ()

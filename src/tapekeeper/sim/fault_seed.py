@@ -141,7 +141,7 @@ _MORE_MAKERS: Sequence[Callable[[_Draw], Fault]] = (
     lambda d: Kill(at_s=d.at_s, share=d.number(0, 100) / 100, restart_s=d.number(0, 10)),
     lambda d: EndpointDown(at_s=d.at_s, endpoint=d.number(0, 1), for_s=d.number(5, 40)),
     lambda d: EndpointDown(at_s=d.at_s, endpoint=0, for_s=d.number(20, 40)),
-    lambda d: Stuck(at_s=d.at_s, for_s=d.number(1, 8)),
+    lambda d: Stuck(at_s=d.at_s, for_s=d.number(1, 20)),
     lambda d: Failure(at_s=d.at_s, door="rest" if d.flag() else "login", count=d.number(1, 3)),
     lambda d: NullTrades(at_s=d.at_s, which=d.which()),
 )
