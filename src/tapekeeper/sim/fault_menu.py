@@ -214,10 +214,7 @@ class NoHandshake(Fault, frozen=True):
 
 
 class Partial(Fault, frozen=True):
-    """Half a record, and then TCP ends, unless the connection is to go on behind it.
-
-    With `which = "one"` both are drawn, so the end may be that of another connection.
-    """
+    """Half a record, and then TCP ends, unless the connection is to go on behind it."""
 
     hub: Hub | None = None
     which: Which = "all"
@@ -225,12 +222,15 @@ class Partial(Fault, frozen=True):
 
     def apply(self, faults: Faults) -> float | None:
         """Send the half; the drop comes once it has left."""
-        faults.send_raw(PARTIAL if self.drop else SHORT, self.hub, self.which)
-        return 0.05 if self.drop else None
+        if not self.drop:
+            faults.send_raw(SHORT, self.hub, self.which)
+            return None
+        faults.send_half(PARTIAL, self.hub, self.which)
+        return 0.05
 
     def revert(self, faults: Faults) -> None:
-        """Cut the connections."""
-        faults.drop_all(self.hub, self.which)
+        """Cut the same connections."""
+        faults.drop_halved()
 
 
 class UnknownRecord(Fault, frozen=True):

@@ -110,6 +110,7 @@ class Faults:
         self._redirects = 0
         self.frozen: deque[Frozen] = deque(maxlen=REFUSALS_MAX)
         """Every subscription that was ever frozen, in order."""
+        self._halved: deque[list[HubConnection]] = deque(maxlen=REFUSALS_MAX)
         self.host: Host | None = None
         """The computer of the client, where it is simulated, too."""
         self.is_away = False
@@ -220,6 +221,21 @@ class Faults:
         live = self.chosen(hub, which)
         for connection in live:
             connection.send_raw(data)
+        return len(live)
+
+    def send_half(self, data: Spoiled, hub: str | None = None, which: Which = "all") -> int:
+        """Send half of a record; `drop_halved` is to cut the same connections."""
+        live = self.chosen(hub, which)
+        for connection in live:
+            connection.send_raw(data)
+        self._halved.append(live)
+        return len(live)
+
+    def drop_halved(self) -> int:
+        """Cut the connections that were sent half a record longest ago; how many there were."""
+        live = self._halved.popleft() if self._halved else []
+        for connection in live:
+            connection.abort("dropped on demand")
         return len(live)
 
     def replay(self, count: int, hub: str | None = None, which: Which = "all") -> int:
