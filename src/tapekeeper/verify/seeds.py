@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -151,7 +153,7 @@ def _in_processes(
     # Started anew and not forked: a fork copies whatever threads of this process hold.
     context = multiprocessing.get_context("spawn")
     left = iter(seeds)
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_to_parent) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_belong_to_parent) as pool:
         # bound: AHEAD seeds per worker
         running: deque[Future[Verdict]] = deque(
             pool.submit(_verdict, seed, schedule) for seed in islice(left, jobs * AHEAD)
@@ -164,6 +166,15 @@ def _in_processes(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _leave_to_parent() -> None:
-    """A terminal's Ctrl-C reaches every process of its group; one of them answers it."""
+def _belong_to_parent() -> None:
+    """End with the parent, however it ends, and leave Ctrl-C to it: it reaches the whole group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A worker waits for work on a pipe that it holds open itself, so it never hears of the end.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
