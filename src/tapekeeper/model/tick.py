@@ -83,7 +83,8 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         reason: the rule that failed.
         detail: one clause for a person.
-        raw: the input as received (a record's or a print's text), UTF-8.
+        raw: the input as received: a record, or a print's JSON, which of a print that came in
+            MessagePack is made from it. The frame itself is in the journal.
         ts_recv: host clock, ns UTC.
         contract_id: where it was addressed to, or "" if that is unreadable.
         ticks: how many ticks it stands for in the count identity.

@@ -16,10 +16,12 @@ from tapekeeper.core.runlog import (
     reattached_entry,
     subscribe_entry,
 )
+from tapekeeper.core.signalr.protocol import MESSAGEPACK
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.sim.packed import packed_record
 
 START = 1_767_625_200_000_000_000
 MES = "CON.F.US.MES.H26"
@@ -75,6 +77,19 @@ def test_what_was_had_is_dropped_and_the_unfinished_is_void() -> None:
         )
         == 0b1111
     )
+
+
+def test_messagepack_is_resumed_alike() -> None:
+    """The count and the framing begin anew in the protocol that the connection speaks."""
+    zero, one, two = (packed_record(trade(number)) for number in range(3))
+    known = [OPEN[0], connect_entry(7, MARKET_HUB, START, "messagepack"), OPEN[2]]
+    frames = [
+        frame(zero + one + two[:20]),
+        reattached_entry(7, START),
+        frame(MESSAGEPACK.ping + MESSAGEPACK.encode_sequence(1) + zero + one[:9]),
+        frame(one[9:] + two),
+    ]
+    assert volume(*known, *frames) == 0b111
 
 
 def test_a_transport_that_was_lost_at_once_changes_nothing() -> None:
