@@ -28,6 +28,7 @@ class VolumeCheck(msgspec.Struct, frozen=True):
         bars: number of bars with at least one print, the forming one included.
         bar_volume: sum of the volumes of all its bars, the forming one included.
         accepted_volume: sum of the sizes of the accepted trades since it was subscribed.
+        backfilled_volume: by how much the gateway's history changed its bars.
     """
 
     contract_id: str
@@ -35,11 +36,12 @@ class VolumeCheck(msgspec.Struct, frozen=True):
     bars: int
     bar_volume: int
     accepted_volume: int
+    backfilled_volume: int = 0
 
     @property
     def holds(self) -> bool:
-        """Whether the bars hold exactly the accepted volume."""
-        return self.bar_volume == self.accepted_volume
+        """Whether the bars hold exactly the accepted volume, and what was filled in."""
+        return self.bar_volume == self.accepted_volume + self.backfilled_volume
 
 
 class LineTally(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from tapekeeper.core.bars import ContractBars
+from tapekeeper.core.bars import ContractBars, LatePolicy
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
@@ -67,8 +67,9 @@ def test_a_bar_has_all_its_columns() -> None:
     )
     assert folded.closed == [
         Bar(CONTRACT, "1m", NOON, NOON + MINUTE_NS, 10.0, 12.0, 9.0, 11.0, 10, 4, 4, 2,
-            NOON, NOON + 3, BarState.CLOSED)
+            NOON, NOON + 3, BarState.CLOSED, 0, 101_000_000_000)
     ]  # fmt: skip
+    assert folded.closed[0].vwap == 10.1
     assert folded.late == []
 
 
@@ -138,35 +139,68 @@ def test_a_print_of_size_zero_sets_prices_only() -> None:
     assert (forming.high, forming.volume, forming.n, forming.buy_vol) == (20.0, 5, 3, 5)
 
 
-def test_a_print_below_a_closed_bar_is_late() -> None:
+def test_a_late_print_revises_its_bar_and_those_above() -> None:
+    """Its bar and every closed larger one are told again; what is open takes it in silence."""
+    bars = engine("1s", "1m", "1h")
+    bars.fold(tape((NOON + 59 * S, 10.0), (NOON + MINUTE_NS, 11.0)))
+    folded = bars.fold(tape((NOON + 59 * S + 1, 99.0, 50), (NOON + MINUTE_NS, 12.0)))
+    assert folded.late == []
+    assert [(bar.timeframe, bar.state, bar.revision) for bar in folded.closed] == [
+        ("1s", BarState.REVISED, 1),
+        ("1m", BarState.REVISED, 1),
+    ]
+    assert [(bar.high, bar.close, bar.volume, bar.n) for bar in folded.closed] == [
+        (99.0, 99.0, 51, 2),
+        (99.0, 99.0, 51, 2),
+    ]
+    hour = bars.forming(tf("1h"))
+    assert hour is not None
+    assert (hour.high, hour.close, hour.volume, hour.n) == (99.0, 12.0, 53, 4)
+    again = bars.fold(tape((NOON + 59 * S, 5.0))).closed
+    assert [(bar.revision, bar.low, bar.open) for bar in again] == [(2, 5.0, 10.0)] * 2
+
+
+def test_beyond_the_horizon_a_print_is_late() -> None:
     """It is named by its index, folded nowhere, and changes no bar."""
-    bars = engine("1s", "1m")
-    folded = bars.fold(
-        tape((NOON, 10.0), (NOON + S, 11.0), (NOON + S - 1, 99.0, 50), (NOON + S, 12.0))
-    )
-    assert folded.late == [2]
-    assert [bar.high for bar in folded.closed] == [10.0]
-    assert [(bar.high, bar.volume) for bar in bars.forming_all()] == [(12.0, 2), (12.0, 3)]
-    assert bars.floor_ns == NOON + S
+    bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=LatePolicy(0, 10 * S))
+    bars.fold(tape((NOON, 10.0), (NOON + 11 * S, 11.0)))
+    folded = bars.fold(tape((NOON + 12 * S, 12.0), (NOON + S, 99.0), (NOON + 2 * S, 98.0)))
+    assert folded.late == [1]
+    assert [(bar.ts_open, bar.high) for bar in folded.closed] == [
+        (NOON + 11 * S, 11.0),
+        (NOON + 2 * S, 98.0),
+    ]
+    assert bars.watermark_ns == NOON + 12 * S
 
 
-def test_before_any_bar_has_closed_nothing_is_late() -> None:
-    """The floor is that of closed bars, not the largest time seen."""
-    bars = engine("1m")
-    assert bars.floor_ns is None
-    folded = bars.fold(tape((NOON + MINUTE_NS, 10.0), (NOON, 9.0), (NOON + 1, 8.0)))
-    # The early bar is over when it comes, because a later print has been seen; so the second
-    # print of its minute is late.
-    assert [(bar.ts_open, bar.open, bar.n) for bar in folded.closed] == [(NOON, 9.0, 1)]
-    assert folded.late == [2]
-    assert brief(bars.forming_all()) == [("1m", 1)]
+def test_within_the_lateness_nobody_is_told_before_the_print() -> None:
+    """A bar that is over waits for the watermark; it shows as forming until then."""
+    bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=LatePolicy(2 * S))
+    assert bars.watermark_ns is None
+    assert bars.fold(tape((NOON, 10.0), (NOON + 2 * S, 11.0))).closed == []
+    assert brief(bars.forming_all()) == [("1s", 1), ("1s", 1), ("1m", 2)]
+    assert bars.fold(tape((NOON + 1, 9.0), (NOON + S, 12.0))).closed == []
+    (first,) = bars.fold(tape((NOON + 3 * S - 1, 11.0), (NOON + 3 * S, 11.0))).closed
+    assert (first.ts_open, first.n, first.close, first.revision) == (NOON, 2, 9.0, 0)
+    assert bars.due_ns() == NOON + 2 * S
+    assert brief(bars.close_due(NOON + 10 * S)) == [("1s", 1), ("1s", 2), ("1s", 1)]
+
+
+def test_a_timeframe_takes_no_print_of_an_interval_before_it_was_added() -> None:
+    """Its bar of that interval would lack all the others; the volume identity knows."""
+    bars = engine("1s")
+    bars.fold(tape((NOON, 10.0), (NOON + 90 * S, 11.0)))
+    bars.add([tf("1m")], accepted_volume=2)
+    folded = bars.fold(tape((NOON + 1, 12.0, 5)))
+    assert [(bar.timeframe, bar.volume) for bar in folded.closed] == [("1s", 6)]
+    assert all(item.holds for item in bars.checks(7))
 
 
 def test_after_a_quiet_time_an_early_print_gets_its_bar() -> None:
     """A print between the last closed bar and the open one makes a bar that closes at once."""
     bars = engine("1s", "1m")
     folded = bars.fold(tape((NOON, 10.0), (NOON + 5 * S, 11.0), (NOON + 3 * S, 12.0)))
-    assert [bar.ts_open for bar in folded.closed] == [NOON, NOON + 3 * S]
+    assert [(bar.ts_open, bar.revision) for bar in folded.closed] == [(NOON, 0), (NOON + 3 * S, 1)]
     minute = bars.forming(tf("1m"))
     assert minute is not None
     assert (minute.open, minute.high, minute.close, minute.n) == (10.0, 12.0, 11.0, 3)
@@ -216,8 +250,21 @@ def test_a_timer_closes_bars_without_a_later_print() -> None:
     assert bars.due_ns() == NOON + MINUTE_NS
     assert brief(bars.close_due(NOON + HOUR_NS)) == [("1m", 1), ("1h", 1)]
     assert bars.due_ns() is None
-    assert bars.fold(tape((NOON + HOUR_NS - 1, 10.0))).late == [0]
-    assert bars.fold(tape((NOON + HOUR_NS, 10.0))).late == []
+    folded = bars.fold(tape((NOON + HOUR_NS - 1, 12.0), (NOON + 1, 11.0)))
+    # The last second had not been there, and is told when it is over; so are those above it.
+    assert [(bar.timeframe, bar.revision, bar.close) for bar in folded.closed] == [
+        ("1s", 1, 11.0),
+        ("1m", 1, 11.0),
+        ("1h", 1, 11.0),
+    ]
+    assert all(item.holds for item in bars.checks(3))
+    closed = bars.fold(tape((NOON + HOUR_NS, 10.0))).closed
+    assert [(bar.timeframe, bar.revision, bar.close) for bar in closed] == [
+        ("1s", 0, 12.0),
+        ("1m", 0, 12.0),
+        ("1h", 2, 12.0),
+    ]
+    assert all(item.holds for item in bars.checks(4))
 
 
 def test_a_day_is_over_at_the_close_of_its_session() -> None:
@@ -293,7 +340,7 @@ def test_a_smaller_timeframe_added_later_feeds_the_larger_one() -> None:
     bars.fold(tape((NOON + 5 * S, 10.0), (NOON + 9 * S, 11.0)))
     bars.add([tf("1s")], accepted_volume=2)
     folded = bars.fold(tape((NOON + 7 * S, 15.0), (NOON + 9 * S, 12.0)))
-    assert brief(folded.closed) == [("1s", 1)]
+    assert brief(folded.closed) == []  # the seventh second was over when seconds were added
     minute = bars.forming(tf("1m"))
     assert minute is not None
     assert (minute.open, minute.high, minute.close, minute.n) == (10.0, 15.0, 12.0, 4)
@@ -306,8 +353,7 @@ def test_a_print_before_the_open_bar_of_a_former_root_closes_at_once() -> None:
     bars.fold(tape((NOON + MINUTE_NS + 5 * S, 10.0)))
     bars.add([tf("1s"), tf("5s")], accepted_volume=1)
     folded = bars.fold(tape((NOON + 30 * S, 9.0), (NOON + MINUTE_NS + 6 * S, 11.0)))
-    assert brief(folded.closed) == [("1s", 1), ("5s", 1), ("1m", 1)]
-    assert [bar.ts_open for bar in folded.closed] == [NOON + 30 * S, NOON + 30 * S, NOON]
+    assert [(bar.timeframe, bar.ts_open) for bar in folded.closed] == [("1m", NOON)]
     minute = bars.forming(tf("1m"))
     assert minute is not None
     assert (minute.ts_open, minute.open, minute.close) == (NOON + MINUTE_NS, 10.0, 11.0)

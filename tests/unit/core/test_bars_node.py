@@ -101,8 +101,8 @@ def test_shutting_counts_the_bar() -> None:
     """A closed bar leaves the node empty and stays in its volume."""
     node = node_with(*ROWS)
     bar = node.shut()
-    assert (bar.state, node.n) == (BarState.CLOSED, 0)
-    check = node.check(7, None)
+    assert (bar.state, node.is_open) == (BarState.CLOSED, False)
+    check = node.check(7, below_volume=0, is_forming=False)
     assert (check.bars, check.bar_volume, check.holds) == (1, 7, True)
     node.count_from(3)
-    assert node.check(7, None).accepted_volume == 4
+    assert node.check(7, below_volume=0, is_forming=False).accepted_volume == 4

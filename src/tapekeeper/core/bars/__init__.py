@@ -1,5 +1,6 @@
-"""Bars from prints: every timeframe of a contract in one pass."""
+"""Bars: prints of one contract folded into all its timeframes at once."""
 
-from tapekeeper.core.bars.cascade import ContractBars, Folded, Grid
+from tapekeeper.core.bars.cascade import ContractBars, Folded, Grid, LatePolicy
+from tapekeeper.core.bars.marks import Mark
 
-__all__ = ["ContractBars", "Folded", "Grid"]
+__all__ = ["ContractBars", "Folded", "Grid", "LatePolicy", "Mark"]

@@ -1,15 +1,24 @@
 """The scalar cascade: all bars of one contract from one pass over its prints.
 
-Only the smallest bars take prints. A bar that closes is folded into the larger ones that hang
+Only the smallest bars take prints. A bar that is over is folded into the larger ones that hang
 from it, so that a print costs the same however many timeframes there are. Each timeframe hangs
 from the largest smaller one that nests in it; one in which none nests (5m beside 7m) is a
 further root, which takes prints as well.
 
-Invariants, with `high` the largest event time seen and `floor` the largest end of a closed bar:
-- every open bar ends after `high`, so a root's open bar lies within the open bars above it;
-- a print below `floor` is late and folded nowhere, so no closed bar can change;
-- what is folded into a node covers later time than all that was folded into it before, except
-  into a node that was a root until a smaller timeframe was added.
+A bar is *over* when a print at or after its end was seen, or when a timer says so. It is *told*
+as soon as the watermark, which is the allowed lateness behind the largest event time, has passed
+its end as well. So a print that is late by less amends bars of which nobody knows yet. A print
+that is later still amends its bar and every larger bar above it, and each of them is told again
+with a higher revision. Order inside a bar is (event time, arrival), so one print more can be
+folded into a bar without knowing the prints that made it. Beyond the horizon prints are late for
+good: they are named and folded nowhere.
+
+Invariants, with `high` the largest event time seen:
+- every open bar ends after `high`, so a root's open bar lies within the open bars above it, and
+  an interval has either an open bar or a kept one;
+- every bar whose end is not beyond the horizon is kept, and so are all bars that the smallest
+  bar above it is made of;
+- what comes of a row does not depend on the batch that it came in.
 """
 
 from __future__ import annotations
@@ -18,18 +27,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from tapekeeper.core.bars.node import Node, Row, with_bar
+import msgspec
+
+from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks
+from tapekeeper.core.bars.node import Node, Row, joined, with_bar, with_print
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
 from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
-from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.model.timeframe import HOUR_NS, Timeframe
 
-_NEVER_NS = 1 << 63
-_LONG_AGO_NS = -_NEVER_NS
 # Bound once: reading a member off its enumeration costs as much as folding a print.
-_FORMING, _CLOSED = BarState.FORMING, BarState.CLOSED
+_FORMING, _CLOSED, _REVISED = BarState.FORMING, BarState.CLOSED, BarState.REVISED
 
 
 class Grid(Protocol):
@@ -49,13 +59,30 @@ class Grid(Protocol):
         ...
 
 
+class LatePolicy(msgspec.Struct, frozen=True):
+    """How long bars wait for prints, in event time.
+
+    Attributes:
+        lateness_ns: by how much a print may be behind the latest one before it changes a bar
+            that has been told.
+        horizon_ns: how far behind the watermark a print still revises bars.
+    """
+
+    lateness_ns: int = 0
+    horizon_ns: int = HOUR_NS
+
+
+PATIENT = LatePolicy()
+
+
 @dataclass(slots=True)
 class Folded:
     """What folding a batch brought.
 
     Attributes:
-        closed: bars that it closed, in the order of their ends, small before large.
-        late: indexes of rows below the end of a bar that has closed; they were not folded.
+        closed: bars that are told, for the first time or with a new revision, in the order in
+            which it happened; of one event in the order of their ends, small before large.
+        late: indexes of rows beyond the horizon; they were not folded.
     """
 
     closed: list[Bar]
@@ -63,21 +90,41 @@ class Folded:
 
 
 class ContractBars:
-    """All bars of one contract."""
+    """All bars of one contract.
 
-    def __init__(self, contract_id: str, timeframes: Iterable[Timeframe], grid: Grid) -> None:
+    Args:
+        contract_id: of every print.
+        timeframes: any, none included.
+        grid: says which interval a bar covers.
+        policy: how long bars wait.
+    """
+
+    def __init__(
+        self,
+        contract_id: str,
+        timeframes: Iterable[Timeframe],
+        grid: Grid,
+        *,
+        policy: LatePolicy = PATIENT,
+    ) -> None:
         self.contract_id = contract_id
         self._grid = grid
+        self._policy = policy
         self._nodes: list[Node] = []  # by length, so a feeder comes before what it feeds
         self._roots: list[Node] = []
         self._fed: list[Node] = []
         self._ranks: dict[str, int] = {}
         self._branched = False
-        self._high_ns = self._floor_ns = _LONG_AGO_NS
+        self._high_ns = self._passed_ns = LONG_AGO_NS
         # Rows in [low, limit) lie within the open bars of all roots and need no decision.
-        self._low_ns = self._limit_ns = _LONG_AGO_NS
-        self._fed_end_ns = _NEVER_NS  # the earliest end of an open bar of `_fed`
+        self._low_ns = self._limit_ns = LONG_AGO_NS
+        self._fed_end_ns = NEVER_NS  # the earliest end of an open bar of `_fed`
+        # Bars that are over and not told yet: their ends. Empty where no lateness is allowed.
+        self._untold: dict[tuple[str, int], int] = {}
+        self._marks = Marks()
         self.add(timeframes)
+
+    # -- what is there -------------------------------------------------------------------------
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
@@ -85,9 +132,10 @@ class ContractBars:
         return tuple(node.timeframe for node in self._nodes)
 
     @property
-    def floor_ns(self) -> int | None:
-        """Prints below this event time (ns UTC) are late; None while no bar has closed."""
-        return None if self._floor_ns == _LONG_AGO_NS else self._floor_ns
+    def watermark_ns(self) -> int | None:
+        """Event time (ns UTC) up to which every bar has been told; None before the first print."""
+        watermark_ns = self._watermark_ns()
+        return None if watermark_ns <= LONG_AGO_NS else watermark_ns
 
     def add(self, timeframes: Iterable[Timeframe], accepted_volume: int = 0) -> None:
         """Add timeframes; those that are there already are left as they are.
@@ -103,9 +151,10 @@ class ContractBars:
         added = [Node(self.contract_id, item) for item in set(timeframes) - have]
         self._nodes = sorted([*self._nodes, *added], key=lambda node: node.timeframe)
         self._hang(added)
-        forming = {bar.timeframe: bar.volume for bar in self.forming_all()}
         for node in added:
-            node.count_from(accepted_volume - forming.get(node.name, 0))
+            node.since_ns = self._high_ns
+            forming = self._forming(node)
+            node.count_from(accepted_volume - (forming.volume if forming else 0))
 
     def _hang(self, added: list[Node]) -> None:
         """Give every node its feeder.
@@ -135,6 +184,8 @@ class ContractBars:
         self._branched = len(self._roots) > 1 or any(len(node.fed) > 1 for node in self._nodes)
         self._bound()
         self._bound_fed()
+
+    # -- prints --------------------------------------------------------------------------------
 
     def fold(self, batch: TradeBatch) -> Folded:
         """Fold a batch of this contract's prints, in arrival order."""
@@ -171,33 +222,338 @@ class ContractBars:
             if ended > first:
                 self._high_ns = max(self._high_ns, leader.last_ns)
             if ended < stop:
-                ts_ns = times[ended]
-                if ts_ns < self._floor_ns:
+                row = (ended, times[ended], prices[ended], sizes[ended], sides[ended])
+                if not self._turn(row, closed):
                     late.append(ended)
-                else:
-                    row = (ended, ts_ns, prices[ended], sizes[ended], sides[ended])
-                    self._turn(row, closed)
             first = ended + 1
+
+    def _turn(self, row: Row, closed: list[Bar]) -> bool:
+        """Take a row that is not within the open bars of all roots; False if it is too late."""
+        ts_ns = row[1]
+        mark = len(closed)
+        if ts_ns >= self._high_ns and ts_ns >= self._passed_ns:
+            self._take_latest(row, closed)
+        elif self._is_late(ts_ns):
+            return False
+        else:
+            if ts_ns >= self._high_ns:
+                self._advance(ts_ns, closed)
+            for root in self._roots:
+                self._place(root, row, closed)
+            self._bound()
+        self._order(closed, mark)
+        return True
+
+    def _is_late(self, ts_ns: int) -> bool:
+        """Whether a row is beyond the horizon, and not in a bar that is open or may be opened."""
+        return ts_ns < self._watermark_ns() - self._policy.horizon_ns and not all(
+            (root.is_open and root.start <= ts_ns < root.end)
+            or not self._is_over(root, self._grid.interval(root.timeframe, ts_ns))
+            for root in self._roots
+        )
+
+    def _is_over(self, node: Node, interval: Interval) -> bool:
+        return interval.end_ns <= self._high_ns or interval.end_ns <= node.passed_ns
+
+    def _take_latest(self, row: Row, closed: list[Bar]) -> None:
+        """Take a row than which nothing is later: close what it ends, and begin with it.
+
+        The common way out of a bar, so it is one loop.
+        """
+        ts_ns = self._high_ns = row[1]
+        low_ns, limit_ns = LONG_AGO_NS, NEVER_NS
+        for root in self._roots:
+            if root.is_open and ts_ns < root.end:
+                root.take_one(row)
+            else:
+                if root.is_open:
+                    self._hand_out(root, closed)
+                root.begin(self._grid.interval(root.timeframe, ts_ns), row)
+            low_ns = max(low_ns, root.start)
+            limit_ns = min(limit_ns, root.end)
+        self._low_ns, self._limit_ns = low_ns, limit_ns
+        if self._fed_end_ns <= ts_ns:
+            self._close_fed(closed)
+        if self._policy.lateness_ns:
+            self._tell_due(self._watermark_ns(), closed)
+            self._bound()
+
+    def _advance(self, ts_ns: int, closed: list[Bar]) -> None:
+        """Go on to the time of the latest row, where a timer has gone ahead of it."""
+        self._high_ns = ts_ns
+        for root in self._roots:
+            if root.is_open and root.end <= ts_ns:
+                self._hand_out(root, closed)
+        if self._fed_end_ns <= ts_ns:
+            self._close_fed(closed)
+        self._tell_due(self._watermark_ns(), closed)
+
+    def _close_fed(self, closed: list[Bar]) -> None:
+        """Close the bars of fed nodes that end at or before the largest event time."""
+        for node in self._fed:
+            if node.is_open and node.end <= self._high_ns:
+                self._hand_out(node, closed)
+        self._bound_fed()
+
+    def _place(self, node: Node, row: Row, closed: list[Bar]) -> None:
+        """Fold a row into the bar that it belongs to, and where that is over, into those above."""
+        ts_ns = row[1]
+        if node.is_open and node.start <= ts_ns < node.end:
+            node.take_one(row)
+            return
+        interval = self._grid.interval(node.timeframe, ts_ns)
+        end_ns = interval.end_ns
+        if end_ns > self._high_ns and end_ns > node.passed_ns:
+            # Its larger bars get it when it closes.
+            node.begin(interval, row)
+            if node.feeder is not None:
+                self._fed_end_ns = min(self._fed_end_ns, end_ns)
+            return
+        if end_ns <= node.since_ns:
+            node.leave_out(row[3])
+        else:
+            before = node.kept.get(interval.start_ns)
+            after = with_print(node, interval, before, self.contract_id, row)
+            node.count(before, after)
+            self._amend(node, before, after, closed)
+        for fed in node.fed:
+            self._place(fed, row, closed)
+
+    def _hand_out(self, node: Node, closed: list[Bar], *, timed: bool = False) -> None:
+        """Close the open bar of a node, and fold it into the nodes that hang from it."""
+        bar = node.shut()
+        if self._marks:
+            bar = self._judged(node, bar)
+        if node.kept.put(bar):
+            node.kept.trim(self._needed_from_ns(node))
+        if timed or not self._policy.lateness_ns or bar.ts_end <= self._watermark_ns():
+            node.told_ns = min(node.told_ns, bar.ts_open)
+            closed.append(bar)
+        else:
+            self._untold[node.name, bar.ts_open] = bar.ts_end
+        for fed in node.fed:
+            self._absorb(fed, bar, closed)
+
+    def _absorb(self, node: Node, bar: Bar, closed: list[Bar]) -> None:
+        """Fold a closed bar into a larger one."""
+        if node.is_open and node.start <= bar.ts_first < node.end:
+            node.absorb(bar)
+            return
+        interval = self._grid.interval(node.timeframe, bar.ts_first)
+        before = node.kept.get(interval.start_ns)
+        if before is None and not node.is_open and interval.end_ns > node.passed_ns:
+            node.begin_from(interval, bar)
+            self._fed_end_ns = min(self._fed_end_ns, node.end)
+            return
+        # Closed by a timer before the smaller bar began, or below the open bar of a node that
+        # took prints itself when that began.
+        parts = [bar] if before is None else [before, bar]
+        after = joined(node, interval, parts, _CLOSED)
+        node.count(before, after)
+        self._amend(node, before, after, closed)
+        for fed in node.fed:
+            self._absorb(fed, bar, closed)
+
+    # -- what has been closed --------------------------------------------------------------------
+
+    def _amend(self, node: Node, before: Bar | None, after: Bar, closed: list[Bar]) -> None:
+        """Put a changed closed bar in its place, and tell it again where it had been told."""
+        revision = 0 if before is None else before.revision
+        if (node.name, after.ts_open) in self._untold:
+            self._keep(node, self._judged(node, after))
+            return
+        if (
+            before is None
+            and after.ts_end > self._watermark_ns()
+            and (after.ts_end > node.passed_ns)
+        ):
+            self._untold[node.name, after.ts_open] = after.ts_end
+            self._keep(node, self._judged(node, after))
+            return
+        # Of what lies before the first bar that was told, nobody knows that there was none.
+        if before is not None or after.ts_open > node.told_ns:
+            after = msgspec.structs.replace(after, state=_REVISED, revision=revision + 1)
+        after = self._judged(node, after)
+        node.told_ns = min(node.told_ns, after.ts_open)
+        self._keep(node, after)
+        closed.append(after)
+
+    def _keep(self, node: Node, bar: Bar) -> None:
+        if node.kept.put(bar):
+            node.kept.trim(self._needed_from_ns(node))
+
+    def _needed_from_ns(self, node: Node) -> int:
+        """Bars of a node that end at or before this time (ns UTC) cannot change any more.
+
+        The bars that one above is made of are needed for as long as that one may change.
+        """
+        horizon_ns = self._watermark_ns() - self._policy.horizon_ns
+        above = [self._grid.interval(fed.timeframe, horizon_ns).start_ns for fed in node.fed]
+        return min([horizon_ns, *above])
+
+    def _judged(self, node: Node, bar: Bar) -> Bar:
+        """The bar with what is known of its completeness."""
+        if not self._marks:
+            return bar
+        due_ns = self._grid.interval(node.timeframe, bar.ts_open).due_ns
+        worth = self._marks.worth(bar.ts_open, bar.ts_end, due_ns)
+        return msgspec.structs.replace(
+            bar,
+            completeness=worth.completeness,
+            gap_ids=worth.gap_ids,
+            live_share=worth.live_share,
+        )
+
+    def _watermark_ns(self) -> int:
+        return max(self._high_ns - self._policy.lateness_ns, self._passed_ns)
+
+    def _tell_due(self, watermark_ns: int, closed: list[Bar]) -> None:
+        """Tell the bars that end at or before this time (ns UTC)."""
+        if not self._untold:
+            return
+        due = [
+            (end_ns, self._ranks[name], start_ns)
+            for (name, start_ns), end_ns in self._untold.items()
+            if end_ns <= watermark_ns
+        ]
+        for _, rank, start_ns in sorted(due):
+            node = self._nodes[rank]
+            del self._untold[node.name, start_ns]
+            bar = node.kept.get(start_ns)
+            assert bar is not None  # noqa: S101 - nothing untold is beyond the horizon
+            node.told_ns = min(node.told_ns, start_ns)
+            closed.append(bar)
+
+    # -- time ------------------------------------------------------------------------------------
 
     def close_due(self, exchange_now_ns: int) -> list[Bar]:
         """Close every bar that is due at this exchange time (ns UTC), without a later print.
 
         The caller subtracts the grace it gives to late prints. Prints that come nevertheless,
-        below the end of a bar that was closed, are late.
+        below the end of a bar that was closed, revise it.
         """
         closed: list[Bar] = []
         for node in self._complete():
             if node.due_ns() <= exchange_now_ns:
-                self._hand_out(node, node.shut(), closed)
+                self._pass(node, node.end)
+                self._hand_out(node, closed, timed=True)
+        self._tell_due(exchange_now_ns, closed)
         if closed:
             self._bound()
             self._bound_fed()
-            self._order(closed, 0)
+            closed.sort(key=self._place_in_order)
         return closed
+
+    def _pass(self, node: Node, end_ns: int) -> None:
+        """No bar of a node that ends by now is opened any more."""
+        node.passed_ns = max(node.passed_ns, end_ns)
+        self._passed_ns = max(self._passed_ns, end_ns)
 
     def due_ns(self) -> int | None:
         """The earliest exchange time (ns UTC) at which a bar is due; None if none is open."""
-        return min((node.due_ns() for node in self._complete()), default=None)
+        ends_ns = [node.due_ns() for node in self._complete()]
+        return min([*ends_ns, *self._untold.values()], default=None)
+
+    # -- gaps ------------------------------------------------------------------------------------
+
+    def mark(self, gap_id: int, marks: Iterable[Mark]) -> list[Bar]:
+        """Learn where prints of a gap may be missing, in place of what was known of it.
+
+        Returns:
+            The closed bars of which that changes the worth, told again.
+        """
+        closed: list[Bar] = []
+        self._remark(gap_id, marks, {}, closed)
+        return closed
+
+    def repair(
+        self, gap_id: int, marks: Iterable[Mark], bars: Iterable[Bar], until_ns: int
+    ) -> list[Bar]:
+        """Put the gateway's own bars in the place of those in which prints are missing.
+
+        Args:
+            gap_id: of the gap that is repaired.
+            marks: as for `mark`, after the repair.
+            bars: of timeframes of this contract, each on the grid. Those that are not over at
+                `until_ns` are left out.
+            until_ns: event time (ns UTC) that has certainly passed; bars that are due by then
+                are closed first.
+
+        Returns:
+            The bars that are told: those that were closed, then those that were changed.
+
+        Raises:
+            UsageError: a bar is of a timeframe that is not there.
+        """
+        closed = self.close_due(until_ns)
+        for node in self._nodes:
+            self._pass(node, self._grid.interval(node.timeframe, until_ns).start_ns)
+        by_name = {node.name: node for node in self._nodes}
+        given: dict[str, dict[int, Bar]] = {}
+        for bar in bars:
+            node = by_name.get(bar.timeframe) or self._missing(bar.timeframe)
+            if self._is_over(node, self._grid.interval(node.timeframe, bar.ts_open)):
+                given.setdefault(node.name, {})[bar.ts_open] = bar
+        self._remark(gap_id, marks, self._put(given), closed)
+        self._bound()
+        self._bound_fed()
+        return closed
+
+    def _put(self, given: dict[str, dict[int, Bar]]) -> dict[tuple[str, int], Bar | None]:
+        """Replace closed bars, and make those above anew; what was in the place of each."""
+        replaced: dict[tuple[str, int], Bar | None] = {}
+        anew: dict[str, set[int]] = {}  # opens of bars whose parts changed
+        for node in self._nodes:
+            new = dict(given.get(node.name, {}))
+            for start_ns in sorted(anew.get(node.name, set()) - set(new)):
+                interval = self._grid.interval(node.timeframe, start_ns)
+                assert node.feeder is not None  # noqa: S101 - only what is fed is made of parts
+                parts = list(node.feeder.kept.between(interval.start_ns, interval.end_ns))
+                if self._is_over(node, interval):
+                    new[start_ns] = joined(node, interval, parts, _CLOSED)
+                else:
+                    node.rebuild(interval, parts)
+            for start_ns, bar in sorted(new.items()):
+                before = node.kept.get(start_ns)
+                node.count_backfill(before, bar)
+                # Nothing is trimmed before the bars above are made.
+                node.kept.put(bar)
+                replaced[node.name, start_ns] = before
+                for fed in node.fed:
+                    above = self._grid.interval(fed.timeframe, start_ns)
+                    anew.setdefault(fed.name, set()).add(above.start_ns)
+        return replaced
+
+    def _remark(
+        self,
+        gap_id: int,
+        marks: Iterable[Mark],
+        replaced: dict[tuple[str, int], Bar | None],
+        closed: list[Bar],
+    ) -> None:
+        """Change the marks, and tell all bars that are not what they were."""
+        mark = len(closed)
+        from_ns, to_ns = self._marks.replace(gap_id, marks) or (0, 0)
+        for node in self._nodes:
+            touched = {bar.ts_open for bar in node.kept.between(from_ns, to_ns)}
+            touched |= {start_ns for name, start_ns in replaced if name == node.name}
+            for start_ns in sorted(touched):
+                after = node.kept.get(start_ns)
+                assert after is not None  # noqa: S101 - it was found there
+                before = replaced.get((node.name, start_ns), after)
+                if before is None or self._judged(node, after) != before:
+                    self._amend(node, before, after, closed)
+        closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
+        self._marks.forget(min(map(self._oldest_ns, self._nodes), default=NEVER_NS))
+
+    def _oldest_ns(self, node: Node) -> int:
+        """The open of the oldest bar of a node that may still be told."""
+        horizon_ns = self._watermark_ns() - self._policy.horizon_ns
+        if horizon_ns <= 0:
+            return LONG_AGO_NS
+        return self._grid.interval(node.timeframe, horizon_ns).start_ns
+
+    # -- what can be read ------------------------------------------------------------------------
 
     def forming(self, timeframe: Timeframe) -> Bar | None:
         """The forming bar of a timeframe with every print so far, or None if there is none.
@@ -206,14 +562,23 @@ class ContractBars:
             UsageError: the timeframe is not among those of this contract.
         """
         node = next((node for node in self._nodes if node.timeframe == timeframe), None)
-        if node is None:
-            raise UsageError(f"{self.contract_id} has no bars of {timeframe}")
-        return self._forming(node)
+        return self._forming(node or self._missing(str(timeframe)))
 
     def forming_all(self) -> list[Bar]:
-        """The forming bars of all timeframes that have one, small before large."""
-        bars = (self._forming(node) for node in self._nodes)
-        return [bar for bar in bars if bar is not None]
+        """All bars that were not told yet, small before large; of a timeframe, oldest first."""
+        bars: list[Bar] = []
+        for node in self._nodes:
+            for start_ns in sorted(start for name, start in self._untold if name == node.name):
+                over = node.kept.get(start_ns)
+                if over is not None:
+                    bars.append(msgspec.structs.replace(over, state=_FORMING))
+            forming = self._forming(node)
+            if forming is not None:
+                bars.append(forming)
+        return bars
+
+    def _missing(self, timeframe: str) -> Node:
+        raise UsageError(f"{self.contract_id} has no bars of {timeframe}")
 
     def checks(self, accepted_volume: int) -> list[VolumeCheck]:
         """The volume identity of every timeframe.
@@ -222,83 +587,14 @@ class ContractBars:
             accepted_volume: sum of the sizes of the contract's accepted prints, in contracts,
                 counted where they were accepted: late rows are not among them.
         """
-        return [node.check(accepted_volume, self._forming(node)) for node in self._nodes]
-
-    def _turn(self, row: Row, closed: list[Bar]) -> None:
-        """Take a row that is not within the open bars of all roots, and not late."""
-        ts_ns = row[1]
-        mark = len(closed)
-        if ts_ns < self._high_ns:
-            self._take_early(row, closed)
-            self._close_over(self._roots, closed)
-            self._bound()
-        else:
-            self._high_ns = ts_ns
-            self._take_latest(row, closed)
-        if self._fed_end_ns <= self._high_ns:
-            self._close_over(self._fed, closed)
-            self._bound_fed()
-        if self._floor_ns > self._low_ns:
-            self._bound()
-        self._order(closed, mark)
-
-    def _take_latest(self, row: Row, closed: list[Bar]) -> None:
-        """Take a row than which none is later: close what it ends, and begin with it."""
-        ts_ns = row[1]
-        low_ns, limit_ns = _LONG_AGO_NS, _NEVER_NS
-        for root in self._roots:
-            if root.n and ts_ns < root.end:
-                root.take_one(row)
-            else:
-                if root.n:
-                    self._hand_out(root, root.shut(), closed)
-                root.begin(self._grid.interval(root.timeframe, ts_ns), row)
-            low_ns = max(low_ns, root.start)
-            limit_ns = min(limit_ns, root.end)
-        self._low_ns, self._limit_ns = low_ns, limit_ns
-
-    def _take_early(self, row: Row, closed: list[Bar]) -> None:
-        """Take a row that is earlier than an open bar, in an interval that no bar has closed.
-
-        Its own bar is over as soon as it is there, because a later print has been seen.
-        """
-        ts_ns = row[1]
-        for root in self._roots:
-            if root.n and root.start <= ts_ns:
-                root.take_one(row)
-                continue
-            interval = self._grid.interval(root.timeframe, ts_ns)
-            if interval.end_ns > self._high_ns:
-                root.begin(interval, row)
-            else:
-                alone = Node(self.contract_id, root.timeframe)
-                alone.begin(interval, row)
-                early = alone.bar(_CLOSED)
-                root.count(early)
-                self._hand_out(root, early, closed)
-
-    def _close_over(self, nodes: list[Node], closed: list[Bar]) -> None:
-        """Close the bars of these nodes that end at or before the largest event time."""
-        for node in nodes:
-            if node.n and node.end <= self._high_ns:
-                self._hand_out(node, node.shut(), closed)
-
-    def _hand_out(self, node: Node, bar: Bar, closed: list[Bar]) -> None:
-        """Give out a closed bar, and fold it into the nodes that hang from its own."""
-        closed.append(bar)
-        self._floor_ns = max(self._floor_ns, bar.ts_end)
-        for fed in node.fed:
-            if fed.n and bar.ts_first >= fed.start:
-                fed.absorb(bar)
-                continue
-            interval = self._grid.interval(fed.timeframe, bar.ts_first)
-            if fed.n:  # an early bar, below the open one of a node that was a root
-                early = with_bar(fed, interval, bar, _CLOSED)
-                fed.count(early)
-                self._hand_out(fed, early, closed)
-            else:
-                fed.begin_from(interval, bar)
-                self._fed_end_ns = min(self._fed_end_ns, fed.end)
+        return [
+            node.check(
+                accepted_volume,
+                below_volume=sum(below.open_volume for below in _chain(node.feeder)),
+                is_forming=self._gathered(node) is not None,
+            )
+            for node in self._nodes
+        ]
 
     def _complete(self) -> Iterator[Node]:
         """Nodes with an open bar and no open bar below it, small before large.
@@ -307,31 +603,42 @@ class ContractBars:
         due before it.
         """
         for node in self._nodes:
-            if node.n and not any(below.n for below in _chain(node.feeder)):
+            if node.is_open and not any(below.is_open for below in _chain(node.feeder)):
                 yield node
 
     def _forming(self, node: Node) -> Bar | None:
-        below = None if node.feeder is None else self._forming(node.feeder)
+        """The open bar with everything below it folded in."""
+        bar = self._gathered(node)
+        return None if bar is None else self._judged(node, bar)
+
+    def _gathered(self, node: Node) -> Bar | None:
+        below = None if node.feeder is None else self._gathered(node.feeder)
         if below is None:
-            return node.bar(_FORMING) if node.n else None
+            return node.bar(_FORMING) if node.is_open else None
         interval = self._grid.interval(node.timeframe, below.ts_first)
+        if self._is_over(node, interval):
+            # A timer has closed it, and a print came nevertheless; it is revised when that of
+            # the smaller bar is over.
+            return node.bar(_FORMING) if node.is_open else None
         return with_bar(node, interval, below, _FORMING)
 
     def _bound(self) -> None:
         """Set the bounds of what needs no decision, after roots' bars opened or closed."""
-        low_ns = self._floor_ns
-        limit_ns = _NEVER_NS if self._roots else _LONG_AGO_NS
+        low_ns = LONG_AGO_NS
+        limit_ns = NEVER_NS if self._roots else LONG_AGO_NS
         for root in self._roots:
-            if not root.n:
-                self._low_ns = self._limit_ns = _LONG_AGO_NS
+            if not root.is_open:
+                self._low_ns = self._limit_ns = LONG_AGO_NS
                 return
             low_ns = max(root.start, low_ns)
             limit_ns = min(root.end, limit_ns)
+        if self._untold:  # a row that moves the watermark over an end tells that bar
+            limit_ns = min(limit_ns, min(self._untold.values()) + self._policy.lateness_ns)
         self._low_ns, self._limit_ns = low_ns, limit_ns
 
     def _bound_fed(self) -> None:
         """Find the earliest end again, after bars of fed nodes closed."""
-        self._fed_end_ns = min((node.end for node in self._fed if node.n), default=_NEVER_NS)
+        self._fed_end_ns = min((node.end for node in self._fed if node.is_open), default=NEVER_NS)
 
     def _order(self, closed: list[Bar], mark: int) -> None:
         """Put the bars that one event closed in the order of their ends, small before large.
@@ -339,10 +646,10 @@ class ContractBars:
         In a single chain they are closed in this order.
         """
         if self._branched and len(closed) - mark > 1:
-            ranks = self._ranks
-            closed[mark:] = sorted(
-                closed[mark:], key=lambda bar: (bar.ts_end, ranks[bar.timeframe])
-            )
+            closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
+
+    def _place_in_order(self, bar: Bar) -> tuple[int, int]:
+        return bar.ts_end, self._ranks[bar.timeframe]
 
 
 def _chain(node: Node | None) -> Iterator[Node]:

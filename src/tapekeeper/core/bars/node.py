@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tapekeeper.model.bar import Bar, BarState
+from tapekeeper.core.bars.kept import Kept
+from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS
+from tapekeeper.model.bar import PRICE_SCALE, Bar, BarState
 from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import Side
@@ -19,19 +21,25 @@ _CLOSED = BarState.CLOSED
 
 
 class Node:
-    """The open bar of one timeframe; `n == 0` means that there is none.
+    """The open bar of one timeframe, and its closed ones that may still be amended.
 
     Attributes:
         timeframe, name: which one.
         feeder: the node whose closed bars are folded into this one; None for a root, which takes
             the prints themselves.
         fed: the nodes that hang from this one.
+        is_open: whether there is an open bar.
         start, end: the interval of the open bar, ns UTC.
         n: prints of the open bar, as far as they were folded into this node.
         last_ns: the largest event time among them.
+        kept: closed bars.
+        since_ns: bars that end at or before this time were over when this timeframe was added.
+        passed_ns: bars that end at or before this time were closed by a timer, or by history.
+        told_ns: open of the first bar that was told.
     """
 
     __slots__ = (
+        "_backfilled",
         "_baseline",
         "_buy",
         "_close",
@@ -43,16 +51,24 @@ class Node:
         "_high",
         "_low",
         "_open",
+        "_price",
+        "_price_e9",
         "_sell",
+        "_turnover",
         "_volume",
         "end",
         "fed",
         "feeder",
+        "is_open",
+        "kept",
         "last_ns",
         "n",
         "name",
+        "passed_ns",
+        "since_ns",
         "start",
         "timeframe",
+        "told_ns",
     )
 
     def __init__(self, contract_id: str, timeframe: Timeframe) -> None:
@@ -61,14 +77,21 @@ class Node:
         self.name = str(timeframe)
         self.feeder: Node | None = None
         self.fed: list[Node] = []
-        self._closed_bars = self._closed_volume = self._baseline = 0
+        self.kept = Kept()
+        self.is_open = False
+        self.since_ns = self.passed_ns = LONG_AGO_NS
+        self.told_ns = NEVER_NS
+        self._closed_bars = self._closed_volume = self._baseline = self._backfilled = 0
         self.start = self.end = self._due = self._first_ns = self.last_ns = 0
         self._open = self._high = self._low = self._close = 0.0
-        self.n = self._volume = self._buy = self._sell = 0
+        # The price that was converted last: most prints are at the price of the one before.
+        self._price, self._price_e9 = 0.0, 0
+        self.n = self._volume = self._buy = self._sell = self._turnover = 0
 
     def begin(self, interval: Interval, row: Row) -> None:
         """Open a bar with its first print."""
         _, ts_ns, price, size, side = row
+        self.is_open = True
         self.start, self.end, self._due = interval.start_ns, interval.end_ns, interval.due_ns
         self._first_ns = self.last_ns = ts_ns
         self._open = self._high = self._low = self._close = price
@@ -76,6 +99,9 @@ class Node:
         self._volume = size
         self._buy = size if side == _BUY else 0
         self._sell = size if side == _SELL else 0
+        if price != self._price:
+            self._price, self._price_e9 = price, round(price * PRICE_SCALE)
+        self._turnover = self._price_e9 * size
 
     def take(self, rows: Iterator[Row], first: int, stop: int, low_ns: int, limit_ns: int) -> int:
         """Fold the rows that come next into the open bar, while low_ns <= time < limit_ns.
@@ -95,16 +121,20 @@ class Node:
         """
         first_ns, last_ns, opened, close = self._first_ns, self.last_ns, self._open, self._close
         high, low = self._high, self._low
-        volume, buy, sell = self._volume, self._buy, self._sell
+        volume, buy, sell, turnover = self._volume, self._buy, self._sell, self._turnover
+        known, price_e9 = self._price, self._price_e9
         ended = stop
         for index, ts_ns, price, size, side in rows:
             if ts_ns >= limit_ns or ts_ns < low_ns:
                 ended = index
                 break
+            if price != known:
+                known, price_e9 = price, round(price * PRICE_SCALE)
             if price > high:
                 high = price
             elif price < low:
                 low = price
+            turnover += price_e9 * size
             if ts_ns >= last_ns:  # the order is (time, arrival), so of equal times the later
                 last_ns = ts_ns
                 close = price
@@ -118,7 +148,8 @@ class Node:
                 sell += size
         self._first_ns, self.last_ns, self._open, self._close = first_ns, last_ns, opened, close
         self._high, self._low = high, low
-        self._volume, self._buy, self._sell = volume, buy, sell
+        self._price, self._price_e9 = known, price_e9
+        self._volume, self._buy, self._sell, self._turnover = volume, buy, sell, turnover
         self.n += ended - first
         return ended
 
@@ -137,6 +168,9 @@ class Node:
             self._open = price
         self.n += 1
         self._volume += size
+        if price != self._price:
+            self._price, self._price_e9 = price, round(price * PRICE_SCALE)
+        self._turnover += self._price_e9 * size
         if side == _BUY:
             self._buy += size
         elif side == _SELL:
@@ -157,15 +191,18 @@ class Node:
         self._volume += bar.volume
         self._buy += bar.buy_vol
         self._sell += bar.sell_vol
+        self._turnover += bar.turnover_e9
         self.n += bar.n
 
     def begin_from(self, interval: Interval, bar: Bar) -> None:
         """Open a bar with the bar that is first folded into it."""
+        self.is_open = True
         self.start, self.end, self._due = interval.start_ns, interval.end_ns, interval.due_ns
         self._first_ns, self.last_ns = bar.ts_first, bar.ts_last
         self._open, self._high, self._low, self._close = bar.open, bar.high, bar.low, bar.close
         self.n, self._volume = bar.n, bar.volume
         self._buy, self._sell = bar.buy_vol, bar.sell_vol
+        self._turnover = bar.turnover_e9
 
     def due_ns(self) -> int:
         """From which exchange time on a timer may close the open bar.
@@ -193,6 +230,8 @@ class Node:
             self._first_ns,
             self.last_ns,
             state,
+            0,
+            self._turnover,
         )
 
     def shut(self) -> Bar:
@@ -200,31 +239,55 @@ class Node:
         bar = self.bar(_CLOSED)
         self._closed_bars += 1
         self._closed_volume += self._volume
-        self.n = 0
+        self.is_open = False
         return bar
 
-    def count(self, bar: Bar) -> None:
-        """Note a bar that was handed out without having been the open one."""
-        self._closed_bars += 1
-        self._closed_volume += bar.volume
+    def count(self, before: Bar | None, after: Bar) -> None:
+        """Note that a closed bar was amended by accepted prints, or added."""
+        self._closed_bars += before is None
+        self._closed_volume += after.volume - (before.volume if before else 0)
+
+    def count_backfill(self, before: Bar | None, after: Bar) -> None:
+        """Note that the gateway's history changed a closed bar, or added it."""
+        self.count(before, after)
+        self._backfilled += after.volume - (before.volume if before else 0)
+
+    def rebuild(self, interval: Interval, bars: list[Bar]) -> None:
+        """Make the open bar anew from the closed ones below it, which history changed."""
+        self._backfilled -= self.open_volume
+        self.begin_from(interval, bars[0])
+        for bar in bars[1:]:
+            self.absorb(bar)
+        self._backfilled += self._volume
 
     def count_from(self, accepted_volume: int) -> None:
         """Compare volumes from here on: what was accepted before is in none of its bars."""
         self._baseline = accepted_volume
 
-    def check(self, accepted_volume: int, forming: Bar | None) -> VolumeCheck:
+    def leave_out(self, size: int) -> None:
+        """Note an accepted print of an interval that was over before this timeframe was added."""
+        self._baseline += size
+
+    @property
+    def open_volume(self) -> int:
+        """Contracts in the open bar, as far as they were folded into this node."""
+        return self._volume if self.is_open else 0
+
+    def check(self, accepted_volume: int, *, below_volume: int, is_forming: bool) -> VolumeCheck:
         """The volume identity of this timeframe.
 
         Args:
             accepted_volume: of the contract, in contracts, counted elsewhere.
-            forming: the open bar with everything below it folded in.
+            below_volume: in open bars that will be folded into this node's.
+            is_forming: whether this node's bar has a print, in whatever node it still is.
         """
         return VolumeCheck(
             contract_id=self._contract_id,
             timeframe=self.name,
-            bars=self._closed_bars + (forming is not None),
-            bar_volume=self._closed_volume + (forming.volume if forming else 0),
+            bars=self._closed_bars + is_forming,
+            bar_volume=self._closed_volume + self.open_volume + below_volume,
             accepted_volume=accepted_volume - self._baseline,
+            backfilled_volume=self._backfilled,
         )
 
 
@@ -237,10 +300,25 @@ def with_bar(node: Node, interval: Interval, bar: Bar, state: BarState) -> Bar:
         bar: a smaller bar.
         state: of the bar that is returned.
     """
-    copy = Node(bar.contract_id, node.timeframe)
-    if node.n and node.start == interval.start_ns:
-        copy.begin_from(interval, node.bar(state))
+    is_same = node.is_open and node.start == interval.start_ns
+    return joined(node, interval, [node.bar(state), bar] if is_same else [bar], state)
+
+
+def joined(node: Node, interval: Interval, bars: list[Bar], state: BarState) -> Bar:
+    """One bar of `node`'s timeframe made of these, which lie in its interval."""
+    copy = Node(bars[0].contract_id, node.timeframe)
+    copy.begin_from(interval, bars[0])
+    for bar in bars[1:]:
         copy.absorb(bar)
+    return copy.bar(state)
+
+
+def with_print(node: Node, interval: Interval, bar: Bar | None, contract_id: str, row: Row) -> Bar:
+    """A closed bar of `node`'s timeframe, or none yet, with one more print in it."""
+    copy = Node(contract_id, node.timeframe)
+    if bar is None:
+        copy.begin(interval, row)
     else:
         copy.begin_from(interval, bar)
-    return copy.bar(state)
+        copy.take_one(row)
+    return copy.bar(_CLOSED)

@@ -1,0 +1,123 @@
+"""What is known to be missing of one contract, and what that makes of a bar.
+
+A mark is a part of a gap: an interval of event time in which prints may be missing. The worth of
+a bar is a pure function of its interval and the marks, so it does not matter whether a gap is
+known before, while or after its bars are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from tapekeeper.model.bar import Completeness
+
+NEVER_NS = 1 << 63
+LONG_AGO_NS = -NEVER_NS
+
+MARKS_MAX = 4_096
+"""Marks of one contract. Beyond it the two oldest are taken for one: that may call a bar between
+them worse than it is, which forgetting one would not."""
+
+
+class Mark(msgspec.Struct, frozen=True, order=True):
+    """One interval.
+
+    Attributes:
+        from_ns, to_ns: event time, ns UTC, half-open; `NEVER_NS` while it lasts.
+        gap_id: of the ledger's entry that it belongs to.
+        repaired: whether the gateway's own bars stand for what is missing.
+        is_start: whether nothing was missed, because the contract was not followed yet.
+    """
+
+    from_ns: int
+    to_ns: int
+    gap_id: int
+    repaired: bool = False
+    is_start: bool = False
+
+
+class Worth(msgspec.Struct, frozen=True):
+    """What the marks make of one bar; the attributes are those of `Bar`."""
+
+    completeness: Completeness = Completeness.COMPLETE
+    gap_ids: tuple[int, ...] = ()
+    live_share: float = 1.0
+
+
+WHOLE = Worth()
+
+
+class Marks:
+    """The marks of one contract."""
+
+    __slots__ = ("_marks",)
+
+    def __init__(self) -> None:
+        self._marks: list[Mark] = []  # rising
+
+    def __bool__(self) -> bool:
+        return bool(self._marks)
+
+    def replace(self, gap_id: int, marks: Iterable[Mark]) -> tuple[int, int] | None:
+        """Let these be the marks of a gap; the interval (ns UTC) in which that changes anything.
+
+        Raises:
+            ValueError: one of them belongs to another gap.
+        """
+        new = list(marks)
+        if any(mark.gap_id != gap_id for mark in new):
+            raise ValueError(f"a mark of another gap than {gap_id}")
+        old = [mark for mark in self._marks if mark.gap_id == gap_id]
+        touched = set(old) ^ set(new)
+        if not touched:
+            return None
+        self._marks = sorted([mark for mark in self._marks if mark.gap_id != gap_id] + new)
+        while len(self._marks) > MARKS_MAX:
+            first, second, *rest = self._marks
+            self._marks = [_both(first, second), *rest]
+        return min(mark.from_ns for mark in touched), max(mark.to_ns for mark in touched)
+
+    def forget(self, before_ns: int) -> None:
+        """Forget what ended before this time (ns UTC)."""
+        self._marks = [mark for mark in self._marks if mark.to_ns > before_ns]
+
+    def worth(self, start_ns: int, end_ns: int, due_ns: int) -> Worth:
+        """The worth of the bar over [start, end), which is due at `due_ns` (all ns UTC)."""
+        if not self._marks:
+            return WHOLE
+        touching = [mark for mark in self._marks if mark.from_ns < end_ns and mark.to_ns > start_ns]
+        if not touching:
+            return WHOLE
+        open_gap = any(not mark.repaired and not mark.is_start for mark in touching)
+        not_followed = any(not mark.repaired and mark.is_start for mark in touching)
+        if open_gap:
+            completeness = Completeness.GAP
+        elif not_followed:
+            completeness = Completeness.PARTIAL_START
+        else:
+            completeness = Completeness.BACKFILLED
+        gap_ids = tuple(sorted({mark.gap_id for mark in touching}))
+        return Worth(completeness, gap_ids, _live_share(touching, start_ns, due_ns))
+
+
+def _live_share(marks: list[Mark], start_ns: int, due_ns: int) -> float:
+    """The part of [start, due) that no mark covers; `marks` rise."""
+    missing_ns, reached_ns = 0, start_ns
+    for mark in marks:
+        from_ns, to_ns = max(mark.from_ns, reached_ns), min(mark.to_ns, due_ns)
+        if to_ns > from_ns:
+            missing_ns += to_ns - from_ns
+            reached_ns = to_ns
+    return 1.0 - missing_ns / (due_ns - start_ns)
+
+
+def _both(first: Mark, second: Mark) -> Mark:
+    return Mark(
+        first.from_ns,
+        max(first.to_ns, second.to_ns),
+        second.gap_id,
+        repaired=first.repaired and second.repaired,
+        is_start=first.is_start and second.is_start,
+    )
