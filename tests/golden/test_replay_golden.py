@@ -87,20 +87,19 @@ def test_wire_samples_hold_exactly_their_ticks(wire: str, ticks: str, shared_dat
 
 
 @pytest.mark.parametrize(("wire", "ticks"), WIRE.items())
-def test_wire_samples_make_their_bars_but_for_what_is_named(
+def test_wire_samples_make_their_bars(
     wire: str, ticks: str, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Volumes differ from the archive's bars by the prints that came late, and by nothing else."""
+    """Every bar is the archive's, those included whose last prints came after they had closed."""
     source = shared_data / "wire" / wire
     assert main(["replay", str(source), "--tick-size", "0.25", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    late = 40 if "faults" in wire else 0
-    assert ("late 40" in printed) == (late > 0)
+    assert "late" not in printed
     for timeframe in TIMEFRAMES:
         oracle = shared_data / ticks / f"bars_{ORACLE_NAMES.get(timeframe, timeframe)}.parquet"
         made, expected = bars(tmp_path / f"bars_{timeframe}.parquet"), bars(oracle)
         assert made["ts_open"].to_list() == expected["ts_open"].to_list()
-        assert int(expected["n"].sum()) - int(made["n"].sum()) == late
-        if not late:
-            exact = ["open", "high", "low", "close", "volume", "n", "buy_vol", "sell_vol"]
-            assert made.select(exact).equals(expected.select(exact)), timeframe
+        exact = ["high", "low", "volume", "n", "buy_vol", "sell_vol"]
+        assert made.select(exact).equals(expected.select(exact)), timeframe
+        if "faults" not in wire:  # late prints of one time may change places
+            assert made.select("open", "close").equals(expected.select("open", "close")), timeframe

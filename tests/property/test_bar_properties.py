@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Iterable
 
 import msgspec
@@ -211,7 +210,7 @@ def test_disorder_within_the_lateness_changes_nothing(
     in_order = sorted(tape, key=lambda row: row[0])
     delays = [data.draw(st.integers(0, lateness_ns)) for _ in in_order]
     # Equal times keep their order, because among them it is the order of arrival that counts.
-    due = {}
+    due: dict[int, int] = {}
     for row, delay_ns in zip(in_order, delays, strict=True):
         due.setdefault(row[0], row[0] + delay_ns)
     disordered = sorted(in_order, key=lambda row: due[row[0]])

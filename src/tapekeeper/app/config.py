@@ -47,8 +47,9 @@ from tapekeeper.app.config_types import (
     UserPath,
 )
 from tapekeeper.app.start import StartMode
+from tapekeeper.core.bars import LatePolicy
 from tapekeeper.core.freshness import FreshnessPolicy
-from tapekeeper.errors import ConfigError
+from tapekeeper.errors import ConfigError, UsageError
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.timeframe import Timeframe
 
@@ -246,12 +247,33 @@ class BarsConfig(Section):
         description="Milliseconds after a bar's end during which a print still enters it, "
         "when no later print has closed it.",
     )
+    lateness_ms: Milliseconds = Field(
+        default=0,
+        description="Milliseconds by which a print may be behind the latest one of its contract "
+        "before its bar is closed without it. Bars close later by as much.",
+    )
+    revise_for_s: Seconds = Field(
+        default=3_600.0,
+        description="Seconds for which a print that is later still revises its closed bars; "
+        "beyond them it is quarantined as late.",
+    )
     keep: Count = Field(
         default=20_000,
         ge=1,
         le=10_000_000,
         description="Closed bars kept in memory, per timeframe.",
     )
+
+    def late_policy(self, lateness_ms: int | None = None) -> LatePolicy:
+        """The same as the bars have it, with a lateness of one contract's own.
+
+        Raises:
+            UsageError: the lateness is negative.
+        """
+        lateness_ms = self.lateness_ms if lateness_ms is None else lateness_ms
+        if lateness_ms < 0:
+            raise UsageError(f"lateness_ms is {lateness_ms}, and must be 0 or more")
+        return LatePolicy(lateness_ms * 1_000_000, round(self.revise_for_s * 1e9))
 
 
 class QuotesConfig(Section):
@@ -283,6 +305,9 @@ class Subscription(Section):
         default=False,
         description="Whether its depth of book is subscribed, too, if the gateway grants it.",
         examples=[False],
+    )
+    lateness_ms: Milliseconds | None = Field(
+        default=None, description="As in [bars], for this contract.", examples=[250]
     )
 
 

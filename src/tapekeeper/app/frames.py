@@ -14,7 +14,7 @@ from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.tick import Quote
 
-SCHEMA: dict[str, type[pl.DataType]] = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "symbol": pl.String,
     "ts_open": pl.Int64,
     "open": pl.Float64,
@@ -30,6 +30,11 @@ SCHEMA: dict[str, type[pl.DataType]] = {
     "ts_end": pl.Int64,
     "state": pl.String,
     "contract_id": pl.String,
+    "vwap": pl.Float64,
+    "revision": pl.Int64,
+    "completeness": pl.String,
+    "gap_ids": pl.List(pl.Int64),
+    "live_share": pl.Float64,
 }
 """Columns of every frame of bars. Times are ns since 1970-01-01T00:00Z."""
 
@@ -72,6 +77,11 @@ def bars_frame(bars: Iterable[Bar], symbols: Mapping[str, str]) -> pl.DataFrame:
             bar.ts_end,
             str(bar.state),
             bar.contract_id,
+            bar.vwap,
+            bar.revision,
+            str(bar.completeness),
+            list(bar.gap_ids),
+            bar.live_share,
         )
         for bar in bars
     ]

@@ -18,6 +18,7 @@ from tapekeeper.app.frames import QuoteColumns
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
+from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
@@ -119,22 +120,22 @@ def replay(
 
 
 class _Collector:
-    """Gathers closed bars by timeframe, and quotes where they are wanted."""
+    """Gathers the last word on every closed bar, and quotes where they are wanted."""
 
     def __init__(self, pipeline: Pipeline, quotes: QuoteColumns | None = None) -> None:
         self.pipeline = pipeline
-        self._bars: list[Bar] = []
+        self._bars = RecentBars()
         self._quotes = quotes
 
     def take(self, outputs: Iterable[Outputs]) -> None:
         for each in outputs:
-            self._bars.extend(each.closed)
+            self._bars.add(each.closed)
             if self._quotes is not None:
                 self._quotes.add(each.quotes)
 
     def result(self) -> ReplayResult:
         self.take([self.pipeline.release()])
-        result = result_of(self.pipeline, [*self._bars, *self.pipeline.forming_all()])
+        result = result_of(self.pipeline, [*self._bars.all(), *self.pipeline.forming_all()])
         result.quote_rows = self._quotes
         return result
 
@@ -239,6 +240,7 @@ def _check_sum(one: VolumeCheck, other: VolumeCheck) -> VolumeCheck:
         bars=one.bars + other.bars,
         bar_volume=one.bar_volume + other.bar_volume,
         accepted_volume=one.accepted_volume + other.accepted_volume,
+        backfilled_volume=one.backfilled_volume + other.backfilled_volume,
     )
 
 

@@ -74,7 +74,12 @@ async def run_service(
             async with tape:
                 start.entered = True
                 for wanted in config.subscribe:
-                    await tape.subscribe(wanted.contract, wanted.timeframes, depth=wanted.depth)
+                    await tape.subscribe(
+                        wanted.contract,
+                        wanted.timeframes,
+                        depth=wanted.depth,
+                        lateness_ms=wanted.lateness_ms,
+                    )
                 start.done.set()
                 await watch(
                     lambda _elapsed_s: on_status(tape.status()),

@@ -221,6 +221,7 @@ class Tape:
         timeframes: Iterable[str | Timeframe] | None = None,
         *,
         depth: bool = False,
+        lateness_ms: int | None = None,
     ) -> Instrument:
         """Follow a contract; when this returns, the gateway has confirmed it.
 
@@ -235,10 +236,12 @@ class Tape:
                 be added by calling again.
             depth: whether its order book is wanted, too; see `book`. It can be added by calling
                 again, and ends with the subscription.
+            lateness_ms: by how much a print may be behind the latest one before its bar is closed
+                without it; None means that of the configuration. The first caller decides.
 
         Raises:
             UnknownContractError: no contract, or more than one, matches.
-            UsageError: a timeframe is unknown.
+            UsageError: a timeframe is unknown, or the lateness is negative.
             InvocationError: the gateway refused the subscription.
             DeadlineError: it did not answer in time.
         """
@@ -247,8 +250,13 @@ class Tape:
         instrument = await self._patiently(
             lambda: self._live().resolve(contract), f"looking {contract} up"
         )
-        calendar = parts.calendar_of(instrument.calendar)
-        subscription = Subscription(instrument, wanted, calendar, depth)
+        subscription = Subscription(
+            instrument,
+            wanted,
+            parts.calendar_of(instrument.calendar),
+            depth,
+            self._config.bars.late_policy(lateness_ms),
+        )
         contract_id = instrument.contract_id
         async with self._turn(contract_id) as others:
             parts = self._live()
@@ -373,7 +381,7 @@ class Tape:
     def closed_count(self, contract: str, timeframe: str | Timeframe) -> int:
         """How many closed bars are kept for reading."""
         contract_id, wanted = self._key(contract, timeframe)
-        return len(self._running().feed.recent.of(contract_id, str(wanted)))
+        return self._running().feed.recent.count(contract_id, str(wanted))
 
     def forming(self, contract: str, timeframe: str | Timeframe) -> Bar | None:
         """The bar that is forming, or None before its first print."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
-from tapekeeper.core.bars import ContractBars
+from tapekeeper.core.bars import ContractBars, LatePolicy
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.depth import DepthStage
 from tapekeeper.core.echoes import EventEchoes, QuoteEchoes
@@ -57,6 +57,7 @@ class Subscription(msgspec.Struct, frozen=True):
     timeframes: tuple[Timeframe, ...]
     calendar: Calendar
     depth: bool = False
+    late: LatePolicy = LatePolicy()
 
 
 @dataclass(slots=True)
@@ -138,7 +139,12 @@ class Pipeline:
         contract_id = subscription.instrument.contract_id
         known = self._contracts.get(contract_id)
         if known is None:
-            bars = ContractBars(contract_id, subscription.timeframes, subscription.calendar)
+            bars = ContractBars(
+                contract_id,
+                subscription.timeframes,
+                subscription.calendar,
+                policy=subscription.late,
+            )
             self._contracts[contract_id] = _Contract(
                 subscription.instrument, bars, subscription.depth
             )
@@ -291,7 +297,8 @@ class Pipeline:
         folded = contract.bars.fold(batch)
         if folded.late:
             late = [
-                rejected_row(batch, row, Reason.LATE, "its bar has closed") for row in folded.late
+                rejected_row(batch, row, Reason.LATE, "too late to revise its bars")
+                for row in folded.late
             ]
             self._quarantine(self._trades, late, outputs)
             batch = batch.without(set(folded.late))

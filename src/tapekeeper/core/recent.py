@@ -1,4 +1,4 @@
-"""The most recent closed bars and quotes, for reading."""
+"""The last word on the most recent closed bars, and the most recent quotes, for reading."""
 
 from __future__ import annotations
 
@@ -12,30 +12,72 @@ from tapekeeper.model.tick import Quote
 class RecentBars:
     """A bounded window of closed bars; older ones stay in the journal.
 
+    A revised bar takes the place of what was told of it before.
+
     Args:
-        keep: bars per contract and timeframe.
+        keep: bars per contract and timeframe; None keeps all.
     """
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int | None = None) -> None:
         self._keep = keep
-        self._bars: dict[tuple[str, str], deque[Bar]] = {}
+        self._bars: dict[tuple[str, str], _Window] = {}
 
     def add(self, bars: Iterable[Bar]) -> None:
-        """Append bars in order of closing."""
+        """Take bars in the order in which they are told."""
         for bar in bars:
             key = (bar.contract_id, bar.timeframe)
             window = self._bars.get(key)
             if window is None:
-                window = self._bars[key] = deque(maxlen=self._keep)
-            window.append(bar)
+                window = self._bars[key] = _Window(self._keep)
+            window.add(bar)
 
     def of(self, contract_id: str, timeframe: str) -> tuple[Bar, ...]:
         """The kept bars, oldest first."""
-        return tuple(self._bars.get((contract_id, timeframe), ()))
+        window = self._bars.get((contract_id, timeframe))
+        return () if window is None else window.in_order()
+
+    def count(self, contract_id: str, timeframe: str) -> int:
+        """How many bars are kept."""
+        window = self._bars.get((contract_id, timeframe))
+        return 0 if window is None else len(window)
 
     def all(self) -> list[Bar]:
         """Every kept bar, by contract and timeframe in order of first appearance."""
-        return [bar for window in self._bars.values() for bar in window]
+        return [bar for window in self._bars.values() for bar in window.in_order()]
+
+
+class _Window:
+    """Bars by their open. Nearly all come in order, so they are sorted only after one did not."""
+
+    __slots__ = ("_bars", "_keep", "_latest_ns", "_sorted")
+
+    def __init__(self, keep: int | None) -> None:
+        self._keep = keep
+        self._bars: dict[int, Bar] = {}
+        self._latest_ns = 0
+        self._sorted = True
+
+    def __len__(self) -> int:
+        return len(self._bars)
+
+    def add(self, bar: Bar) -> None:
+        if bar.ts_open >= self._latest_ns:
+            self._latest_ns = bar.ts_open
+        elif bar.ts_open not in self._bars:
+            self._sorted = False
+        self._bars[bar.ts_open] = bar
+        if self._keep is not None and len(self._bars) > self._keep:
+            self._sort()
+            del self._bars[next(iter(self._bars))]
+
+    def in_order(self) -> tuple[Bar, ...]:
+        self._sort()
+        return tuple(self._bars.values())
+
+    def _sort(self) -> None:
+        if not self._sorted:
+            self._bars = dict(sorted(self._bars.items()))
+            self._sorted = True
 
 
 class RecentQuotes:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from tapekeeper.core.bars import LatePolicy
 from tapekeeper.core.calendar import Calendar, CalendarSpec
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
@@ -42,6 +43,7 @@ class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscrib
     timeframes: tuple[str, ...]
     calendar: CalendarSpec
     depth: bool = False
+    late: LatePolicy = LatePolicy()
 
 
 class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
@@ -111,6 +113,7 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
         tuple(str(timeframe) for timeframe in subscription.timeframes),
         subscription.calendar.spec,
         subscription.depth,
+        subscription.late,
     )
     return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
@@ -288,7 +291,9 @@ class Rerun:
             raise UnreadableSourceError(
                 f"the journal holds a subscription that cannot be read: {error}"
             ) from error
-        self._pipeline.subscribe(Subscription(meta.instrument, timeframes, calendar, meta.depth))
+        self._pipeline.subscribe(
+            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.late)
+        )
 
 
 def _limit_of(entry: Entry) -> tuple[str, int]:

@@ -73,7 +73,7 @@ class Reason(StrEnum):
     PRICE = "price"  # not finite, not positive, or absent
     SIZE = "size"  # negative, fractional, or absent
     OFF_GRID = "off_grid"  # not a multiple of the contract's tick size
-    LATE = "late"  # belongs to a bar that has closed
+    LATE = "late"  # belongs to bars that are too old to be revised
     NOT_SUBSCRIBED = "not_subscribed"  # a contract nobody asked for
 
 

@@ -8,6 +8,7 @@ from itertools import chain
 
 from tapekeeper.core.journal import Entry
 from tapekeeper.core.pipeline import Outputs, Pipeline
+from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.model.bar import Bar
 from tapekeeper.ports import Files
@@ -22,7 +23,7 @@ class Run:
     Attributes:
         number: of its first segment.
         reached: read from its frames in the plainest way.
-        outputs: what a replay publishes.
+        outputs: what a replay publishes; of bars every revision.
         forming: bars that were not closed at the end.
     """
 
@@ -33,8 +34,10 @@ class Run:
 
     @property
     def bars(self) -> list[Bar]:
-        """All bars, closed or not."""
-        return [*self.outputs.closed, *self.forming]
+        """The last word on every bar, closed or not."""
+        recent = RecentBars()
+        recent.add(self.outputs.closed)
+        return [*recent.all(), *self.forming]
 
 
 def runs_of(files: Files) -> tuple[dict[int, Run], list[Problem]]:

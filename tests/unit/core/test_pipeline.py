@@ -101,11 +101,23 @@ def test_the_expiry_decides_and_never_the_product() -> None:
     assert fed(pipeline, other).trades == []
 
 
-def test_a_late_print_is_named_and_changes_nothing() -> None:
-    """A print below the end of a closed bar is quarantined as late; the volumes still agree."""
+def test_a_late_print_revises_its_bar() -> None:
+    """It is accepted, and the bar that had been told is told again with a higher revision."""
     pipeline = running()
     fed(pipeline, trades([trade(START), trade(START + SECOND)]))
     outputs = fed(pipeline, trades([trade(START, size=9), trade(START + SECOND)]))
+    assert outputs.rejected == []
+    assert [(bar.timeframe, bar.revision, bar.n) for bar in outputs.closed] == [("1s", 1, 2)]
+    assert pipeline.trade_counts() == TickCounts(received=4, accepted=4)
+    assert all(check.holds for check in pipeline.checks())
+
+
+def test_a_print_beyond_the_horizon_is_named_and_changes_nothing() -> None:
+    """It is quarantined whole as late; the volumes still agree."""
+    pipeline = running()
+    hour = 3_600 * SECOND
+    fed(pipeline, trades([trade(START), trade(START + 2 * hour)]))
+    outputs = fed(pipeline, trades([trade(START + hour - 1, size=9), trade(START + hour)]))
     assert [each.reason for each in outputs.rejected] == [Reason.LATE]
     assert pipeline.trade_counts() == TickCounts(received=4, accepted=3, quarantined=1)
     assert all(check.holds for check in pipeline.checks())

@@ -24,69 +24,21 @@ Invariants, with `high` the largest event time seen:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks
 from tapekeeper.core.bars.node import Node, Row, joined, with_bar, with_print
+from tapekeeper.core.bars.values import PATIENT, Folded, Grid, LatePolicy
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
 from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
-from tapekeeper.model.timeframe import HOUR_NS, Timeframe
+from tapekeeper.model.timeframe import Timeframe
 
 # Bound once: reading a member off its enumeration costs as much as folding a print.
 _FORMING, _CLOSED, _REVISED = BarState.FORMING, BarState.CLOSED, BarState.REVISED
-
-
-class Grid(Protocol):
-    """Says which interval a bar covers; a session calendar does.
-
-    Where one timeframe nests in another, its bars' due times must not be later than those of the
-    bar around them.
-    """
-
-    @property
-    def alignment_ns(self) -> int:
-        """A length that divides every session open, counted from 1970-01-01T00:00:00Z."""
-        ...
-
-    def interval(self, timeframe: Timeframe, ts_ns: int) -> Interval:
-        """The interval of the bar of `timeframe` that a print at `ts_ns` belongs to."""
-        ...
-
-
-class LatePolicy(msgspec.Struct, frozen=True):
-    """How long bars wait for prints, in event time.
-
-    Attributes:
-        lateness_ns: by how much a print may be behind the latest one before it changes a bar
-            that has been told.
-        horizon_ns: how far behind the watermark a print still revises bars.
-    """
-
-    lateness_ns: int = 0
-    horizon_ns: int = HOUR_NS
-
-
-PATIENT = LatePolicy()
-
-
-@dataclass(slots=True)
-class Folded:
-    """What folding a batch brought.
-
-    Attributes:
-        closed: bars that are told, for the first time or with a new revision, in the order in
-            which it happened; of one event in the order of their ends, small before large.
-        late: indexes of rows beyond the horizon; they were not folded.
-    """
-
-    closed: list[Bar]
-    late: list[int]
 
 
 class ContractBars:
@@ -356,8 +308,24 @@ class ContractBars:
 
     # -- what has been closed --------------------------------------------------------------------
 
-    def _amend(self, node: Node, before: Bar | None, after: Bar, closed: list[Bar]) -> None:
-        """Put a changed closed bar in its place, and tell it again where it had been told."""
+    def _amend(
+        self,
+        node: Node,
+        before: Bar | None,
+        after: Bar,
+        closed: list[Bar],
+        *,
+        told_ns: int | None = None,
+    ) -> None:
+        """Put a changed closed bar in its place, and tell it again where it had been told.
+
+        Args:
+            node: whose bar it is.
+            before: what was there; None if nothing was.
+            after: what is there now.
+            closed: takes what is told.
+            told_ns: open of the first bar that had been told before; None means the node's.
+        """
         revision = 0 if before is None else before.revision
         if (node.name, after.ts_open) in self._untold:
             self._keep(node, self._judged(node, after))
@@ -371,7 +339,7 @@ class ContractBars:
             self._keep(node, self._judged(node, after))
             return
         # Of what lies before the first bar that was told, nobody knows that there was none.
-        if before is not None or after.ts_open > node.told_ns:
+        if before is not None or after.ts_open > (node.told_ns if told_ns is None else told_ns):
             after = msgspec.structs.replace(after, state=_REVISED, revision=revision + 1)
         after = self._judged(node, after)
         node.told_ns = min(node.told_ns, after.ts_open)
@@ -535,14 +503,16 @@ class ContractBars:
         mark = len(closed)
         from_ns, to_ns = self._marks.replace(gap_id, marks) or (0, 0)
         for node in self._nodes:
-            touched = {bar.ts_open for bar in node.kept.between(from_ns, to_ns)}
-            touched |= {start_ns for name, start_ns in replaced if name == node.name}
-            for start_ns in sorted(touched):
-                after = node.kept.get(start_ns)
+            starts_ns = {bar.ts_open for bar in node.kept.between(from_ns, to_ns)}
+            starts_ns |= {start_ns for name, start_ns in replaced if name == node.name}
+            # Gathered first, because what is told may be trimmed at once.
+            touched = [node.kept.get(start_ns) for start_ns in sorted(starts_ns)]
+            told_ns = node.told_ns
+            for after in touched:
                 assert after is not None  # noqa: S101 - it was found there
-                before = replaced.get((node.name, start_ns), after)
+                before = replaced.get((node.name, after.ts_open), after)
                 if before is None or self._judged(node, after) != before:
-                    self._amend(node, before, after, closed)
+                    self._amend(node, before, after, closed, told_ns=told_ns)
         closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
         self._marks.forget(min(map(self._oldest_ns, self._nodes), default=NEVER_NS))
 
@@ -645,7 +615,7 @@ class ContractBars:
 
         In a single chain they are closed in this order.
         """
-        if self._branched and len(closed) - mark > 1:
+        if (self._branched or self._policy.lateness_ns) and len(closed) - mark > 1:
             closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
 
     def _place_in_order(self, bar: Bar) -> tuple[int, int]:
