@@ -277,7 +277,7 @@ class Tape:
             self._wanted[contract_id] = instrument
             if depth:
                 self._deep.add(contract_id)
-            parts.watch.follow(contract_id, calendar, depth=depth)
+            parts.watch.follow(contract_id, subscription.calendar, depth=depth)
         return instrument
 
     async def unsubscribe(self, contract: str) -> None:

@@ -45,6 +45,11 @@ def test_a_frame_has_every_member_under_its_name() -> None:
         "ts_end": 120,
         "state": "closed",
         "contract_id": BAR.contract_id,
+        "vwap": 0.0,
+        "revision": 0,
+        "completeness": "complete",
+        "gap_ids": [],
+        "live_share": 1.0,
     }
     assert frame["symbol"].to_list() == ["MESH6", "X"]
     assert frame["state"].to_list() == ["closed", "forming"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.tick import Quote
@@ -47,3 +49,30 @@ def test_each_contract_keeps_its_newest_quotes_and_the_others_are_counted() -> N
     assert [quote.seq for quote in recent.of("B")] == [9]
     assert recent.of("C") == ()
     assert recent.forgotten == 3
+
+
+def test_a_revision_takes_the_place_of_what_was_told_before() -> None:
+    """The last word on a bar is read where the first one stood."""
+    recent = RecentBars(3)
+    recent.add([bar("A", "1s", n) for n in (1, 2, 3)])
+    revised = msgspec.structs.replace(bar("A", "1s", 2), revision=1, close=9.0)
+    recent.add([revised])
+    assert recent.of("A", "1s") == (bar("A", "1s", 1), revised, bar("A", "1s", 3))
+    assert recent.count("A", "1s") == 3
+
+
+def test_a_bar_that_comes_late_stands_where_it_belongs() -> None:
+    """Also where that makes another one the oldest, which goes first."""
+    recent = RecentBars(3)
+    recent.add([bar("A", "1s", n) for n in (1, 5, 3)])
+    assert [each.ts_open for each in recent.of("A", "1s")] == [1, 3, 5]
+    recent.add([bar("A", "1s", 2), bar("A", "1s", 4)])
+    assert [each.ts_open for each in recent.all()] == [3, 4, 5]
+    assert RecentBars().count("A", "1s") == 0
+
+
+def test_without_a_bound_everything_is_kept() -> None:
+    """A replay reads the last word on every bar at its end."""
+    recent = RecentBars()
+    recent.add([bar("A", "1s", n) for n in range(50_000)])
+    assert recent.count("A", "1s") == 50_000
