@@ -133,7 +133,9 @@ def encode(frame: pl.DataFrame, form: Format) -> bytes:
     """A frame as a file of this format; JSON is one array of objects."""
     buffer = io.BytesIO()
     if form is Format.CSV:
-        frame.write_csv(buffer)
+        # A cell of text has no list: the ids of gaps are separated by spaces.
+        gap_ids = pl.col("gap_ids").cast(pl.List(pl.String)).list.join(" ")
+        frame.with_columns(gap_ids).write_csv(buffer)
     elif form is Format.JSON:
         frame.write_json(buffer)
         buffer.write(b"\n")
