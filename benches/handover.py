@@ -11,7 +11,7 @@ token before it and replaces the connections of both hubs. It runs twice:
 - `real`: over loopback sockets in real time for `--real-s` seconds, at the highest rate that this
   machine delivers, 10,000 at most: short runs find it, or `--real-ticks-per-s` says it. Lag is of
   the one event loop that gateway and tape share, and so an upper bound for the tape; the watch of
-  the tape looks four times a second, a timer of this program every 5 ms.
+  the tape looks every 10 ms, a timer of this program every 5 ms.
 
 What the market made is held against the bars of one second: for every contract and second between
 the first confirmed subscription and the end, number of prints and volume. CPU seconds are those
@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -40,9 +41,9 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape, TapeStatus
-from tapekeeper.cli.run import settled_heap
+from tapekeeper.cli.heap import settled_heap
 from tapekeeper.ports import Clock, Random
-from tapekeeper.runtime.watch import LoopLag
+from tapekeeper.runtime.loop_lag import LOOK_S, LoopLag, LoopWatch
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
@@ -206,7 +207,13 @@ async def run(world: World) -> Figures:
         network=world.network,
     )
     gateway.feed.made_taps.append(world.made.take)
-    outside = Outside(world.clock, world.random, session=world.session, log=lambda _: world.log)
+    outside = Outside(
+        world.clock,
+        world.random,
+        session=world.session,
+        log=lambda _: world.log,
+        loop_look_s=LOOK_S if world.network is None else None,
+    )
     with tempfile.TemporaryDirectory() as folder:
         async with gateway:
             tape = Tape(tape_config(gateway.urls, folder), outside=outside)
@@ -243,15 +250,11 @@ async def load(world: World, gateway: SimGateway, tape: Tape) -> None:
 
 async def stalls(clock: Clock, seconds: float) -> LoopLag:
     """How late a short timer fires while the seconds pass."""
-    lag = LoopLag()
-    now_ns = clock.monotonic_ns()
-    end_ns = now_ns + round(seconds * NS_PER_S)
-    while now_ns < end_ns:
-        due_ns = now_ns + round(STALL_LOOK_S * NS_PER_S)
-        await clock.sleep_s(STALL_LOOK_S)
-        now_ns = clock.monotonic_ns()
-        lag = lag.and_one(max(0, now_ns - due_ns) / 1e6)
-    return lag
+    watch = LoopWatch(clock, lambda *_, **__: None, STALL_LOOK_S)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await watch.run()
+    return watch.lag()
 
 
 def compare(world: World, tape: Tape, status: TapeStatus) -> Figures:
@@ -266,7 +269,7 @@ def compare(world: World, tape: Tape, status: TapeStatus) -> Figures:
             bars[key] = bars[key][0] + bar.n, bars[key][1] + bar.volume
     keys = made.keys() | bars.keys()
     more = [made.get(key, (0, 0))[0] - bars[key][0] for key in keys]
-    lag = None if world.network is not None else status.watch.lag
+    lag = None if world.network is not None else status.loop
     return Figures(
         run=world.run,
         seconds=last - first,
@@ -346,7 +349,7 @@ def show(figures: Figures) -> None:
         if lag is not None:
             print(
                 f"  event loop by {name}: worst lag {lag.max_ms:.1f} ms of {lag.measured} looks, "
-                f"{lag.over_50_ms} over 50 ms"
+                f"{lag.over_50_ms} of 50 ms"
             )
     if one.lag is not None:
         print(f"  market late by {one.market_late_ms:.0f} ms at the end")

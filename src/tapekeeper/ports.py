@@ -58,6 +58,16 @@ class Connection(Protocol):
         """
         ...
 
+    async def ping(self) -> None:
+        """Send a WebSocket ping, and return when its answer has been read.
+
+        That is read by `receive`, so somebody must be receiving. Not bounded in time.
+
+        Raises:
+            ConnectionLostError: the connection ended.
+        """
+        ...
+
     async def close(self) -> None:
         """Close politely and release the socket; bounded in time, and safe to call twice."""
         ...

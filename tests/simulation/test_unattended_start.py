@@ -249,7 +249,7 @@ def test_a_program_that_uses_the_library_is_told_at_a_deadline() -> None:
         async with Tape(world.config(), outside=world.outside(), start="wait") as tape:
             await world.clock.sleep_s(HOUR_S)
             assert tape.status().lines[0].state is not LineState.LIVE
-        assert "start" not in tape.status().tasks
+        assert "start" not in tape.status().census.tasks
 
     play(scenario)
 

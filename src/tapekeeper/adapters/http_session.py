@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.connector import AddrInfoType
 
 from tapekeeper.errors import ConnectFailedError, DeadlineError, ProtocolError
 from tapekeeper.model.address import is_private_way
@@ -29,6 +33,51 @@ _CHUNK_BYTES = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+class CountedConnector(aiohttp.TCPConnector):
+    """Opens TCP connections and knows how many sockets of its own are open.
+
+    Asked of the sockets and not of what the library remembers, so that one that everybody has
+    forgotten is counted until it is closed or collected.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(socket_factory=self._socket)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    @property
+    def open_sockets(self) -> int:
+        """Sockets that are not closed: in use, idle for the next request, or connecting."""
+        return sum(one.fileno() >= 0 for one in self._sockets)
+
+    def _socket(self, address: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        return made
+
+
+@runtime_checkable
+class CountsSockets(Protocol):
+    """A connector that can say how many connections are open."""
+
+    @property
+    def open_sockets(self) -> int:
+        """Connections that are not closed."""
+        ...
+
+
+def socket_count(session: aiohttp.ClientSession) -> CountsSockets:
+    """What counts the sockets of a session, also after the session was closed.
+
+    Raises:
+        TypeError: nobody counts them; a session of ours comes from `open_session`.
+    """
+    connector: object = session.connector
+    if not isinstance(connector, CountsSockets):
+        raise TypeError(f"{type(connector).__name__} does not count its sockets")
+    return connector
+
+
 def open_session(
     *, trust_env: bool = False, connector: aiohttp.BaseConnector | None = None
 ) -> aiohttp.ClientSession:
@@ -38,10 +87,11 @@ def open_session(
     library applies (each call brings its own deadline), and proxy variables of the environment
     are ignored unless `trust_env`: data must not take a way that nobody chose. Certificates are
     always verified, and no argument of ours reaches the switch that says otherwise.
-    A `connector` other than the library's own carries the bytes in its own way.
+    A `connector` other than `CountedConnector` carries the bytes in its own way, and counts its
+    connections itself.
     """
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=CountedConnector() if connector is None else connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         headers={"User-Agent": USER_AGENT},

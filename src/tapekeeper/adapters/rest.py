@@ -15,6 +15,7 @@ from typing import Protocol
 import aiohttp
 import msgspec
 
+from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.http_session import (
     deadline,
     describe,
@@ -168,6 +169,7 @@ class RestCaller:
         timeout_s: for one request, waiting for the rate limit not included.
         limits: see `RestLimits`.
         breaker: when to leave the gateway alone for a while.
+        dates: learns from answers what time it is at the gateway.
     """
 
     def __init__(
@@ -179,9 +181,11 @@ class RestCaller:
         timeout_s: float = 15.0,
         limits: RestLimits | None = None,
         breaker: BreakerPolicy = REST_BREAKER,
+        dates: GatewayDates | None = None,
     ) -> None:
         limits = limits or RestLimits()
         self._clock = clock
+        self._dates = dates
         self._breaker = Breaker(breaker)
         self._session = session
         self._base_url = base_url.rstrip("/")
@@ -265,6 +269,7 @@ class RestCaller:
         require_private_way(url)
         what = f"the request to {place(url)}"
         async with deadline(self._timeout_s, what):
+            asked_ns = self._clock.now_ns()
             try:
                 async with self._session.request(
                     method,
@@ -273,6 +278,8 @@ class RestCaller:
                     headers=_headers(bearer),
                     allow_redirects=False,
                 ) as response:
+                    if self._dates is not None:
+                        self._dates.learn(asked_ns, response.headers)
                     answer = await read_body(response, bytes_max=ANSWER_BYTES_MAX)
                     return response.status, answer, retry_after_s(response.headers)
             except (aiohttp.ClientError, OSError) as error:

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from weakref import WeakSet
 
 import aiohttp
 
+from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.http_session import (
     deadline,
     describe,
@@ -35,6 +37,7 @@ _UNAUTHORIZED = 401
 
 _Answer = TypeVar("_Answer")
 _Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
+_Message: TypeAlias = "aiohttp.http.WSMessageNoDecodeText"
 
 
 class AiohttpTransport:
@@ -45,6 +48,7 @@ class AiohttpTransport:
         forms: where the token travels.
         message_bytes_max: a larger message ends the connection.
         close_timeout_s: bound of a polite close.
+        dates: learns from answers what time it is at the gateway.
     """
 
     def __init__(
@@ -54,11 +58,19 @@ class AiohttpTransport:
         *,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
+        dates: GatewayDates | None = None,
     ) -> None:
+        self._dates = dates
+        self._sockets: WeakSet[HubSocket] = WeakSet()
         self._session = session
         self._forms = forms
         self._message_bytes_max = message_bytes_max
         self._close_timeout_s = close_timeout_s
+
+    @property
+    def open_websockets(self) -> int:
+        """WebSockets that were opened here and are not closed, whoever holds them."""
+        return sum(not socket.closed for socket in self._sockets)
 
     async def post(self, url: str, *, token: Secret | None, timeout_s: float) -> bytes:
         """POST with an empty body; the body of a 200 answer. Redirects are not followed.
@@ -139,9 +151,12 @@ class AiohttpTransport:
         A frame of its own, because the repr of a response shows the whole URL: nothing of ours
         is raised here, so this frame is in no traceback of ours.
         """
+        asked_ns = 0 if self._dates is None else self._dates.now_ns()
         async with self._session.post(
             _addressed(url, token, form), headers=_headers(token, form), allow_redirects=False
         ) as response:
+            if self._dates is not None:
+                self._dates.learn(asked_ns, response.headers)
             body = await read_at_most(response, NEGOTIATE_BYTES_MAX)
             return response.status, response.headers, body
 
@@ -153,27 +168,39 @@ class AiohttpTransport:
                 _addressed(url, token, form),
                 headers=_headers(token, form),
                 timeout=aiohttp.ClientWSTimeout(ws_close=self._close_timeout_s),
-                autoping=True,
+                # Pings are answered by `HubSocket.receive`, which the library would do as well;
+                # but then it would keep the answers to ours for itself.
+                autoping=False,
                 compress=0,
                 max_msg_size=self._message_bytes_max,
                 decode_text=False,
             )
-            return HubSocket(socket, close_timeout_s=self._close_timeout_s)
         except aiohttp.WSServerHandshakeError as error:
             failure = _refused(what, error.status, error.headers or {})
         except (aiohttp.ClientError, OSError) as error:
             failure = _failed(what, error)
+        else:
+            opened = HubSocket(socket, close_timeout_s=self._close_timeout_s)
+            self._sockets.add(opened)
+            return opened
         raise failure
 
 
 class HubSocket:
     """One established WebSocket."""
 
-    __slots__ = ("_close_timeout_s", "_socket")
+    __slots__ = ("__weakref__", "_close_timeout_s", "_pings", "_pongs", "_socket")
 
     def __init__(self, socket: _Socket, *, close_timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         self._socket = socket
         self._close_timeout_s = close_timeout_s
+        self._pings = 0
+        self._pongs: dict[bytes, asyncio.Future[None]] = {}  # bound: one per waiting caller
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed on both ends, or lost."""
+        return self._socket.closed
 
     async def receive(self) -> bytes:
         """The next whole message; text and binary alike, as servers may choose either.
@@ -182,7 +209,7 @@ class HubSocket:
             ConnectionLostError: the connection ended; the text says how.
         """
         try:
-            message = await self._socket.receive()
+            message = await self._data()
         except (aiohttp.ClientError, OSError) as error:
             ending = describe(error)
         else:
@@ -191,6 +218,39 @@ class HubSocket:
                 return data
             ending = self._ending(message.type, message.data, message.extra)
         raise ConnectionLostError(f"the connection ended: {ending}")
+
+    async def _data(self) -> _Message:
+        """The next message that is no ping and no answer to one."""
+        while True:
+            message = await self._socket.receive()
+            if message.type is aiohttp.WSMsgType.PING:
+                await self._socket.pong(message.data)
+            elif message.type is aiohttp.WSMsgType.PONG:
+                waiting = self._pongs.get(bytes(message.data))
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(None)
+            else:
+                return message
+
+    async def ping(self) -> None:
+        """Send a ping, and return when `receive` has read its answer.
+
+        Raises:
+            ConnectionLostError: the connection ended before the ping was sent.
+        """
+        self._pings += 1
+        payload = self._pings.to_bytes(8, "big")
+        answered = self._pongs[payload] = asyncio.get_running_loop().create_future()
+        try:
+            await self._socket.ping(payload)
+            await answered
+        except (aiohttp.ClientError, OSError) as error:
+            ending = describe(error)
+        else:
+            return
+        finally:
+            del self._pongs[payload]
+        raise ConnectionLostError(f"the connection ended while sending: {ending}")
 
     async def send(self, data: bytes, *, binary: bool = False) -> None:
         """Send one message, as text or as binary; waits while the peer does not read.

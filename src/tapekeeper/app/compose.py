@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
+from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
+from tapekeeper.adapters.http_session import CountsSockets, socket_count
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, Retry
 from tapekeeper.adapters.token_forms import TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
@@ -27,14 +29,16 @@ from tapekeeper.core.signalr.protocol import protocol_by_name
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.snapshot import Census
 from tapekeeper.ports import Log, Transport
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
+from tapekeeper.runtime.loop_lag import LoopWatch
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolPolicy
-from tapekeeper.runtime.supervisor import Supervisor
+from tapekeeper.runtime.supervisor import Helper, Supervisor
 from tapekeeper.runtime.token_keeper import TokenKeeper
 from tapekeeper.runtime.watch import Watch
 
@@ -60,6 +64,10 @@ class Parts:
     user: LinePool | None
     keeper: TokenKeeper
     watch: Watch
+    loop: LoopWatch | None
+    dates: GatewayDates
+    transport: AiohttpTransport
+    sockets: CountsSockets
     supervisor: Supervisor
     log: Log
     resources: AsyncExitStack
@@ -81,6 +89,17 @@ class Parts:
         if self.user is None:
             return []
         return [account.id for account in await self.rest.accounts(only_active=True)]
+
+    def census(self) -> Census:
+        """What is held now, counted from those who have it and not from who should."""
+        mailboxes = self.feed.dispatch.statistics()
+        return Census(
+            tasks=self.supervisor.census(),
+            sockets=self.sockets.open_sockets,
+            websockets=self.transport.open_websockets,
+            mailboxes=len(mailboxes),
+            waiting=self.feed.statistics().waiting_frames + sum(one.waiting for one in mailboxes),
+        )
 
     async def resolve(self, text: str) -> Instrument:
         """The contract that `text` names, with its calendar.
@@ -134,7 +153,8 @@ async def compose(
     log = outside.log(config.log)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(outside.session())
-        caller = RestCaller(session, config.gateway.rest_url, clock)
+        dates = GatewayDates(clock)
+        caller = RestCaller(session, config.gateway.rest_url, clock, dates=dates)
         issuer = _issuer(config, caller, given)
         share = config.gateway.token_refresh_share
         tokens = KeptTokens(issuer, clock, refresh_at_share=share)
@@ -156,7 +176,7 @@ async def compose(
             log=log,
         )
         forms = TokenForms(config.gateway.auth, log)
-        transport = AiohttpTransport(session, forms)
+        transport = AiohttpTransport(session, forms, dates=dates)
         pools = _pools(config, outside, transport=transport, tokens=tokens, inbox=feed, log=log)
         keeper = TokenKeeper(
             tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
@@ -168,12 +188,14 @@ async def compose(
             clock=clock,
             log=log,
         )
+        loop = _loop_watch(outside, log)
+        helpers: dict[str, Helper] = {"token": keeper, "watch": watch}
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers={"token": keeper, "watch": watch},
+            helpers=helpers if loop is None else helpers | {"loop": loop},
         )
         return Parts(
             config=config,
@@ -186,10 +208,19 @@ async def compose(
             user=pools.get(USER_HUB),
             keeper=keeper,
             watch=watch,
+            loop=loop,
+            dates=dates,
+            transport=transport,
+            sockets=socket_count(session),
             supervisor=supervisor,
             log=log,
             resources=stack.pop_all(),
         )
+
+
+def _loop_watch(outside: Outside, log: Log) -> LoopWatch | None:
+    look_s = outside.loop_look_s
+    return None if look_s is None else LoopWatch(outside.clock, log, look_s)
 
 
 def _pools(

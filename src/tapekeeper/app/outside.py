@@ -14,6 +14,7 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.log import open_log
 from tapekeeper.app.config import LogConfig
 from tapekeeper.ports import Clock, Files, Log, Random
+from tapekeeper.runtime.loop_lag import LOOK_S
 
 
 def _log(config: LogConfig) -> Log:
@@ -30,6 +31,8 @@ class Outside:
         files: the folder of a path.
         session: opens the client session that all connections are made with.
         log: opens the log of a configuration.
+        loop_look_s: period at which the lateness of the event loop is measured; None measures
+            nothing, because where time is virtual nothing is late.
     """
 
     clock: Clock
@@ -37,8 +40,9 @@ class Outside:
     files: Callable[[Path], Files] = FolderFiles
     session: Callable[[], aiohttp.ClientSession] = open_session
     log: Callable[[LogConfig], Log] = _log
+    loop_look_s: float | None = None
 
 
 def real_outside() -> Outside:
     """The outside of a program."""
-    return Outside(SystemClock(), SystemRandom())
+    return Outside(SystemClock(), SystemRandom(), loop_look_s=LOOK_S)

@@ -25,16 +25,18 @@ from tapekeeper.core.breaker import BreakerTally
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
+from tapekeeper.core.skew import HostClockStatus
 from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot, BookTally, DepthUpdate
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
+from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import JournalStatistics
 from tapekeeper.runtime.line_values import HubCall, LineStatus
+from tapekeeper.runtime.loop_lag import LoopLag
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
 from tapekeeper.runtime.token_keeper import TokenStatus
@@ -60,9 +62,14 @@ class TapeStatus(msgspec.Struct, frozen=True):
         books: the published order books.
         journal, feed: counters of the journal and of the hand-over.
         token: what became of the token.
-        tasks: how many tasks there are of each kind; flat, however long the tape runs.
+        census: what the tape holds on to; flat, however long it runs.
         token_forms: how each address takes the token ("header" or "query"), once it has.
-        watch: how fresh every followed stream is, and how late the event loop.
+        watch: how fresh every followed stream is.
+        loop: how long something held the event loop.
+        host_clock: by how much this computer's clock is ahead of the gateway's.
+        fastest_ms: the smallest receive less exchange time of the last minutes, ms: this
+            computer's clock is ahead of the exchange's by at most so much. None before the first
+            tick. No bar depends on this or on `host_clock`.
         rest: how the gateway answers over REST, and whether it is being left alone.
         tallies: what each of the latest market connections brought, was first with and lacked,
             in the order in which they joined; `LineTally.line` is `LineStatus.connection`.
@@ -77,9 +84,12 @@ class TapeStatus(msgspec.Struct, frozen=True):
     journal: JournalStatistics
     feed: FeedStatistics
     token: TokenStatus
-    tasks: dict[str, int]
+    census: Census
     token_forms: dict[str, str] = {}
     watch: WatchStatus = WatchStatus()
+    loop: LoopLag = LoopLag()
+    host_clock: HostClockStatus = HostClockStatus()
+    fastest_ms: float | None = None
     rest: BreakerTally = BreakerTally()
     tallies: tuple[LineTally, ...] = ()
     arbiter: ArbiterStatistics = ArbiterStatistics()
@@ -458,6 +468,7 @@ class Tape:
         """A frozen view of all counters."""
         parts = self._running()
         pipeline = parts.feed.pipeline
+        fastest_ns = pipeline.fastest_ns()
         return TapeStatus(
             pools=tuple(pool.status() for pool in parts.pools),
             trades=pipeline.trade_counts(),
@@ -467,9 +478,12 @@ class Tape:
             journal=parts.journaler.statistics(),
             feed=parts.feed.statistics(),
             token=parts.keeper.status(),
-            tasks=parts.supervisor.census(),
+            census=parts.census(),
             token_forms=dict(parts.forms.proven()),
             watch=parts.watch.status(),
+            loop=LoopLag() if parts.loop is None else parts.loop.lag(),
+            host_clock=parts.dates.status(),
+            fastest_ms=None if fastest_ns is None else fastest_ns / 1e6,
             rest=parts.rest.health(),
             tallies=pipeline.line_tallies(),
             arbiter=pipeline.arbiter_statistics(),

@@ -14,6 +14,7 @@ from rich.live import Live
 
 from tapekeeper.app.demo import SHOWN, DemoOptions, DemoSummary, DemoView, run_demo
 from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.live_table import live_table, plain_line
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
@@ -54,7 +55,8 @@ def demo_command(
         speed=speed,
         keep=keep,
     )
-    summary = asyncio.run(_demo(options))
+    with settled_heap():
+        summary = asyncio.run(_demo(options))
     for line in summary_lines(summary):
         typer.echo(line)
     if not summary.result.holds:

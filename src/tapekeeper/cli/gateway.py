@@ -12,6 +12,7 @@ import typer
 
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.app.config import DEFAULT_PORT
+from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.errors import UsageError
 from tapekeeper.sim.config import SimConfig, Speed
@@ -80,7 +81,8 @@ def gateway_command(
         token_life_s=token_life_s,
         allow_query_token=allow_query_token,
     )
-    asyncio.run(_serve(config, schedule(faults, fault_seed)))
+    with settled_heap():
+        asyncio.run(_serve(config, schedule(faults, fault_seed)))
 
 
 def schedule(file: Path | None, seed: int | None) -> tuple[Fault, ...]:

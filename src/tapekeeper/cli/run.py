@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +17,7 @@ from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
+from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.errors import UsageError
@@ -69,22 +68,6 @@ def run_command(
             typer.echo(f"wrote {path}")
     if not result.holds:
         raise typer.Exit(UNTRUE)
-
-
-@contextmanager
-def settled_heap() -> Iterator[None]:
-    """Keep the garbage collector from what is there now, which is the program itself.
-
-    It would go through all of that again and again as the feed makes objects, and hold up the
-    event loop for some 50 ms each time. A program may decide that; the library leaves the
-    collector of the process it is used in alone.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 async def _run(config: Config, seconds: float | None) -> RunSummary | None:

@@ -459,6 +459,10 @@ class Pipeline:
         contract = self._contracts.get(contract_id)
         return None if contract is None else contract.last
 
+    def fastest_ns(self) -> int | None:
+        """The smallest receive less event time of late; see `Skew.fastest_ns`."""
+        return self._skew.fastest_ns()
+
     def lag_ns(self, contract_id: str) -> int | None:
         """How much longer the last trade took than the fastest delivery of the last minutes.
 

@@ -92,3 +92,21 @@ class ArbiterStatistics(msgspec.Struct, frozen=True):
     rows: int = 0
     held: int = 0
     evicted: int = 0
+
+
+class Census(msgspec.Struct, frozen=True):
+    """What a tape holds on to. Each is bounded, and as large after weeks as after an hour.
+
+    Attributes:
+        tasks: tasks of the event loop by kind, whoever started them.
+        sockets: connections to the gateway, REST and those that are being made included.
+        websockets: those of them that are open connections to a hub.
+        mailboxes: subscribers that are still held by somebody.
+        waiting: events in mailboxes, and frames that are not processed yet.
+    """
+
+    tasks: dict[str, int] = {}
+    sockets: int = 0
+    websockets: int = 0
+    mailboxes: int = 0
+    waiting: int = 0

@@ -102,6 +102,7 @@ from tapekeeper.runtime.line_values import (
     no_proof,
 )
 from tapekeeper.runtime.resuming import Resuming
+from tapekeeper.runtime.round_trip import RoundTripMeter
 from tapekeeper.runtime.way import Way, find_way
 from tapekeeper.runtime.wishes import Wishes
 
@@ -226,6 +227,7 @@ class Line:
         self._listen = listen
         self._backoff = Backoff(base_ms=spec.backoff_base_ms, cap_ms=spec.backoff_cap_ms)
         self._wishes = Wishes(spec, clock=clock, log=log, proves=proves, on_answer=on_answer)
+        self._round_trips = RoundTripMeter(clock)
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._started = False
@@ -383,6 +385,7 @@ class Line:
             subscriptions=len(self._wishes),
             unconfirmed=self._wishes.unconfirmed(),
             resumes=self._resuming.tally(self._repeated + (present.repeated if present else 0)),
+            round_trip=self._round_trips.figures(),
         )
 
     # --- for ever -------------------------------------------------------------------------
@@ -492,6 +495,10 @@ class Line:
                 group.create_task(connection.read(), name=f"{TASK} read"),
                 group.create_task(connection.keep(), name=f"{TASK} keep"),
                 group.create_task(self._keep_subscribed(connection), name=f"{TASK} subscribe"),
+                group.create_task(
+                    self._round_trips.measure(lambda: connection.socket, connection.opened),
+                    name=f"{TASK} ping",
+                ),
             ]
             await asyncio.wait([connection.ended])
             for task in tasks:

@@ -294,6 +294,38 @@ class ResumeTally(msgspec.Struct, frozen=True):
         )
 
 
+class RoundTrip(msgspec.Struct, frozen=True):
+    """Round trips of the WebSocket pings of a line, over all its connections, ms.
+
+    What waited to be read before the answer is part of them.
+
+    Attributes:
+        measured: pings that were answered.
+        unanswered: pings that were not, in time.
+        last_ms, min_ms, max_ms: None before the first answer.
+    """
+
+    measured: int = 0
+    unanswered: int = 0
+    last_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+
+    def and_one(self, took_ms: float) -> RoundTrip:
+        """The same with one more answer."""
+        return RoundTrip(
+            measured=self.measured + 1,
+            unanswered=self.unanswered,
+            last_ms=took_ms,
+            min_ms=took_ms if self.min_ms is None else min(self.min_ms, took_ms),
+            max_ms=took_ms if self.max_ms is None else max(self.max_ms, took_ms),
+        )
+
+    def and_none(self) -> RoundTrip:
+        """The same with one more ping that was not answered."""
+        return msgspec.structs.replace(self, unanswered=self.unanswered + 1)
+
+
 class LineStatus(msgspec.Struct, frozen=True):
     """What a line says of itself; counters are of its whole life.
 
@@ -310,6 +342,7 @@ class LineStatus(msgspec.Struct, frozen=True):
         subscriptions: calls that are wanted.
         unconfirmed: those of them that no answer of the present connection confirms.
         resumes: what became of lost transports.
+        round_trip: to the gateway and back.
     """
 
     name: str
@@ -325,3 +358,4 @@ class LineStatus(msgspec.Struct, frozen=True):
     subscriptions: int
     unconfirmed: tuple[HubCall, ...]
     resumes: ResumeTally = ResumeTally()
+    round_trip: RoundTrip = RoundTrip()

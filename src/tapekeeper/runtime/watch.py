@@ -4,9 +4,6 @@ Once a second it compares the newest tick of every followed stream with the one 
 `tapekeeper.core.freshness` judge, logs every transition, and passes on what is to be tried: a
 stream is asked for again, or a hand-over to a new line is requested. Reading what the pipeline
 keeps anyway costs nothing per tick, and a second is fine enough for thresholds of a minute.
-
-Between two looks it measures how late its timer fires, which is how long the event loop was held
-by something else.
 """
 
 from __future__ import annotations
@@ -31,17 +28,11 @@ from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.line_values import HubCall
 
-TICK_S = 0.25
-"""How often the timer's lateness is measured. A stall that is shorter may fall between two."""
-
-TICKS_PER_LOOK = 4
-
-LAG_WARNING_MS = 1_000.0
-"""A loop that was held for a second has delayed every bar and every answer by as much."""
+LOOK_S = 1.0
+"""How often streams are looked at."""
 
 _NAMED_MAX = 3
 _NS_PER_S = 1_000_000_000
-_NS_PER_MS = 1_000_000
 
 _CALLS = {
     Stream.TRADES: "SubscribeContractTrades",
@@ -91,42 +82,16 @@ class Mender(Protocol):
         ...
 
 
-class LoopLag(msgspec.Struct, frozen=True):
-    """How late a timer of the event loop fired.
-
-    Attributes:
-        measured: how often.
-        last_ms, max_ms: lateness, ms; `max_ms` since the start.
-        over_50_ms: how often it was more than 50 ms.
-    """
-
-    measured: int = 0
-    last_ms: float = 0.0
-    max_ms: float = 0.0
-    over_50_ms: int = 0
-
-    def and_one(self, lag_ms: float) -> LoopLag:
-        """The same with one more measurement."""
-        return LoopLag(
-            measured=self.measured + 1,
-            last_ms=lag_ms,
-            max_ms=max(self.max_ms, lag_ms),
-            over_50_ms=self.over_50_ms + (lag_ms > 50),  # noqa: PLR2004 - the name says it
-        )
-
-
 class WatchStatus(msgspec.Struct, frozen=True):
     """What the watch sees.
 
     Attributes:
         streams: every followed stream.
-        lag: of the event loop.
         resubscribed: how often a stream was asked for again.
         handovers: how often a new line was asked for.
     """
 
     streams: tuple[StreamFreshness, ...] = ()
-    lag: LoopLag = LoopLag()
     resubscribed: int = 0
     handovers: int = 0
 
@@ -151,7 +116,6 @@ class Watch:
         self._clock = clock
         self._log = log
         self._seen: dict[str, _Newest] = {}  # by contract
-        self._lag = LoopLag()
         self._resubscribed = 0
         self._handovers = 0
 
@@ -171,15 +135,9 @@ class Watch:
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
-        ticks = 0
         while True:
-            before_ns = self._clock.monotonic_ns()
-            await self._clock.sleep_s(TICK_S)
-            late_ns = self._clock.monotonic_ns() - before_ns - round(TICK_S * _NS_PER_S)
-            self._measure(max(0, late_ns) / _NS_PER_MS)
-            ticks += 1
-            if ticks % TICKS_PER_LOOK == 0:
-                self.look()
+            await self._clock.sleep_s(LOOK_S)
+            self.look()
 
     def look(self) -> None:
         """Judge every stream now, and ask for what can be done."""
@@ -198,7 +156,6 @@ class Watch:
         """A frozen view."""
         return WatchStatus(
             streams=self._freshness.streams(self._clock.monotonic_ns()),
-            lag=self._lag,
             resubscribed=self._resubscribed,
             handovers=self._handovers,
         )
@@ -218,11 +175,6 @@ class Watch:
                 if new is not None and new != old:
                     came.add((contract_id, stream))
         return came
-
-    def _measure(self, lag_ms: float) -> None:
-        self._lag = self._lag.and_one(lag_ms)
-        if lag_ms >= LAG_WARNING_MS:
-            self._log("event_loop_held", level="warning", lag_ms=round(lag_ms))
 
     def _tell(self, change: Change) -> None:
         if isinstance(change, Fresh):

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from tapekeeper.errors import UsageError
 from tapekeeper.model.secret import Secret
+from tapekeeper.sim.history import SECONDS_MAX
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -85,6 +86,7 @@ class SimConfig:
         zero_sizes: whether some synthetic prints have size 0, as real archives have.
         play: a `trades.parquet`, or a folder with one (and perhaps `quotes.parquet`) to play.
         history_days: how far back the synthetic history reaches.
+        history_seconds_max: one-second bars of it that are kept for each contract.
         unknown_contract: whether subscribing an unknown contract is an error or stays silent;
             what the real gateway does is not known.
         live_tier: the data tier that has contracts and bars: True live, False simulated, None
@@ -109,6 +111,7 @@ class SimConfig:
     zero_sizes: bool = False
     play: Path | None = None
     history_days: int = 5
+    history_seconds_max: int = SECONDS_MAX
     unknown_contract: Literal["error", "silent"] = "error"
     live_tier: bool | None = None
     hub: HubLimits = field(default_factory=HubLimits)

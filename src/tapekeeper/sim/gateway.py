@@ -9,6 +9,7 @@ import errno
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
@@ -298,9 +299,8 @@ class SimGateway:
             past = SeededPast(
                 product, config.seed, contract_id, start_ns, config.history_days, self._sessions
             )
-            self.feed.open(
-                contract_id, History(self._sessions, past), market_pacer, self._ladder(front)
-            )
+            history = History(self._sessions, past, seconds_max=config.history_seconds_max)
+            self.feed.open(contract_id, history, market_pacer, self._ladder(front))
             sources.append((contract_id, SyntheticMarket(spec, self._sessions)))
         # One pace for all tracks: the first subscriber of any of them starts their common time.
         track_pacer = Pacer(self._clock, config.speed)
@@ -308,7 +308,8 @@ class SimGateway:
             self._book.add(track.instrument)
             contract_id = track.instrument.contract_id
             ladder = self._ladder(track.instrument)
-            self.feed.open(contract_id, History(self._sessions), track_pacer, ladder)
+            history = History(self._sessions, seconds_max=config.history_seconds_max)
+            self.feed.open(contract_id, history, track_pacer, ladder)
             sources.append((contract_id, track))
         self._track_pacer = track_pacer
         self._track_start_ns = min((track.start_ns for track in tracks), default=0)
@@ -344,8 +345,13 @@ class SimGateway:
             for hub in self._hubs.values():
                 hub.on_tick()
 
+    async def _date(self, _request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """The date of answers is that of our clock, not that of the host."""
+        response.headers["Date"] = formatdate(self._clock.now_ns() / SECOND_NS, usegmt=True)
+
     def _app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(self._date)
         self._rest.add_routes(app)
         for hub in self._hubs.values():
             hub.add_routes(app)

@@ -93,12 +93,25 @@ class SeededPast:
 
 
 class History:
-    """The past of one contract."""
+    """The past of one contract.
 
-    def __init__(self, sessions: Sessions, past: SeededPast | None = None) -> None:
+    Args:
+        sessions: what a day is.
+        past: before the market's start.
+        seconds_max: one-second bars that are kept.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        past: SeededPast | None = None,
+        *,
+        seconds_max: int = SECONDS_MAX,
+    ) -> None:
         self._sessions = sessions
+        self._seconds_max = seconds_max
         self._past = past
-        self._seconds: dict[int, HistoryBar] = {}  # bound: SECONDS_MAX
+        self._seconds: dict[int, HistoryBar] = {}  # bound: seconds_max
 
     def add(self, event: Trades) -> None:
         """Fold the prints of a record."""
@@ -109,7 +122,7 @@ class History:
             if bar is None:
                 bar = HistoryBar(start_ns, price, price, price, price, one.size)
                 self._seconds[start_ns] = bar
-                if len(self._seconds) > SECONDS_MAX:
+                if len(self._seconds) > self._seconds_max:
                     del self._seconds[next(iter(self._seconds))]
             else:
                 bar.fold(price, one.size)

@@ -252,6 +252,11 @@ class MemoryNetwork:
         until_s = asyncio.get_running_loop().time() + for_s
         self._way.stuck_until_s = max(self._way.stuck_until_s, until_s)
 
+    def open_among(self, numbers: Iterable[int]) -> int:
+        """How many of these connections have not ended on the client's side."""
+        ends = (self._open[number][1] for number in numbers if number in self._open)
+        return sum(not near.is_lost for near in ends)
+
     def abort(self, numbers: Iterable[int]) -> None:
         """Cut connections from the client's side, as the system does for a dead process."""
         for number in numbers:
@@ -301,6 +306,11 @@ class MemoryConnector(aiohttp.BaseConnector):
         self._network = network
         self._made: list[int] = []  # bound: the connections of one process
         self._is_dead = False
+
+    @property
+    def open_sockets(self) -> int:
+        """Connections of this client that have not ended."""
+        return self._network.open_among(self._made)
 
     def die(self) -> None:
         """Cut all connections and make none any more: the process is dead."""

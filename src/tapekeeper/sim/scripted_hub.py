@@ -108,6 +108,17 @@ class ScriptedConnection:
         for raw in self._splitter.feed(data):
             self._react(raw)
 
+    async def ping(self) -> None:
+        """Answered at once, unless the hub does not answer pings.
+
+        Raises:
+            ConnectionLostError: the connection ended.
+        """
+        if self._lost:
+            raise ConnectionLostError(f"the connection ended: {self._lost}")
+        if not self._manners.pings:
+            await asyncio.Event().wait()
+
     async def close(self) -> None:
         """Close the client's end."""
         self.closed = True

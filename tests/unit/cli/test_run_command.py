@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -23,9 +22,9 @@ from tapekeeper.app.tape import TapeStatus
 from tapekeeper.cli import demo
 from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
 from tapekeeper.cli.main import main
-from tapekeeper.cli.run import settled_heap, status_line, uncovered_lines
+from tapekeeper.cli.run import status_line, uncovered_lines
 from tapekeeper.cli.terminal import console
-from tapekeeper.model.snapshot import TickCounts
+from tapekeeper.model.snapshot import Census, TickCounts
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
@@ -42,7 +41,7 @@ STATUS = TapeStatus(
     journal=JournalStatistics(entries=5, bytes=2_500_000, segments=2),
     feed=FeedStatistics(0, 0, 7, 0, 0, 0),
     token=TokenStatus(tokens=1, failures=0, failing="", renewed_ns=0, due_in_s=None),
-    tasks={},
+    census=Census(),
 )
 T0_NS = 1_700_000_000_000_000_000
 """2023-11-14 22:13:20 UTC."""
@@ -313,11 +312,3 @@ class TestDemo:
             view(DemoView(elapsed_s, (row,), STATUS))
             printed.append(capsys.readouterr().out.count("\n"))
         assert printed == [1, 0, 0, 1]
-
-
-def test_the_program_itself_is_kept_from_the_garbage_collector_while_it_runs() -> None:
-    """And only then: whoever calls the command in a process of theirs finds it as it was."""
-    before = gc.get_freeze_count()
-    with settled_heap():
-        assert gc.get_freeze_count() > before
-    assert gc.get_freeze_count() == 0

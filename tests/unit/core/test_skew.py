@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapekeeper.core.skew import WINDOW_NS, Skew
+from tapekeeper.core.skew import WINDOW_NS, HostClock, HostClockStatus, Skew
 
 SECOND = 1_000_000_000
 
@@ -48,3 +48,51 @@ def test_after_a_long_silence_only_the_new_counts() -> None:
     later = start + 10 * WINDOW_NS
     skew.observe(later - 2 * SECOND, later)
     assert skew.exchange_now_ns(later) == later - 2 * SECOND
+
+
+def test_the_smallest_delay_bounds_the_hosts_clock() -> None:
+    """A clock that runs behind receives what has not happened yet, which is told as it is."""
+    skew = Skew()
+    assert skew.fastest_ns() is None
+    skew.observe(10_000, 9_000)
+    skew.observe(20_000, 19_500)
+    assert skew.fastest_ns() == -1_000
+
+
+def _at(host: HostClock, asked_s: float, took_s: float, date_s: int, mono_s: float) -> None:
+    host.observe(
+        asked_ns=round(asked_s * 1e9),
+        answered_ns=round((asked_s + took_s) * 1e9),
+        date_ns=date_s * 10**9,
+        mono_ns=round(mono_s * 1e9),
+    )
+
+
+def test_answers_bound_the_difference_closer_and_closer() -> None:
+    """Each is true, so all of them are."""
+    host = HostClock()
+    assert host.status() == HostClockStatus()
+    _at(host, 100.0, 0.1, 100, 0)
+    assert host.status() == HostClockStatus(-2_000.0, 100.0, 1)
+    _at(host, 101.9, 0.05, 101, 1)
+    assert host.status() == HostClockStatus(-1_100.0, 100.0, 2)
+
+
+def test_a_clock_that_was_set_is_believed_anew() -> None:
+    """What contradicts the new answer is of another time."""
+    host = HostClock()
+    _at(host, 100.0, 0.1, 100, 0)
+    _at(host, 200.0, 0.1, 100, 1)
+    assert host.status() == HostClockStatus(98_000.0, 100_100.0, 2)
+    _at(host, 300.0, -0.5, 301, 2)
+    assert host.status().answers == 3
+    _at(host, 300.0, -5.0, 301, 3)
+    assert host.status().answers == 3
+
+
+def test_what_is_old_is_forgotten() -> None:
+    """Clocks drift: after an hour the bounds begin anew."""
+    host = HostClock()
+    _at(host, 100.0, 0.1, 99, 0)
+    _at(host, 4_000.0, 0.1, 4_000, 3_601)
+    assert host.status() == HostClockStatus(-2_000.0, 100.0, 2)

@@ -9,7 +9,7 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.freshness import Freshness, FreshnessPolicy, Stream, StreamState
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.runtime.line_values import HubCall
-from tapekeeper.runtime.watch import TICK_S, LoopLag, Watch
+from tapekeeper.runtime.watch import Watch
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
 MES, MNQ = "CON.F.US.MES.H26", "CON.F.US.MNQ.H26"
@@ -170,38 +170,3 @@ def test_what_is_forgotten_may_be_silent() -> None:
     setting = _watched(work)
     assert setting.events == []
     assert {stream.contract_id for stream in setting.watch.status().streams} == {MES}
-
-
-def test_a_loop_that_is_held_is_measured() -> None:
-    """How late a timer fires is how long something else held the loop."""
-
-    class Held(VirtualClock):
-        """Wakes one time 1.2 s late."""
-
-        async def sleep_s(self, delay_s: float) -> None:
-            """As asked, or late."""
-            late_s = 1.2 if self.monotonic_ns() == 2_000_000_000 and delay_s == TICK_S else 0.0
-            await super().sleep_s(delay_s + late_s)
-
-    async def main(clock: VirtualClock) -> _Setting:
-        setting = _Setting(Held(clock._loop))
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(setting.watch.run())
-            await clock.sleep_s(4.0)
-            watching.cancel()
-        return setting
-
-    setting = run_virtual(main)
-    lag = setting.watch.status().lag
-    assert lag.over_50_ms == 1
-    assert round(lag.max_ms) == 1_200
-    assert lag.last_ms == 0.0
-    assert [(event, fields["lag_ms"]) for event, fields in setting.events] == [
-        ("event_loop_held", 1_200)
-    ]
-
-
-def test_lag_is_counted_in_frozen_steps() -> None:
-    """The largest stays, the latest goes, and 50 ms is not more than 50 ms."""
-    lag = LoopLag().and_one(50.0).and_one(50.1).and_one(3.0)
-    assert lag == LoopLag(measured=3, last_ms=3.0, max_ms=50.1, over_50_ms=1)
