@@ -189,13 +189,12 @@ async def compose(
             log=log,
         )
         loop = _loop_watch(outside, log)
-        helpers: dict[str, Helper] = {"token": keeper, "watch": watch}
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers=helpers if loop is None else helpers | {"loop": loop},
+            helpers=_helpers(token=keeper, watch=watch, loop=loop),
         )
         return Parts(
             config=config,
@@ -216,6 +215,10 @@ async def compose(
             log=log,
             resources=stack.pop_all(),
         )
+
+
+def _helpers(**helpers: Helper | None) -> dict[str, Helper]:
+    return {name: helper for name, helper in helpers.items() if helper is not None}
 
 
 def _loop_watch(outside: Outside, log: Log) -> LoopWatch | None:

@@ -14,6 +14,7 @@ from tapekeeper.cli.bars import bars_command
 from tapekeeper.cli.config import config
 from tapekeeper.cli.demo import demo_command
 from tapekeeper.cli.doctor import doctor_command
+from tapekeeper.cli.endurance import endurance_command
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.replay import replay_command
@@ -71,6 +72,7 @@ app.command("run")(run_command)
 app.command("doctor")(doctor_command)
 app.command("gateway")(gateway_command)
 app.command("simulate")(simulate_command)
+app.command("endurance")(endurance_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)
 app.command("config")(config)

@@ -33,9 +33,9 @@ class Socket:
         """Not called."""
         raise AssertionError
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, *, binary: bool = False) -> None:
         """Not called."""
-        raise AssertionError(data)
+        raise AssertionError(data, binary)
 
     async def close(self) -> None:
         """Not called."""
