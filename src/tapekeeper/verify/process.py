@@ -131,8 +131,9 @@ class Process:
                         await self._use(readers)
                     finally:
                         self._ends()
-            except TapekeeperError as error:
-                self._failed(error)
+            except* TapekeeperError as failures:
+                # A group, where a task of the user met the trouble; all of it has one cause.
+                self._failed(_first(failures))
         if self._files.is_alive and life.subscribed_ns is not None:
             life.status, life.result = self.tape.status(), self.tape.result()
 
@@ -140,7 +141,7 @@ class Process:
         if self._files.is_alive:
             self.life.ended_ns = self._true.now_ns()
 
-    def _failed(self, error: TapekeeperError) -> None:
+    def _failed(self, error: BaseException) -> None:
         if self._files.is_alive:
             self.life.end, self.life.why = End.FAILED, f"{type(error).__name__}: {error}"
             self.life.ended_ns = self.life.ended_ns or self._true.now_ns()
@@ -186,3 +187,8 @@ class Process:
         if self._files.is_alive:
             at_ns = self._true.now_ns()
             self.evidence.log.append(Logged(at_ns, event, {"level": level, **fields}))
+
+
+def _first(failure: BaseException) -> BaseException:
+    """The first of the errors that a group holds, however deep."""
+    return _first(failure.exceptions[0]) if isinstance(failure, BaseExceptionGroup) else failure
