@@ -27,6 +27,9 @@ CLOSE_TIMEOUT_S = 5.0
 """How long a server waits for the peer's close frame."""
 
 
+HANDSHAKE_ANSWER = b"{}\x1e"
+"""What accepts a handshake, in every protocol."""
+
 RECENT_RECORDS = 64
 """Records of a connection that are remembered, so that they can be sent a second time."""
 
@@ -226,7 +229,8 @@ class HubConnection:
 
     def replay(self, count: int) -> int:
         """Send the last `count` records a second time; how many there were."""
-        again = list(self._recent)[-count:]
+        # The answer to the handshake is no record of the protocol, and no server repeats it.
+        again = [record for record in self._recent if record != HANDSHAKE_ANSWER][-count:]
         for record in again:
             self.send_raw(record)
         return len(again)
