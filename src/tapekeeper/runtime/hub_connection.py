@@ -19,7 +19,6 @@ from tapekeeper.core.signalr.framing import SEPARATOR
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.core.signalr.session import (
-    STOPPED,
     Called,
     Completed,
     EndCause,
@@ -52,6 +51,13 @@ LOGOUT = "GatewayLogout"
 _NS_PER_S = 1_000_000_000
 _TICK_S = 0.001
 """The shortest sleep of the keeper, so that rounding can never make it spin."""
+
+_HELD_UP_NS = 10_000_000
+"""What is done so late was held up by something else in the loop."""
+
+_READER_TURNS = 10
+"""Turns of the loop from bytes in the kernel to the session, with room to spare: they are polled,
+the WebSocket library reads and parses them and wakes the reader, which takes them over."""
 
 
 def _nobody() -> bool:
@@ -125,7 +131,6 @@ class HubConnection:
         self.bytes = 0
         self.last_received_ns: int | None = None
         self.heard = heard or Heard()
-        self.logged_out = False
         self.on_calls: Callable[[list[Invocation]], None] | None = None  # while data is a proof
         self._hub = hub
         self.socket = socket
@@ -213,6 +218,7 @@ class HubConnection:
         """Send what is to be sent and do what is due, until the connection ends."""
         while not self.ended.done():
             self._wake.clear()
+            await self._let_read()
             self._absorb(self._session.on_time(self._clock.monotonic_ns()))
             self._collect()
             await self._send_all()
@@ -224,6 +230,16 @@ class HubConnection:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
+
+    async def _let_read(self) -> None:
+        """Let the reader come first where the loop was held up.
+
+        What came meanwhile waits in the socket, and the peer would be called silent for it.
+        """
+        due_ns = self._session.due_ns()
+        if due_ns is not None and self._clock.monotonic_ns() - due_ns > _HELD_UP_NS:
+            for _ in range(_READER_TURNS):
+                await asyncio.sleep(0)
 
     # --- what others may ask for ----------------------------------------------------------
 
@@ -338,7 +354,6 @@ class HubConnection:
         return room
 
     def _log_out(self) -> None:
-        self.logged_out = True
         if not self._on_logout():
             self.abandon("the gateway ended the login session")
 
@@ -353,10 +368,7 @@ class HubConnection:
         end = events[-1] if events and type(events[-1]) is Ended else None
         for event in events:
             if type(event) is Completed:
-                # The session fails pending calls with the text of the end or of the stop; that
-                # is no answer of the hub.
-                lost = event.error == STOPPED or (end is not None and event.error == end.detail)
-                self._settle(event, lost=lost)
+                self._settle(event)
             elif type(event) is Interrupted:
                 self._unsent.clear()
                 self._stop_reading()
@@ -370,11 +382,11 @@ class HubConnection:
         if end is not None and not self.ended.done():
             self.ended.set_result(self._explained(end))
 
-    def _settle(self, completed: Completed, *, lost: bool) -> None:
+    def _settle(self, completed: Completed) -> None:
         answer = self._answers.get(completed.invocation_id)
         if answer is None or answer.done():
             return
-        if lost:
+        if not completed.by_hub:
             answer.set_exception(ConnectionLostError(completed.error or "the connection ended"))
         elif completed.error is not None:
             answer.set_exception(InvocationError(completed.error))

@@ -328,10 +328,6 @@ class Line:
         """Ask for a wanted subscription once more, although it was answered."""
         self._wishes.ask_again(call)
 
-    def withdraw(self, call: HubCall) -> None:
-        """Want `call` no more; the hub is not told."""
-        self._wishes.withdraw(call)
-
     async def subscribe(self, call: HubCall) -> None:
         """Want `call` to be in force on this and every later connection, and wait for its answer.
 
@@ -359,13 +355,15 @@ class Line:
             with suppress(ConnectionLostError):
                 await self._connection.call(undo)
 
-    def forget(self, call: HubCall, undo: HubCall) -> None:
+    def forget(self, call: HubCall, undo: HubCall | None) -> None:
         """Want `call` no more; tell an open connection `undo` without waiting for its answer.
 
-        For a caller that is being cancelled, or has waited in vain already.
+        For a caller that is being cancelled, or has waited in vain already. A connection that
+        has refused `call` has nothing to undo.
         """
+        taken = not self._wishes.refused(call)
         self._wishes.withdraw(call)
-        if self._connection is not None and self._connection.is_open:
+        if undo is not None and taken and self._connection is not None and self._connection.is_open:
             self._connection.tell(undo)
 
     def status(self) -> LineStatus:

@@ -209,7 +209,9 @@ class LinePool:
             # Every farewell has a deadline, and nothing else is waited for.
             await self._stopped.wait()
 
-    async def subscribe(self, call: HubCall, holder: str = "tape") -> Acknowledgement:
+    async def subscribe(
+        self, call: HubCall, holder: str = "tape", *, undo: HubCall | None = None
+    ) -> Acknowledgement:
         """Want `call` on all lines of now and later, and wait for a first answer.
 
         A caller that gives up waiting, by deadline or cancellation, leaves it wanted; `forget`
@@ -219,9 +221,11 @@ class LinePool:
             call: subscribes.
             holder: on whose behalf. It is wanted as long as any holder wants it; asking twice
                 for the same holder is asking once.
+            undo: tells a line that it is not wanted any more: of several, one may refuse it after
+                another one has taken it.
 
         Raises:
-            InvocationError: the hub refused it; this holder's wish is void.
+            InvocationError: a hub refused it; this holder's wish is void.
             DeadlineError: there was no connection to ask; it stays wanted.
             ConnectionLostError: the pool was stopped.
         """
@@ -241,7 +245,7 @@ class LinePool:
         except InvocationError:
             if self._release(call, holder):
                 for member in self._members.values():
-                    member.line.withdraw(call)
+                    member.line.forget(call, undo)
             raise
         finally:
             waiters.remove(waiter)
@@ -393,7 +397,12 @@ class LinePool:
 
     async def _replace(self, lines: asyncio.TaskGroup, old: Member, reason: HandoverReason) -> None:
         """The one mechanism; see the module's text."""
-        if self._evictions.one_session or self._room() < 1:
+        returning = reason is HandoverReason.ENDPOINT
+        if returning:
+            old.due = None  # one probe, and no other before the endpoints say so
+            if not self._may_overlap:
+                return
+        if not self._may_overlap:
             why = f"{reason}: replaced without an overlap, one session is allowed"
             self._log("handover", line=self._spec.name, reason=why)
             await self._dismiss(old, why)
@@ -401,10 +410,19 @@ class LinePool:
             self._handovers += 1
             return
         new = self._add(lines, joining=True)
+
+        def in_vain() -> bool:
+            return new.over or (returning and not new.is_preferred_to(old))
+
         took_over = await self._until(
-            lambda: new.over or may_take_over(self._view(new), self._view(old)),
+            lambda: in_vain() or may_take_over(self._view(new), self._view(old)),
             self._policy.handover_timeout_s,
         )
+        if returning and took_over and in_vain():
+            # The breaker of the endpoint knows, and the old line has lost nothing.
+            self._log("endpoint_still_away", line=self._spec.name, reason=new.line.status().reason)
+            await self._dismiss(new)
+            return
         if not took_over or new.over:
             await self._give_up(new, old, reason)
             return
@@ -494,9 +512,10 @@ class LinePool:
     def _serving(self) -> list[Member]:
         return [m for m in self._members.values() if not m.joining and not m.dismissed]
 
-    def _room(self) -> int:
-        """How many lines may be added."""
-        return self._lines_max - len(self._members)
+    @property
+    def _may_overlap(self) -> bool:
+        """Whether a line may be added before the one that it replaces is stopped."""
+        return not self._evictions.one_session and len(self._members) < self._lines_max
 
     @property
     def _lines_max(self) -> int:
@@ -513,7 +532,8 @@ class LinePool:
         )
 
     def _look_for_better_endpoints(self, now_ns: int) -> None:
-        if self._endpoints is None or now_ns < self._retry_ns:
+        # Without room for a probe beside the old line, it returns when that one ends by itself.
+        if self._endpoints is None or now_ns < self._retry_ns or not self._may_overlap:
             return
         for member in self._serving():
             if member.route is None or member.due is not None or member.state not in DELIVERING:

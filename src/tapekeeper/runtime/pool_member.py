@@ -49,3 +49,13 @@ class Member:
         self.dismissed = False  # the pool has stopped it
         self.why = ""  # and why, where that leaves a gap
         self.over = False  # it will not come back
+
+    def is_preferred_to(self, old: Member) -> bool:
+        """Whether this line is at a more preferred address than another one, or on its way to it.
+
+        Its first attempt goes to the best address of now; after a failure it goes elsewhere.
+        """
+        if self.route is None or old.route is None:
+            return False
+        failed = self.state in {LineState.BACKING_OFF, LineState.DOWN}
+        return not failed and self.route.index < old.route.index

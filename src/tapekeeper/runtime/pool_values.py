@@ -28,7 +28,6 @@ class HandoverReason(StrEnum):
     STALE = "stale"  # it is connected, but data have stopped
     SESSION_AGE = "session_age"  # it has lived as long as a session may
     ENDPOINT = "endpoint"  # a preferred endpoint is back
-    ASKED = "asked"  # a person wants it
 
 
 class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,6 +148,11 @@ class Wishes:
         for wish in self._wishes.values():
             wish.tell(error)
 
+    def refused(self, call: HubCall) -> bool:
+        """Whether the present connection has refused `call`."""
+        wish = self._wishes.get(call)
+        return wish is not None and wish.answer is _Answer.REFUSED
+
     def unanswered(self, call: HubCall) -> bool:
         """Whether the present connection was asked for `call` in vain."""
         wish = self._wishes.get(call)

@@ -295,3 +295,33 @@ def test_a_deadline_names_what_was_late() -> None:
                 await clock.sleep_s(3)
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("turns", [0, 3, 5])
+def test_a_peer_is_heard_before_it_is_called_silent(turns: int) -> None:
+    """The loop was held up for longer than the peer may be silent, and its ping is in the socket.
+
+    The timer is due in the turn in which the socket is found readable, and the bytes need some
+    turns more to their reader.
+    """
+
+    async def scenario(
+        connection: HubConnection, socket: ScriptedConnection, clock: VirtualClock
+    ) -> None:
+        await clock.sleep_s(1)
+
+        def arrive(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(arrive, left - 1)
+            else:
+                socket.push(JSON.ping)
+
+        for held_s in (31, 40, 3_600):
+            clock.hold_s(held_s)
+            arrive(turns)
+            await clock.sleep_s(1)
+            assert not connection.ended.done()
+        await clock.sleep_s(60)
+        assert connection.ended.result().cause is EndCause.SERVER_TIMEOUT
+
+    _play(scenario, Manners(pings=False))

@@ -1,0 +1,185 @@
+"""A pool leaves nothing behind on a hub, and leaves a working line for a better one alone."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tapekeeper.core.endpoints import Endpoints
+from tapekeeper.errors import ConnectFailedError, InvocationError, OutsideError
+from tapekeeper.model.secret import Secret
+from tapekeeper.runtime.line_values import Arrival, HubCall, LineSpec, LineState
+from tapekeeper.runtime.pool import LinePool
+from tapekeeper.runtime.pool_values import PoolHealth, PoolPolicy
+from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection, ScriptedHub
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+MES = HubCall("SubscribeContractTrades", ("CON.F.US.MES.Z26",))
+UNDO = HubCall("UnsubscribeContractTrades", MES.arguments)
+ONE, TWO = "https://one.test/hub", "https://two.test/hub"
+
+
+class _Tokens:
+    async def __call__(self) -> Secret:
+        return Secret("test-token-not-a-secret")
+
+    def invalidate(self, refused: Secret) -> None:
+        raise AssertionError(f"nobody refused {refused}")
+
+
+class _Half:
+    def random(self) -> float:
+        return 0.5
+
+
+class _Inbox:
+    def __call__(self, _arrival: Arrival, /) -> bool:
+        return True
+
+    async def wait_room(self) -> None:
+        raise AssertionError("it is never full")
+
+
+class _Hub(ScriptedHub):
+    """A scripted hub of several addresses, some of which are away."""
+
+    def __init__(self, clock: VirtualClock, *plan: Manners | OutsideError) -> None:
+        super().__init__(clock, *plan)
+        self.away: set[str] = set()
+
+    async def connect(
+        self, url: str, *, token: Secret | None, timeout_s: float
+    ) -> ScriptedConnection:
+        if url.replace("wss", "https") in self.away:
+            self.plan.insert(0, ConnectFailedError("away"))
+        return await super().connect(url, token=token, timeout_s=timeout_s)
+
+    def told(self) -> list[list[str]]:
+        """What was called on each connection."""
+        return [[call.target for call in each.calls] for each in self.connections]
+
+
+class Rig:
+    """A pool on such a hub."""
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        plan: tuple[Manners | OutsideError, ...],
+        policy: PoolPolicy,
+        endpoints: Endpoints | None,
+    ) -> None:
+        self.clock = clock
+        self.hub = _Hub(clock, *plan)
+        self.events: list[tuple[str, str]] = []
+        self.pool = LinePool(
+            LineSpec(name="market", hub_url=ONE, backoff_base_ms=200),
+            policy,
+            transport=self.hub,
+            tokens=_Tokens(),
+            clock=clock,
+            random=_Half(),
+            inbox=_Inbox(),
+            log=lambda event, /, **fields: self.events.append((event, str(fields.get("reason")))),
+            numbers=itertools.count(1).__next__,
+            endpoints=endpoints,
+        )
+
+    def told(self, event: str) -> list[str]:
+        """The reasons of all events of this name."""
+        return [reason for name, reason in self.events if name == event]
+
+
+def play(
+    scenario: Callable[[Rig], Awaitable[None]],
+    *plan: Manners | OutsideError,
+    policy: PoolPolicy | None = None,
+    endpoints: Endpoints | None = None,
+) -> Rig:
+    """Do what the scenario says while the pool runs."""
+
+    async def main(clock: VirtualClock) -> Rig:
+        rig = Rig(clock, plan, policy or PoolPolicy(), endpoints)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(rig.pool.run())
+            await scenario(rig)
+            await rig.pool.stop()
+        return rig
+
+    return run_virtual(main)
+
+
+# --- what one line refuses and another one takes --------------------------------------------
+
+
+@pytest.mark.parametrize("other", [Manners(), Manners(ignores=frozenset({MES.target}))])
+def test_what_one_line_refused_is_undone_where_another_one_may_have_taken_it(
+    other: Manners,
+) -> None:
+    """The caller sees the refusal, and no hub goes on with what nobody wants."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.clock.sleep_s(1)
+        with pytest.raises(InvocationError, match="no"):
+            await rig.pool.subscribe(MES, undo=UNDO)
+        await rig.clock.sleep_s(300)
+        assert rig.pool.status().subscriptions == 0
+
+    refuses = Manners(refuses={MES.target: "no"})
+    rig = play(scenario, refuses, other, policy=PoolPolicy(redundancy=2))
+    assert rig.hub.told() == [[MES.target], [MES.target, UNDO.target]]
+
+
+# --- endpoints --------------------------------------------------------------------------------
+
+
+async def _lose_the_first(rig: Rig) -> None:
+    """Get to the second address for good."""
+    await rig.pool.subscribe(MES)
+    rig.hub.away.add(ONE)
+    rig.hub.connections[0].drop("code 1006")
+    await rig.clock.sleep_s(20)
+    assert [line.state for line in rig.pool.status().lines] == [LineState.LIVE]
+
+
+def test_the_fallback_is_not_left_for_itself() -> None:
+    """The preferred address stays away: it is probed now and then, and nothing is handed over."""
+
+    async def scenario(rig: Rig) -> None:
+        await _lose_the_first(rig)
+        connections = len(rig.hub.connections)
+        attempts, gaps = len(rig.hub.attempts), rig.pool.status().uncovered_count
+        await rig.clock.sleep_s(7_200)
+        assert len(rig.hub.connections) == connections
+        assert 10 <= len(rig.hub.attempts) - attempts <= 30
+        status = rig.pool.status()
+        assert (status.handovers, status.handovers_failed) == (0, 0)
+        assert (status.health, status.uncovered_count) == (PoolHealth.UP, gaps)
+        assert len(rig.told("endpoint_still_away")) == len(rig.hub.attempts) - attempts
+        rig.hub.away.clear()
+        await rig.clock.sleep_s(700)
+        assert rig.hub.attempts[-1].url == "wss://one.test/hub"
+        assert rig.told("handover") == ["endpoint"]
+
+    play(scenario, endpoints=Endpoints((ONE, TWO)))
+
+
+def test_without_room_for_a_probe_a_working_line_stays_where_it_is() -> None:
+    """With one line at most, a return would be a gap; it returns when the line ends by itself."""
+
+    async def scenario(rig: Rig) -> None:
+        await _lose_the_first(rig)
+        gaps = rig.pool.status().uncovered_count
+        rig.hub.away.clear()
+        await rig.clock.sleep_s(7_200)
+        assert rig.pool.status().uncovered_count == gaps
+        assert rig.hub.attempts[-1].url == "wss://two.test/hub"
+        rig.hub.connections[-1].drop("code 1006")
+        await rig.clock.sleep_s(20)
+        assert rig.hub.attempts[-1].url == "wss://one.test/hub"
+        assert rig.pool.status().uncovered_count == gaps + 1
+
+    play(scenario, policy=PoolPolicy(lines_max=1), endpoints=Endpoints((ONE, TWO)))
