@@ -34,10 +34,14 @@ class HubLimits:
         handshake_timeout_s: how long a new connection may take to send its handshake.
         keep_alive_s: least time between two pings; checked once a second.
         client_timeout_s: silence of a client that ends its connection, once it has pinged.
-        id_life_s: how long a negotiated id waits for its connection.
+        id_life_s: how long a negotiated id waits for its connection, and a connection that can
+            be resumed for another transport.
         send_timeout_s: how long one write may be blocked before the connection is aborted.
         inbound_bytes_max: largest record a client may send.
         send_buffer_bytes: what may wait to be written to one connection.
+        stateful_reconnect: whether clients that ask for it get connections that can be resumed.
+            The real server does so only where its application was told to.
+        stateful_buffer_bytes: what may be sent to such a client without an acknowledgement.
         has_messagepack: whether the server has the MessagePack protocol, which is a package.
     """
 
@@ -48,6 +52,8 @@ class HubLimits:
     send_timeout_s: float = 10.0
     inbound_bytes_max: int = 32_768
     send_buffer_bytes: int = 4 * 1024 * 1024
+    stateful_reconnect: bool = True
+    stateful_buffer_bytes: int = 100_000
     has_messagepack: bool = True
 
 

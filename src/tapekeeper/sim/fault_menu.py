@@ -100,14 +100,19 @@ class Fault(
 
 
 class Drop(Fault, frozen=True):
-    """TCP ends without Close record and close frame."""
+    """TCP ends without Close record and close frame.
+
+    A connection that can be resumed is kept for its client to come back, unless the server is to
+    `forget` it.
+    """
 
     hub: Hub | None = None
     which: Which = "all"
+    forget: bool = False
 
     def apply(self, faults: Faults) -> None:
         """Cut the connections."""
-        faults.drop_all(self.hub, self.which)
+        faults.drop_all(self.hub, self.which, forget=self.forget)
 
 
 class Close(Fault, frozen=True):
@@ -372,7 +377,7 @@ class Logout(Fault, frozen=True):
 
     def revert(self, faults: Faults) -> None:
         """End the connections."""
-        faults.drop_all(self.hub, self.which)
+        faults.drop_all(self.hub, self.which, forget=True)
 
 
 class SessionLimit(Fault, frozen=True):
@@ -407,7 +412,7 @@ class Outage(Fault, frozen=True):
     def apply(self, faults: Faults) -> float:
         """Go away."""
         faults.is_away = True
-        faults.drop_all()
+        faults.drop_all(forget=True)
         return self.for_s
 
     def revert(self, faults: Faults) -> None:

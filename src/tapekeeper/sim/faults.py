@@ -185,11 +185,19 @@ class Faults:
             return [live[self._numbers.below(len(live))]]
         return [live[0] if which == "oldest" else live[-1]]
 
-    def drop_all(self, hub: str | None = None, which: Which = "all") -> int:
-        """Cut connections: TCP ends, no Close record, no close frame. How many there were."""
+    def drop_all(
+        self, hub: str | None = None, which: Which = "all", *, forget: bool = False
+    ) -> int:
+        """Cut connections: TCP ends, no Close record, no close frame. How many there were.
+
+        Args:
+            hub: which hub's.
+            which: of them.
+            forget: whether the server forgets even those that could be resumed.
+        """
         live = self.chosen(hub, which)
         for connection in live:
-            connection.abort("dropped on demand")
+            connection.abort("dropped on demand", forget=forget)
         return len(live)
 
     def close_all(
@@ -298,7 +306,7 @@ class Faults:
         """Enforce the session limit among the connections of one hub, oldest first."""
         if self.session_limit is not None:
             for connection in live[: max(0, len(live) - self.session_limit)]:
-                connection.abort("evicted by a newer session")
+                connection.abort("evicted by a newer session", forget=True)
 
     def clear(self) -> None:
         """Behave from now on: nothing that was planned happens; what is done stays done."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from tapekeeper.ports import Clock, Random
+from tapekeeper.sim.carrier import Carrier
 from tapekeeper.sim.config import HubLimits
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.door import Doorkeeper
@@ -31,7 +32,9 @@ class HubStatistics:
     Attributes:
         negotiations: answered ones.
         connections: established over the gateway's life.
-        live: established now.
+        resumed: transports that went on with one of them.
+        live: established now, with a transport.
+        kept: those without one, that wait for theirs to come back.
         refused: upgrades and negotiations answered with anything but success.
         records_sent: records handed to live or past connections.
         records_muted: records lost on connections that were told to go silent.
@@ -41,7 +44,9 @@ class HubStatistics:
 
     negotiations: int
     connections: int
+    resumed: int
     live: int
+    kept: int
     refused: int
     records_sent: int
     records_muted: int
@@ -49,11 +54,14 @@ class HubStatistics:
     aborted: dict[str, int]
 
 
-def negotiate_answer(version_text: str | None, random: Random) -> tuple[dict[str, Any], str | None]:
+def negotiate_answer(
+    version_text: str | None, random: Random, *, stateful: bool = False
+) -> tuple[dict[str, Any], str | None]:
     """The answer to a negotiation, and the id to connect with (None if it is refused).
 
     Version 0 connects with the public `connectionId`, version 1 with the secret
-    `connectionToken`. A version above ours is clamped, a missing one is 0.
+    `connectionToken`. A version above ours is clamped, a missing one is 0. Where the connection
+    can be resumed (`stateful`) the answer says that first.
     """
     try:
         version = int(version_text or "0")
@@ -67,14 +75,15 @@ def negotiate_answer(version_text: str | None, random: Random) -> tuple[dict[str
         return {"error": error}, None
     transports = [{"transport": "WebSockets", "transferFormats": ["Text", "Binary"]}]
     public = new_id(random)
+    offer = {"useStatefulReconnect": True} if stateful else {}
     if version == 0:
-        return {
+        return offer | {
             "negotiateVersion": 0,
             "connectionId": public,
             "availableTransports": transports,
         }, public
     token = new_id(random)
-    return {
+    return offer | {
         "negotiateVersion": NEGOTIATE_VERSION_MAX,
         "connectionId": public,
         "connectionToken": token,
@@ -112,7 +121,9 @@ class Hub:
         self._methods = methods
         self._subscriptions = subscriptions
         self._ids = ConnectionIds(limits.id_life_s, clock)
-        self._live: dict[HubConnection, None] = {}  # bound: one per open socket
+        self._live: dict[HubConnection, None] = {}  # bound: open sockets, and those of late
+        self._kept: dict[str, HubConnection] = {}  # by id, those that can be resumed
+        self._transports = 0
         self._counts: Counter[str] = Counter()
         self._aborted: Counter[str] = Counter()
 
@@ -123,8 +134,11 @@ class Hub:
         app.router.add_post(self._path, self._post)
 
     def live(self) -> Iterator[HubConnection]:
-        """The connections whose handshake succeeded and that nothing has ended."""
-        return (one for one in self._live if one.is_open)
+        """The connections whose handshake succeeded and that nothing has ended.
+
+        Some may wait for a transport.
+        """
+        return (one for one in self._live if one.stands)
 
     def on_tick(self) -> None:
         """Pings and timeouts; called about once a second."""
@@ -134,14 +148,16 @@ class Hub:
     def abort_all(self) -> None:
         """The server stops: TCP ends without a word, as was measured on the real one."""
         for connection in list(self._live):
-            connection.abort("the gateway stopped")
+            connection.abort("the gateway stopped", forget=True)
 
     def statistics(self) -> HubStatistics:
         """The counters now."""
         return HubStatistics(
             negotiations=self._counts["negotiations"],
             connections=self._counts["connections"],
-            live=len(self._live),
+            resumed=self._counts["resumed"],
+            live=self._transports,
+            kept=sum(one.stands and not one.is_attached for one in self._live),
             refused=self._counts["refused"],
             records_sent=self._counts["records_sent"] + sum(one.records_sent for one in self._live),
             records_muted=self._counts["records_muted"]
@@ -164,9 +180,13 @@ class Hub:
                 }
             )
         query = {name.lower(): value for name, value in request.query.items()}
-        answer, id_ = negotiate_answer(query.get("negotiateversion"), self._random)
+        wanted = query.get("usestatefulreconnect", "").lower() == "true"
+        stateful = wanted and self._limits.stateful_reconnect
+        answer, id_ = negotiate_answer(
+            query.get("negotiateversion"), self._random, stateful=stateful
+        )
         if id_ is not None:
-            self._ids.add(id_)
+            self._ids.add(id_, stateful=stateful)
             self._counts["negotiations"] += 1
         return web.json_response(answer)
 
@@ -179,6 +199,11 @@ class Hub:
         id_ = request.query.get("id")
         if not web.WebSocketResponse().can_prepare(request).ok:
             return self._refuse_plain(id_)
+        kept = None if id_ is None else self._kept.get(id_)
+        if kept is not None and kept.can_resume:
+            self._counts["resumed"] += 1
+            return await self._serve(kept, kept.resume(request))
+        stateful = id_ is not None and self._ids.is_stateful(id_)
         if id_ is not None:
             claim = self._ids.claim(id_)
             if claim is not Claim.GRANTED:
@@ -188,11 +213,8 @@ class Hub:
                     if claim is Claim.IN_USE
                     else web.Response(status=404, text=NO_SUCH_ID)
                 )
-        try:
-            return await self._serve(request)
-        finally:
-            if id_ is not None:
-                self._ids.release(id_)
+        connection = self._open(request, id_, stateful=stateful)
+        return await self._serve(connection, connection.serve())
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         """Sending by POST belongs to other transports, which this hub does not have."""
@@ -216,27 +238,50 @@ class Hub:
             self._counts["refused"] += 1
             raise
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    def _open(self, request: web.Request, id_: str | None, *, stateful: bool) -> HubConnection:
+        """A new connection, which is forgotten when it is over."""
+
+        def over(connection: HubConnection) -> None:
+            self._subscriptions.remove_all(connection)
+            if id_ is not None:
+                self._ids.release(id_)
+                self._kept.pop(id_, None)
+            self._forget_if_done(connection)
+
         connection = HubConnection(
-            request, self._limits, self._clock, self._answer, self._subscriptions.remove_all
+            request, self._limits, self._clock, self._answer, over, stateful=stateful
         )
         spoiled = self._door.faults.take_handshake()
         if spoiled is not None:
             connection.refuse_handshake(spoiled.error)
         self._live[connection] = None
+        if id_ is not None and stateful:
+            self._kept[id_] = connection
         self._door.faults.evict(list(self._live))
         self._counts["connections"] += 1
+        return connection
+
+    async def _serve(
+        self, connection: HubConnection, serving: Awaitable[Carrier]
+    ) -> web.StreamResponse:
+        self._transports += 1
         try:
-            await connection.serve()
+            carrier = await serving
         finally:
-            del self._live[connection]
-            self._counts["records_sent"] += connection.records_sent
-            self._counts["records_muted"] += connection.muted_records
-            self._counts["protocol_errors"] += connection.protocol_error is not None
-            if connection.aborted_because is not None:
-                self._aborted[connection.aborted_because] += 1
+            self._transports -= 1
+            self._forget_if_done(connection)
+        if carrier.aborted_because is not None:
+            self._aborted[carrier.aborted_because] += 1
         # Nobody is there to read the other answer, but the library wants one.
-        return connection.socket if connection.socket.prepared else web.Response(status=503)
+        return carrier.socket if carrier.socket.prepared else web.Response(status=503)
+
+    def _forget_if_done(self, connection: HubConnection) -> None:
+        if not connection.is_done or connection not in self._live:
+            return
+        del self._live[connection]
+        self._counts["records_sent"] += connection.records_sent
+        self._counts["records_muted"] += connection.muted_records
+        self._counts["protocol_errors"] += connection.protocol_error is not None
 
     def _answer(self, connection: HubConnection, call: Call) -> None:
         self._methods.answer(connection, call, self._door.faults.take_call(call.target))

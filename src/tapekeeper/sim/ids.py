@@ -42,22 +42,34 @@ class ConnectionIds:
         self._life_ns = round(life_s * SECOND_NS)
         self._clock = clock
         self._waiting: dict[str, int] = {}  # bound: IDS_MAX; id to monotonic ns of expiry
+        self._stateful: set[str] = set()  # bound: those that wait
         self._in_use: set[str] = set()  # bound: live connections
 
-    def add(self, id_: str) -> None:
-        """Negotiated: it may be claimed once, soon."""
+    def add(self, id_: str, *, stateful: bool = False) -> None:
+        """Negotiated: it may be claimed once, soon; `stateful` if it is to be resumable."""
         now_ns = self._clock.monotonic_ns()
         for old in [one for one, until_ns in self._waiting.items() if until_ns <= now_ns]:
-            del self._waiting[old]
+            self._forget(old)
         if len(self._waiting) >= IDS_MAX:
-            del self._waiting[next(iter(self._waiting))]
+            self._forget(next(iter(self._waiting)))
+        if stateful:
+            self._stateful.add(id_)
         self._waiting[id_] = now_ns + self._life_ns
+
+    def is_stateful(self, id_: str) -> bool:
+        """Whether this id, which waits, was negotiated for a connection that can be resumed."""
+        return id_ in self._stateful
+
+    def _forget(self, id_: str) -> None:
+        del self._waiting[id_]
+        self._stateful.discard(id_)
 
     def claim(self, id_: str) -> Claim:
         """Use an id for a connection."""
         if id_ in self._in_use:
             return Claim.IN_USE
         until_ns = self._waiting.pop(id_, None)
+        self._stateful.discard(id_)
         if until_ns is None or until_ns <= self._clock.monotonic_ns():
             return Claim.UNKNOWN
         self._in_use.add(id_)

@@ -10,7 +10,9 @@ Close record and WebSocket code 1000. The texts and rules were measured on ASP.N
 - what is spoken behind the handshake, JSON or MessagePack, is what the handshake asks for;
 - the client timeout is armed by the client's first ping and reset by any record;
 - a ping is due when `keep_alive_s` have passed since the last ping, whatever else was sent;
-- Close from the client is answered with Close.
+- Close from the client is answered with Close;
+- with stateful reconnect and version 2, records are counted: an Ack goes out on the tick after
+  some came, Sequence says where the client goes on, and one beyond what was received ends it.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ import msgspec
 from tapekeeper.core.signalr.framing import SEPARATOR
 from tapekeeper.core.signalr.protocol import JSON, HubProtocol, protocol_by_name
 from tapekeeper.core.signalr.records import (
+    Ack,
     Close,
     Invocation,
     Malformed,
     Ping,
+    Record,
+    Sequence,
     StreamInvocation,
     Unknown,
 )
+from tapekeeper.core.signalr.resume import Resume, ResumeLimits
 from tapekeeper.errors import ProtocolError, UsageError
 from tapekeeper.sim.config import HubLimits
 
@@ -37,7 +43,11 @@ SECOND_NS = 1_000_000_000
 VERSION_MAX = 2
 """Hub protocol versions 0, 1 and 2 are accepted."""
 
+STATEFUL_VERSION = 2
+"""That of a client that wants its connection to be resumable."""
+
 CLOSED_WITH_ERROR = "Connection closed with an error."
+SEQUENCE_BEYOND = "Sequence ID greater than amount of messages we've received."
 TIMEOUT_DETAIL = (
     "OperationCanceledException: Client hasn't sent a message/ping within the configured "
     "ClientTimeoutInterval."
@@ -82,9 +92,22 @@ class ServerSession:
         limits: timers and limits.
         send: takes bytes to be written, in order.
         now_ns: monotonic ns at which the connection was established.
+        stateful: whether the negotiation agreed on stateful reconnect.
     """
 
-    def __init__(self, limits: HubLimits, send: Callable[[bytes], None], now_ns: int) -> None:
+    def __init__(
+        self,
+        limits: HubLimits,
+        send: Callable[[bytes], None],
+        now_ns: int,
+        *,
+        stateful: bool = False,
+    ) -> None:
+        self._stateful = stateful
+        self.resume: Resume | None = None
+        """What both sides have, where the connection can be resumed."""
+        self.is_attached = True
+        """Whether there is a transport."""
         self._limits = limits
         self._send = send
         self.protocol = JSON
@@ -147,6 +170,10 @@ class ServerSession:
         self.protocol = asked
         self._splitter = asked.new_splitter(self._limits.inbound_bytes_max)
         self.open = True
+        if self._stateful and _decode_handshake(raw).version >= STATEFUL_VERSION:
+            kept_bytes = self._limits.stateful_buffer_bytes
+            limits = ResumeLimits(unacknowledged_bytes_max=kept_bytes)
+            self.resume = Resume(limits, waits=False)
         self._pinged_ns = now_ns
         self._send(b"{}\x1e")
 
@@ -158,6 +185,8 @@ class ServerSession:
 
     def _record(self, raw: bytes) -> Iterator[Call]:
         record = self.protocol.decode(raw)
+        if self.resume is not None and not self._counts(self.resume, record, len(raw)):
+            return
         if isinstance(record, Invocation | StreamInvocation):
             yield record
         elif isinstance(record, Ping):
@@ -168,6 +197,34 @@ class ServerSession:
             self._violation(f"InvalidDataException: {record.detail}")
         elif isinstance(record, Unknown):
             self._wedged = True
+
+    def _counts(self, resume: Resume, record: Record, size: int) -> bool:
+        """Count a record; whether it is to be acted upon."""
+        if not resume.admits(record):
+            return False
+        resume.heard(size, self._received_ns)
+        if isinstance(record, Ack):
+            resume.acknowledged(record.sequence_id)
+        elif isinstance(record, Sequence) and not resume.begins_at(record.sequence_id):
+            self.protocol_error = SEQUENCE_BEYOND
+            self.close(error=SEQUENCE_BEYOND, allow_reconnect=True)
+        return True
+
+    def detached(self) -> None:
+        """The transport is lost."""
+        self.is_attached = False
+        if self.resume is not None:
+            self.resume.interrupted()
+
+    def reattached(self, now_ns: int) -> list[bytes]:
+        """There is another transport; what it begins with."""
+        if self.resume is None:
+            raise RuntimeError("this connection cannot be resumed")
+        self.is_attached = True
+        self._received_ns = self._pinged_ns = now_ns
+        self._splitter = self.protocol.new_splitter(self._limits.inbound_bytes_max)
+        number, records = self.resume.again()
+        return [self.protocol.encode_sequence(number), *records]
 
     def _violation(self, detail: str) -> None:
         """End because of what the client sent; the detail stays here, as by default there."""
@@ -185,6 +242,8 @@ class ServerSession:
             if now_ns - self._opened_ns >= self._limits.handshake_timeout_s * SECOND_NS:
                 self.refuse_handshake("Handshake was canceled.")
             return
+        if self.resume is not None and self.resume.ack_due_ns is not None:
+            self._send(self.protocol.encode_ack(self.resume.take_ack()))
         silent_ns = now_ns - self._received_ns
         if self._timeout_armed and silent_ns > self._limits.client_timeout_s * SECOND_NS:
             self.protocol_error = TIMEOUT_DETAIL
