@@ -276,8 +276,9 @@ class ResumeTally(msgspec.Struct, frozen=True):
     """What became of lost transports, where connections can be resumed.
 
     Attributes:
-        tried: interruptions after which it was tried.
-        succeeded: those after which the connection went on with nothing lost.
+        tried: transports that were lost and replaced, or tried to be; one that is lost before
+            the hub has said where it goes on counts as well.
+        succeeded: times the connection went on, with nothing lost.
         repeated: records that came a second time for it, and were dropped.
     """
 

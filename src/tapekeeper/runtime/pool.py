@@ -86,6 +86,9 @@ UNCOVERED_MAX = 1_000
 LOOK_EVERY_S = 5.0
 """How often a pool looks although there is no news: for what only the passing of time shows."""
 
+RESUMES_MAX = 3
+"""Resumptions of a retired line that are waited for; each is bounded in itself."""
+
 _HANDOVER_LOOK_S = 0.5
 _NS_PER_S = 1_000_000_000
 _NEW_CONNECTION_CURES = frozenset(HandoverReason) - {HandoverReason.ENDPOINT}
@@ -428,6 +431,7 @@ class LinePool:
             return
         old.line.retire(f"line {new.number} takes over: {reason}")
         await self._until(lambda: old.over, self._policy.overlap_s)
+        await self._hear_out(old)
         # Promoted first, so that nobody finds too few lines while the old one says goodbye.
         new.joining, old.joining = False, True
         await self._dismiss(old)
@@ -435,6 +439,19 @@ class LinePool:
         self._failing = ""
         self._backoff.reset()
         self._log("handover", line=self._spec.name, reason=reason.value)
+
+    async def _hear_out(self, old: Member) -> None:
+        """Let a retired line that is being resumed bring what the hub has kept for it.
+
+        Dismissed now it would take that along, and leave a gap before the new line.
+        """
+        for _ in range(RESUMES_MAX):
+            if old.state is not LineState.RESUMING:
+                return
+            await self._until(
+                lambda: old.state is not LineState.RESUMING, self._policy.handover_timeout_s
+            )
+            await self._until(lambda: old.over, self._policy.overlap_s)
 
     async def _give_up(self, new: Member, old: Member, reason: HandoverReason) -> None:
         """Keep the old line, say so, and try again later."""

@@ -66,6 +66,7 @@ class Scenario:
         start_ns: wall clock at the start, ns UTC.
         calendar: of the market and of the bars.
         endpoints: addresses of each hub, the preferred one first.
+        stateful: whether connections are resumed where their transport is lost.
     """
 
     seed: int
@@ -82,6 +83,7 @@ class Scenario:
     start_ns: int = DEFAULT_START_NS
     calendar: str = "24x7"
     endpoints: int = 1
+    stateful: bool = False
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -115,6 +117,7 @@ class Scenario:
                     "api_key": TEST_API_KEY,
                     "negotiate": self.negotiate,
                     "protocol": self.protocol,
+                    "stateful_reconnect": self.stateful,
                 },
                 "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
                 "journal": {"segment_mb": SEGMENT_MB},
@@ -128,10 +131,11 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     """The run of a seed; a `schedule` replaces the one that the seed draws."""
     numbers = Seeded(seed, "scenario")
     faults = seeded_faults(seed, within_s=CHAOS_S) + seeded_more_faults(seed, within_s=CHAOS_S)
+    negotiate = numbers.below(2) == 0
     drawn = Scenario(
         seed=seed,
         schedule=tuple(sorted(faults, key=lambda fault: fault.first_s)),
-        negotiate=numbers.below(2) == 0,
+        negotiate=negotiate,
         token_life_s=(86_400.0, 50.0, 20.0)[numbers.below(3)],
         trades_per_s=(0.5, 4.0, 20.0)[numbers.below(3)],
         redundancy=(1, 1, 2, 3)[numbers.below(4)],
@@ -139,5 +143,6 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
         # Drawn last, so that what a seed stood for before is still what it stands for.
         protocol=("json", "json", "messagepack")[numbers.below(3)],
         endpoints=(1, 2, 2, 3)[Seeded(seed, "endpoints").below(4)],
+        stateful=negotiate and Seeded(seed, "stateful").below(2) == 0,
     )
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))
