@@ -1,7 +1,8 @@
 // The official SignalR client as a plain consumer. It reads one JSON task from standard input,
 // subscribes, counts until it has what it was told to expect, and prints one JSON report.
 //
-// task: {url, token, contracts, expected, skipNegotiation, quotes, protocol, limitMs}
+// task: {url, token, contracts, expected, skipNegotiation, quotes, protocol, bufferBytes,
+//        limitMs}; with bufferBytes it asks for stateful reconnect
 import { createHash } from "node:crypto";
 import { text } from "node:stream/consumers";
 import { HttpTransportType, HubConnectionBuilder, LogLevel } from "@microsoft/signalr";
@@ -49,6 +50,9 @@ const isPacked = task.protocol === "messagepack";
 const builder = new HubConnectionBuilder();
 if (isPacked) {
   builder.withHubProtocol(new MessagePackHubProtocol({ extensionCodec }));
+}
+if (task.bufferBytes) {
+  builder.withStatefulReconnect({ bufferSize: task.bufferBytes });
 }
 const connection = builder
   .withUrl(task.url, {

@@ -18,7 +18,7 @@ import pytest
 
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.core.gateway.times import format_ns
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, HubLimits, SimConfig
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.wire import MarketEvent, Trades
 
@@ -80,10 +80,16 @@ class Ledger:
 
 
 @asynccontextmanager
-async def gateway_at_full_speed() -> AsyncIterator[tuple[SimGateway, Ledger, str]]:
+async def gateway_at_full_speed(
+    limits: HubLimits | None = None,
+) -> AsyncIterator[tuple[SimGateway, Ledger, str]]:
     """A gateway with two contracts, the record of what it sends, and a token."""
     config = SimConfig(
-        products=("MES", "MCL"), speed="max", trades_max=TRADES_PER_CONTRACT, zero_sizes=True
+        products=("MES", "MCL"),
+        speed="max",
+        trades_max=TRADES_PER_CONTRACT,
+        zero_sizes=True,
+        hub=limits or HubLimits(),
     )
     async with SimGateway(config, SystemClock(), SystemRandom()) as gateway:
         ledger = Ledger()
@@ -129,6 +135,7 @@ def task_for(gateway: SimGateway, token: str, **changes: Any) -> dict[str, Any]:
         "skipNegotiation": False,
         "quotes": False,
         "protocol": "json",
+        "bufferBytes": 0,
         "limitMs": (CLIENT_LIMIT_S - 10) * 1000,
         **changes,
     }
@@ -191,3 +198,29 @@ async def test_the_official_client_reads_a_refused_subscription(node: str, proto
         "An unexpected error occurred invoking 'SubscribeContractTrades' on the server. "
         "HubException: Contract not found."
     )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", ["json", "messagepack"])
+async def test_the_official_client_goes_on_where_it_was_cut(node: str, protocol: str) -> None:
+    """Five cuts in the middle: every trade once, in order, and the client's user hears nothing."""
+    limits = HubLimits(stateful_buffer_bytes=300_000)  # the client acknowledges once a second
+    async with gateway_at_full_speed(limits) as (gateway, ledger, token):
+        cuts: list[int] = []
+
+        def cut_now_and_then(_: MarketEvent) -> None:
+            if len(cuts) < 5 and ledger.trades > 900 * (len(cuts) + 1):
+                cuts.append(gateway.faults.drop_all())
+
+        gateway.feed.taps.append(cut_now_and_then)
+        task = task_for(gateway, token, protocol=protocol, bufferBytes=100_000)
+        report = await run_client(node, task)
+        sent = gateway.statistics()
+    assert cuts == [1] * 5
+    assert report.get("error") is None  # which onclose would have set
+    assert (report["reconnecting"], report["reconnected"]) == (0, 0)
+    assert len(report["connectionIds"]) == 1
+    assert report["trades"] == ledger.trades == TRADES_PER_CONTRACT * 2
+    assert report["byContract"] == sent.trades_sent
+    assert report["checksum"] == ledger.checksum()
+    assert (sent.market.connections, sent.market.resumed) == (1, 5)
