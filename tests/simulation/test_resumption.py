@@ -11,8 +11,9 @@ from tapekeeper.app.tape import TapeStatus
 from tapekeeper.runtime.line_values import ResumeTally
 from tapekeeper.sim.fault_menu import Close, Drop, Fault, Silence, Trickle
 from tapekeeper.verify.checks import judge
+from tapekeeper.verify.evidence import Evidence
 from tapekeeper.verify.scenario import Scenario
-from tapekeeper.verify.simulation import Evidence, simulate
+from tapekeeper.verify.simulation import simulate
 
 CUTS = (Drop(at_s=6.0, every_s=1.7, until_s=60.0),)
 STORM = (Drop(at_s=6.0, every_s=0.11, until_s=40.0),)
@@ -41,8 +42,9 @@ def plan(schedule: tuple[Fault, ...], **changes: Any) -> Scenario:
 
 def status_of(evidence: Evidence) -> TapeStatus:
     """The last status."""
-    assert evidence.status is not None
-    return evidence.status
+    status = evidence.last.status
+    assert status is not None
+    return status
 
 
 def resumes_of(evidence: Evidence) -> ResumeTally:
