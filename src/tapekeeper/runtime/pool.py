@@ -288,6 +288,11 @@ class LinePool:
         """Whether data are due from any line."""
         return any(member.state in DELIVERING for member in self._members.values())
 
+    def is_resuming(self) -> bool:
+        """Whether data are on their way that no line can bring before it is resumed."""
+        resuming = any(each.state is LineState.RESUMING for each in self._members.values())
+        return resuming and not self.any_live()
+
     def ask_again(self, call: HubCall) -> None:
         """Ask for a wanted `call` once more on every line, because its data have stopped."""
         if call in self._wanted:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+from tapekeeper.core.runlog import USER_HUB
 from tapekeeper.errors import TapekeeperError
 from tapekeeper.ports import Clock
 from tapekeeper.runtime.feed import Feed
@@ -69,7 +70,11 @@ class Supervisor:
         """Start all tasks."""
         group = self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._spawn(group, self._feed.run(), "feed")
-        self._spawn(group, run_timer(self._feed, self._clock), "timer")
+        market = [pool for pool in self._pools if pool.status().name != USER_HUB]
+        timer = run_timer(
+            self._feed, self._clock, lambda: any(pool.is_resuming() for pool in market)
+        )
+        self._spawn(group, timer, "timer")
         for pool in self._pools:
             self._spawn(group, pool.run(), f"pool {pool.status().name}")
         for name, helper in self._helpers.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tapekeeper.ports import Clock
 from tapekeeper.runtime.feed import Feed
 
@@ -11,17 +13,27 @@ second. An exact alarm per bar was rejected: it would be moved with almost every
 OVERSLEPT_S = 2 * INTERVAL_S
 
 
-async def run_timer(feed: Feed, clock: Clock) -> None:
+def _never() -> bool:
+    return False
+
+
+async def run_timer(feed: Feed, clock: Clock, waits: Callable[[], bool] = _never) -> None:
     """Look for bars that are due, until cancelled.
 
     A round that comes too late closes nothing: the process was stopped or starved, and what has
     arrived meanwhile is still in the sockets. Closing bars before it is read would make it late.
+
+    Args:
+        feed: has the bars.
+        clock: time.
+        waits: whether prints are known to be on their way, because the connection that brings
+            them is being resumed; meanwhile nothing is closed either.
     """
     before_ns = clock.monotonic_ns()
     while True:
         await clock.sleep_s(INTERVAL_S)
         now_ns = clock.monotonic_ns()
-        if now_ns - before_ns < OVERSLEPT_S * 1e9:
+        if now_ns - before_ns < OVERSLEPT_S * 1e9 and not waits():
             feed.on_time(now_ns)
         else:
             feed.held_up(now_ns)

@@ -256,6 +256,26 @@ async def nap(bench: Bench, naps: int) -> None:
         timer.cancel()
 
 
+@pytest.mark.asyncio
+async def test_the_timer_waits_for_prints_that_are_on_their_way(bench: Bench) -> None:
+    """While a connection is being resumed no quiet counts, nor what was before it goes on."""
+    bench.feed(Connected(1, "market", START))
+    bench.feed(inbound())
+    bench.feed.drain()
+    waiting = [True] * 50
+    bench.clock.naps_left = 100
+    async with asyncio.TaskGroup() as group:
+        timer = group.create_task(
+            run_timer(bench.feed, bench.clock, lambda: bool(waiting and waiting.pop()))
+        )
+        while waiting:
+            assert bench.feed.recent.of(MES, "1s") == ()
+            await asyncio.sleep(0)
+        await bench.clock.tired.wait()
+        timer.cancel()
+    assert len(bench.feed.recent.of(MES, "1s")) == 1
+
+
 def test_the_end_of_a_connection_comes_behind_its_frames(bench: Bench) -> None:
     """In one burst or not: what waited for it goes on, live as in a replay of the journal."""
     record = encode_invocation(
