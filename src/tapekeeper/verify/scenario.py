@@ -131,11 +131,10 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     """The run of a seed; a `schedule` replaces the one that the seed draws."""
     numbers = Seeded(seed, "scenario")
     faults = seeded_faults(seed, within_s=CHAOS_S) + seeded_more_faults(seed, within_s=CHAOS_S)
-    negotiate = numbers.below(2) == 0
     drawn = Scenario(
         seed=seed,
         schedule=tuple(sorted(faults, key=lambda fault: fault.first_s)),
-        negotiate=negotiate,
+        negotiate=numbers.below(2) == 0,
         token_life_s=(86_400.0, 50.0, 20.0)[numbers.below(3)],
         trades_per_s=(0.5, 4.0, 20.0)[numbers.below(3)],
         redundancy=(1, 1, 2, 3)[numbers.below(4)],
@@ -143,6 +142,5 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
         # Drawn last, so that what a seed stood for before is still what it stands for.
         protocol=("json", "json", "messagepack")[numbers.below(3)],
         endpoints=(1, 2, 2, 3)[Seeded(seed, "endpoints").below(4)],
-        stateful=negotiate and Seeded(seed, "stateful").below(2) == 0,
     )
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))
