@@ -86,9 +86,6 @@ UNCOVERED_MAX = 1_000
 LOOK_EVERY_S = 5.0
 """How often a pool looks although there is no news: for what only the passing of time shows."""
 
-RESUMES_MAX = 3
-"""Resumptions of a retired line that are waited for; each is bounded in itself."""
-
 _HANDOVER_LOOK_S = 0.5
 _NS_PER_S = 1_000_000_000
 _NEW_CONNECTION_CURES = frozenset(HandoverReason) - {HandoverReason.ENDPOINT}
@@ -436,7 +433,12 @@ class LinePool:
             return
         old.line.retire(f"line {new.number} takes over: {reason}")
         await self._until(lambda: old.over, self._policy.overlap_s)
-        await self._hear_out(old)
+        for _ in range(3):  # resumptions that are waited for; each is bounded in itself
+            if old.state is LineState.RESUMING:
+                # What the hub has kept for it is still to come; without it there would be a gap.
+                timeout_s = self._policy.handover_timeout_s
+                await self._until(lambda: old.state is not LineState.RESUMING, timeout_s)
+                await self._until(lambda: old.over, self._policy.overlap_s)
         # Promoted first, so that nobody finds too few lines while the old one says goodbye.
         new.joining, old.joining = False, True
         await self._dismiss(old)
@@ -444,19 +446,6 @@ class LinePool:
         self._failing = ""
         self._backoff.reset()
         self._log("handover", line=self._spec.name, reason=reason.value)
-
-    async def _hear_out(self, old: Member) -> None:
-        """Let a retired line that is being resumed bring what the hub has kept for it.
-
-        Dismissed now it would take that along, and leave a gap before the new line.
-        """
-        for _ in range(RESUMES_MAX):
-            if old.state is not LineState.RESUMING:
-                return
-            await self._until(
-                lambda: old.state is not LineState.RESUMING, self._policy.handover_timeout_s
-            )
-            await self._until(lambda: old.over, self._policy.overlap_s)
 
     async def _give_up(self, new: Member, old: Member, reason: HandoverReason) -> None:
         """Keep the old line, say so, and try again later."""
