@@ -228,7 +228,9 @@ async def test_depth_is_there_only_where_it_is_asked_for(tmp_path: Path) -> None
         await until(lambda: tape.book("MES") is not None)
         await tape.subscribe("MES", ["1m"])
         assert tape.book("MES") is not None
-        await tape.unsubscribe("MES")
+        for _ in range(3):
+            assert running.delivers(Stream.DEPTH, contract_id)
+            await tape.unsubscribe("MES")
         assert not running.delivers(Stream.DEPTH, contract_id)
         await tape.subscribe("MES", ["1s"])
         with pytest.raises(UsageError, match="depth=True"):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,6 +47,8 @@ MARKET_STREAMS = ("Trades", "Quotes")
 """What is always subscribed for a contract."""
 DEPTH_STREAM = "MarketDepth"
 """Subscribed where it is asked for: it makes no bar, and is more than all the rest."""
+_DEPTH_HOLDER = "depth"
+"""Depth is held for a contract as a whole, because who takes a call back does not say which."""
 USER_STREAMS = ("Orders", "Positions", "Trades")
 
 
@@ -157,6 +160,8 @@ class Tape:
         self._entered = False
         self._wanted: dict[str, Instrument] = {}
         self._deep: set[str] = set()  # of the wanted, those whose depth is wanted, too
+        self._holders: dict[str, list[str]] = {}  # of each contract that is wanted
+        self._holders_made = count(1)
         self._turns: dict[str, asyncio.Lock] = {}
         self._callers: Counter[str] = Counter()
 
@@ -174,6 +179,7 @@ class Tape:
             raise UsageError("this tape is running already: make another one")
         self._entered = True
         self._wanted.clear()
+        self._holders.clear()
         self._deep.clear()
         try:
             self._parts = await self._started()
@@ -235,6 +241,9 @@ class Tape:
     ) -> Instrument:
         """Follow a contract; when this returns, the gateway has confirmed it.
 
+        Every call counts: several parts of a program may follow the same contract, and it is
+        followed until each has taken its call back by `unsubscribe`.
+
         A gateway that takes the call and never answers it leaves the subscription unconfirmed
         until its first data: that is logged and part of the status, and no error. With
         `start="wait"` a gateway that is away is waited for, however long that takes.
@@ -272,64 +281,85 @@ class Tape:
             parts = self._live()
             # The pipeline first: a print may arrive before the completion of the call.
             parts.feed.subscribe(subscription)
+            holder = f"caller {next(self._holders_made)}"
             try:
                 for stream in _streams(depth=depth):
-                    target = f"SubscribeContract{stream}"
+                    call, undo = _calls(stream, contract_id)
+                    who = _DEPTH_HOLDER if stream == DEPTH_STREAM else holder
                     await self._patiently(
-                        partial(self._ask_market, target, contract_id), f"{target}({contract_id})"
+                        partial(self._ask_market, call, undo=undo, holder=who), str(call)
                     )
             except BaseException:
-                if contract_id not in self._wanted and not others():
-                    self._give_up(parts, contract_id)
-                elif depth and contract_id not in self._deep and self._entered and not others():
-                    parts.market.forget(*_calls(DEPTH_STREAM, contract_id))
+                alone = contract_id not in self._wanted and not others()
+                self._give_up(parts, contract_id, holder, last=alone)
+                if depth and contract_id not in self._deep and self._entered and not others():
+                    parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
                 raise
             self._wanted[contract_id] = instrument
+            self._holders.setdefault(contract_id, []).append(holder)
             if depth:
                 self._deep.add(contract_id)
             parts.watch.follow(contract_id, subscription.calendar, depth=depth)
         return instrument
 
     async def unsubscribe(self, contract: str) -> None:
-        """Stop following a contract; its bars so far stay readable until the tape stops.
+        """Take one `subscribe` back; with the last one the contract is followed no more.
+
+        Its bars so far stay readable until the tape stops.
 
         Raises:
             UnknownContractError: it is not subscribed.
-            InvocationError, DeadlineError: the gateway refused, or did not answer. The contract
-                is not followed any more nevertheless.
+            InvocationError, DeadlineError: the gateway refused, or did not answer. The call is
+                taken back nevertheless.
         """
         contract_id = self.instrument(contract).contract_id
         async with self._turn(contract_id):
             parts = self._live()
             self.instrument(contract_id)
-            failures: list[OutsideError] = []
-            try:
-                for stream in _streams(depth=contract_id in self._deep):
-                    try:
-                        await parts.market.unsubscribe(*_calls(stream, contract_id))
-                    except OutsideError as error:
-                        failures.append(error)
-                parts.feed.unsubscribe(contract_id)
-            except BaseException:
-                self._give_up(parts, contract_id)
-                raise
-            finally:
-                del self._wanted[contract_id]
-                self._deep.discard(contract_id)
-                parts.watch.forget(contract_id)
-            if failures:
-                raise failures[0]
+            holders = self._holders[contract_id]
+            holder = holders.pop()
+            if holders:
+                # Nothing is to be undone while another one holds it.
+                self._give_up(parts, contract_id, holder, last=False)
+                return
+            await self._leave(parts, contract_id, holder)
 
-    async def _ask_market(self, target: str, contract_id: str) -> None:
-        await _ask(self._live().market, target, contract_id)
+    async def _leave(self, parts: Parts, contract_id: str, holder: str) -> None:
+        """Stop following a contract that nobody else holds."""
+        failures: list[OutsideError] = []
+        try:
+            for stream in _streams(depth=contract_id in self._deep):
+                who = _DEPTH_HOLDER if stream == DEPTH_STREAM else holder
+                try:
+                    await parts.market.unsubscribe(*_calls(stream, contract_id), who)
+                except OutsideError as error:
+                    failures.append(error)
+            parts.feed.unsubscribe(contract_id)
+        except BaseException:
+            self._give_up(parts, contract_id, holder, last=True)
+            raise
+        finally:
+            del self._wanted[contract_id], self._holders[contract_id]
+            self._deep.discard(contract_id)
+            parts.watch.forget(contract_id)
+        if failures:
+            raise failures[0]
 
-    def _give_up(self, parts: Parts, contract_id: str) -> None:
-        """Forget a contract on both ends at once, so that no print comes that nobody asked for."""
+    async def _ask_market(self, call: HubCall, *, undo: HubCall, holder: str) -> None:
+        await _ask(self._live().market, call, holder=holder, undo=undo)
+
+    def _give_up(self, parts: Parts, contract_id: str, holder: str, *, last: bool) -> None:
+        """Forget what a caller holds of a contract, at once.
+
+        With the `last` caller on both ends, so that no print comes that nobody asked for.
+        """
         if not self._entered:
             return  # the journal is being sealed, and nothing comes any more
-        for stream in _streams(depth=True):
-            parts.market.forget(*_calls(stream, contract_id))
-        parts.feed.unsubscribe(contract_id)
+        for stream in MARKET_STREAMS:
+            parts.market.forget(*_calls(stream, contract_id), holder)
+        if last:
+            parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
+            parts.feed.unsubscribe(contract_id)
 
     @asynccontextmanager
     async def _turn(self, contract_id: str) -> AsyncIterator[Callable[[], bool]]:
@@ -531,17 +561,20 @@ async def _follow_accounts(parts: Parts, accounts: Iterable[int], patiently: Pat
     user = parts.user
     if user is None:
         return
-    await patiently(lambda: _ask(user, "SubscribeAccounts"), "SubscribeAccounts")
+    everything = HubCall("SubscribeAccounts")
+    await patiently(lambda: _ask(user, everything), str(everything))
     for account_id in accounts:
         for stream in USER_STREAMS:
-            target = f"Subscribe{stream}"
-            await patiently(partial(_ask, user, target, account_id), f"{target}({account_id})")
+            call = HubCall(f"Subscribe{stream}", (account_id,))
+            await patiently(partial(_ask, user, call), str(call))
 
 
-async def _ask(pool: LinePool, target: str, *arguments: str | int) -> None:
+async def _ask(
+    pool: LinePool, call: HubCall, *, holder: str = "tape", undo: HubCall | None = None
+) -> None:
     """Subscribe; one that had no answer says what the connection is at."""
     try:
-        await pool.subscribe(HubCall(target, arguments))
+        await pool.subscribe(call, holder, undo=undo)
     except DeadlineError as error:
         states = [f"{line.state}: {line.reason}" for line in pool.status().lines]
         late = f"{error}; the connection is {'; another is '.join(states)}"

@@ -32,6 +32,7 @@ from tapekeeper.runtime.line_values import HubCall
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway, SimUrls
+from tapekeeper.sim.subscriptions import Stream
 
 START_NS = 1_767_625_200_000_000_000
 """2026-01-05 15:00 UTC, a Monday morning in Chicago."""
@@ -198,6 +199,27 @@ async def test_what_is_unsubscribed_is_gone_and_can_come_back(tmp_path: Path) ->
 
 
 @pytest.mark.asyncio
+async def test_who_leaves_takes_nothing_from_who_stays(tmp_path: Path) -> None:
+    """Two parts of a program follow one contract: it is undone when the second one has left."""
+    async with gateway() as running:
+        tape = Tape(config_for(running.urls, tmp_path))
+        async with tape:
+            contract_id = (await tape.subscribe("MES", ["1s"])).contract_id
+            await tape.subscribe("MES", ["1m"])
+            await tape.unsubscribe("MES")
+            before = tape.status().trades.accepted
+            await until(lambda: tape.status().trades.accepted > before + 50)
+            assert [each.contract_id for each in tape.instruments()] == [contract_id]
+            await tape.unsubscribe("MES")
+            assert not running.delivers(Stream.TRADES, contract_id)
+            assert tape.instruments() == []
+            with pytest.raises(UnknownContractError, match="not subscribed"):
+                await tape.unsubscribe("MES")
+        repeated(tmp_path, tape)
+        assert tape.status().rejected == {}
+
+
+@pytest.mark.asyncio
 async def test_a_refused_unsubscription_leaves_no_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,8 +231,8 @@ async def test_a_refused_unsubscription_leaves_no_half(
             line = tape._running().market
             unsubscribe = line.unsubscribe
 
-            async def refuse(call: HubCall, undo: HubCall) -> None:
-                await unsubscribe(call, undo)
+            async def refuse(call: HubCall, undo: HubCall, holder: str) -> None:
+                await unsubscribe(call, undo, holder)
                 raise InvocationError(f"the hub refused {undo}")
 
             monkeypatch.setattr(line, "unsubscribe", refuse)

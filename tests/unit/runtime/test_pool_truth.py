@@ -133,6 +133,24 @@ def test_what_one_line_refused_is_undone_where_another_one_may_have_taken_it(
     assert rig.hub.told() == [[MES.target], [MES.target, UNDO.target]]
 
 
+def test_a_refusal_for_one_holder_takes_nothing_from_another() -> None:
+    """The new connection refuses the call once: who comes then is told, who held it has it back."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.pool.subscribe(MES, "first", undo=UNDO)
+        rig.hub.connections[0].drop("code 1006")
+        await rig.clock.sleep_s(0.01)
+        with pytest.raises(InvocationError, match="no"):
+            await rig.pool.subscribe(MES, "second", undo=UNDO)
+        assert rig.pool.status().subscriptions == 1
+        rig.hub.connections[1].forgive()
+        await rig.clock.sleep_s(70)
+        assert rig.pool.status().lines[0].unconfirmed == ()
+
+    rig = play(scenario, Manners(), Manners(refuses={MES.target: "no"}))
+    assert rig.hub.told()[1] == [MES.target, MES.target]
+
+
 # --- endpoints --------------------------------------------------------------------------------
 
 
