@@ -39,7 +39,15 @@ A stale stream is mended in steps: subscribed again at once, and if that does no
 is replaced, at intervals that double. The line is replaced for no stream of unknown rate, since
 that may be a contract that nobody trades.
 
-Known limits: a stream whose exchange halts it within the session (a price limit, a holiday rule
+*What its contract's quotes say.* A quote carries the session's cumulative volume. Where that grows
+and no trade comes, there were trades: after `GROWTHS_MIN` growths and `floor_ns` the trades are
+stale, whatever is known of their rate.
+
+A connection that is lost takes nothing back: silence is counted on by the next one, which only has
+some time at least. Otherwise a line that is lost once a minute would never be judged.
+
+Known limits: volume that is no print, as of a block trade, looks like one that is missing; so it
+takes several. A stream whose exchange halts it within the session (a price limit, a holiday rule
 that its calendar does not know) looks frozen, and costs a warning and one replaced line.
 """
 
@@ -62,6 +70,11 @@ MINUTES_KEPT = 60
 
 MINUTES_MIN = 10
 """Minutes with data that a rate can be told from."""
+
+GROWTHS_MIN = 5
+"""Looks at which the volume of a contract grew and no trade had come."""
+
+_SETTLE_SHARE = 6
 
 _LEFT_OUT_EVERY = 20
 """One in so many of the longest gaps is left out: an outage is no property of a market."""
@@ -117,6 +130,8 @@ class FreshnessPolicy(msgspec.Struct, frozen=True, kw_only=True):
         carried_factor: times the typical long gap of the slowest hour of the session before is
             the least that is stale.
         slow_ns: a stream whose threshold would be longer is not judged.
+        settle_ns: a new connection has at least so long, or a sixth of the threshold, however
+            long the ones before it were silent.
         stall_ns: more time than this between two looks is not counted as silence.
         replace_after_ns: from the new subscription to the first replacement of the line.
         replace_again_ns: from there to the next replacement; doubles each time.
@@ -129,6 +144,7 @@ class FreshnessPolicy(msgspec.Struct, frozen=True, kw_only=True):
     factor: float = 20.0
     carried_factor: float = 5.0
     slow_ns: int = 3_600 * _NS_PER_S
+    settle_ns: int = 10 * _NS_PER_S
     stall_ns: int = 5 * _NS_PER_S
     replace_after_ns: int = 30 * _NS_PER_S
     replace_again_ns: int = 300 * _NS_PER_S
@@ -144,6 +160,7 @@ class Stale(msgspec.Struct, frozen=True):
             later moment at which data was due.
         threshold_ns: the silence that made it stale.
         rate_known: whether the threshold comes from its own rate.
+        evident: whether the volume of the contract grew meanwhile.
     """
 
     contract_id: str
@@ -151,6 +168,12 @@ class Stale(msgspec.Struct, frozen=True):
     since_ns: int
     threshold_ns: int
     rate_known: bool
+    evident: bool = False
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is more than a contract that nobody trades."""
+        return self.rate_known or self.evident
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -270,7 +293,11 @@ class _Watched:
         self._session: Session | None = None
         self._data_ns: int | None = None  # monotonic, within this open and live spell
         self._due_ns = 0  # monotonic: silence counts from here, or from the last data
+        self._since_ns: int | None = None  # monotonic: last data or first due, lives included
+        self._carried_ns = 0  # silence of connections before this one
         self._onset_ns = 0  # monotonic: the silence of a stale stream began
+        self._growths = 0  # looks at which the volume had grown, since the last data
+        self._grew_ns = 0  # monotonic: the first of them
         self._mend_ns: int | None = None  # monotonic: when the next step is due
         self._resubscribed = False
         self._interval_ns = policy.replace_again_ns
@@ -285,7 +312,7 @@ class _Watched:
         return self._rate.threshold(self._policy)
 
     def look(
-        self, now_ns: int, mono_ns: int, *, came: bool, live: bool, stalled: bool
+        self, now_ns: int, mono_ns: int, *, came: bool, grew: bool, live: bool, stalled: bool
     ) -> Change | None:
         session = self._sessions.session_of(now_ns)
         if not session.is_open(now_ns):
@@ -308,7 +335,11 @@ class _Watched:
         if came:
             if self._data_ns is not None:
                 self._rate.learn(mono_ns - self._data_ns, mono_ns)
-            self._data_ns = mono_ns
+            self._data_ns = self._since_ns = mono_ns
+            self._carried_ns = self._growths = 0
+        elif grew and mono_ns >= self._due_ns:
+            self._grew_ns = self._grew_ns if self._growths else mono_ns
+            self._growths += 1
         if self.state is StreamState.STALE:
             # Whatever is learned meanwhile: only data is an answer.
             return self._recover(mono_ns, Cause.DATA) if came else None
@@ -323,7 +354,7 @@ class _Watched:
             self._resubscribed = True
             _, rate_known = self.threshold()
             after_ns = max(mono_ns + policy.replace_after_ns, self._replaceable_ns)
-            self._mend_ns = after_ns if rate_known else None
+            self._mend_ns = after_ns if rate_known or self._is_evident(mono_ns) else None
             return Mend(self.contract_id, self.stream, MendStep.RESUBSCRIBE)
         self._mend_ns = self._replaceable_ns = mono_ns + self._interval_ns
         self._interval_ns = min(2 * self._interval_ns, policy.replace_cap_ns)
@@ -345,16 +376,25 @@ class _Watched:
     def _judge(self, now_ns: int, mono_ns: int) -> Stale | None:
         silent_ns = self.silent_ns(mono_ns)
         threshold_ns, rate_known = self.threshold()
-        if silent_ns < threshold_ns or threshold_ns > self._policy.slow_ns:
+        too_silent = threshold_ns <= self._policy.slow_ns and silent_ns >= threshold_ns
+        evident = self._is_evident(mono_ns)
+        if not too_silent and not evident:
             return None
+        threshold_ns = threshold_ns if too_silent else self._policy.floor_ns
         if mono_ns - self._fresh_ns >= self._policy.replace_cap_ns:
             self._interval_ns = self._policy.replace_again_ns
         self.state = StreamState.STALE
         self.stales += 1
-        self._onset_ns = mono_ns - silent_ns
+        self._onset_ns = mono_ns - silent_ns if self._since_ns is None else self._since_ns
         self._mend_ns = mono_ns
         self._resubscribed = False
-        return Stale(self.contract_id, self.stream, now_ns - silent_ns, threshold_ns, rate_known)
+        since_ns = now_ns - (mono_ns - self._onset_ns)
+        return Stale(self.contract_id, self.stream, since_ns, threshold_ns, rate_known, evident)
+
+    def _is_evident(self, mono_ns: int) -> bool:
+        """Whether there were trades that did not come."""
+        grown = self._growths >= GROWTHS_MIN
+        return grown and mono_ns - self._grew_ns >= self._policy.floor_ns
 
     def _recover(self, mono_ns: int, cause: Cause) -> Fresh:
         self.state = StreamState.FRESH
@@ -363,15 +403,26 @@ class _Watched:
         return Fresh(self.contract_id, self.stream, mono_ns - self._onset_ns, cause)
 
     def _rest(self, mono_ns: int, cause: Cause) -> Fresh | None:
+        if cause is Cause.CLOSED:
+            self._carried_ns, self._since_ns = 0, None
+        elif self.state is not StreamState.RESTING:
+            self._carried_ns = self.silent_ns(mono_ns)
         change = self._recover(mono_ns, cause) if self.state is StreamState.STALE else None
         self.state = StreamState.RESTING
         self._data_ns = None
+        self._growths = 0
         return change
 
     def _wake(self, open_for_ns: int, mono_ns: int) -> None:
         self.state = StreamState.FRESH
         self._fresh_ns = mono_ns
-        self._due_ns = mono_ns + max(0, self._policy.open_grace_ns - open_for_ns)
+        threshold_ns, _ = self.threshold()
+        settle_ns = max(self._policy.settle_ns, threshold_ns // _SETTLE_SHARE)
+        carried_ns = min(self._carried_ns, max(0, threshold_ns - settle_ns))
+        grace_ns = max(0, self._policy.open_grace_ns - open_for_ns)
+        self._due_ns = mono_ns + grace_ns - carried_ns
+        if self._since_ns is None:
+            self._since_ns = self._due_ns
 
 
 class Freshness:
@@ -405,7 +456,13 @@ class Freshness:
         """Whether any line is live, as of now; silence without one is not the stream's."""
         self._live = live
 
-    def look(self, now_ns: int, mono_ns: int, came: Collection[tuple[str, Stream]] = ()) -> Look:
+    def look(
+        self,
+        now_ns: int,
+        mono_ns: int,
+        came: Collection[tuple[str, Stream]] = (),
+        grew: Collection[str] = (),
+    ) -> Look:
         """Judge every stream.
 
         Args:
@@ -413,6 +470,7 @@ class Freshness:
             mono_ns: a clock that does not step back.
             came: the streams that had data since the look before; others than those that are
                 followed do not matter.
+            grew: the contracts whose cumulative volume grew since the look before.
         """
         looked_ns, self._looked_ns = self._looked_ns, mono_ns
         stalled = looked_ns is not None and mono_ns - looked_ns > self._policy.stall_ns
@@ -420,7 +478,12 @@ class Freshness:
         mends: list[Mend] = []
         for key, watched in self._streams.items():
             change = watched.look(
-                now_ns, mono_ns, came=key in came, live=self._live, stalled=stalled
+                now_ns,
+                mono_ns,
+                came=key in came,
+                grew=key[1] is Stream.TRADES and key[0] in grew,
+                live=self._live,
+                stalled=stalled,
             )
             if change is not None:
                 changes.append(change)

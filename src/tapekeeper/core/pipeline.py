@@ -22,6 +22,7 @@ import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
 from tapekeeper.core.bars import ContractBars, LatePolicy
+from tapekeeper.core.brought import Brought
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.depth import DepthStage
 from tapekeeper.core.echoes import EventEchoes, QuoteEchoes
@@ -113,6 +114,7 @@ class Pipeline:
 
     Attributes:
         depth: the stage of the order books, for reading.
+        brought: what each line brought, for whoever compares them.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Pipeline:
         self._bursts: list[tuple[int, Burst]] = []  # runs of frames of one line, in order
         self._contracts: dict[str, _Contract] = {}
         self.depth = DepthStage(self._depth_grid)
+        self.brought = Brought()
         self._skew = Skew()
         self._trades = _Tally()
         self._quotes = _Tally()
@@ -186,6 +189,7 @@ class Pipeline:
         for contract_id, admitted in let_go.items():
             self._go_on(contract_id, self._contracts[contract_id], admitted, outputs)
         self.depth.disconnected(line)
+        self.brought.ended(line)
         self._collect_depth(outputs)
         return outputs
 
@@ -252,6 +256,7 @@ class Pipeline:
             self._quotes.received += burst.quotes_received
             self._quarantine(self._trades, burst.rejected_trades, outputs)
             self._quarantine(self._quotes, burst.rejected_quotes, outputs)
+            self.brought.note(line, burst.trades, (quote.contract_id for quote in burst.quotes))
             for batch in burst.trades.values():
                 admitted = self._arbitrate(line, batch, now_ns, outputs)
                 ready.setdefault(batch.contract_id, []).extend(admitted.batches)

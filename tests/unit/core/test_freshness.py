@@ -50,13 +50,15 @@ class Watch:
         self.mono_ns = 7 * S
         self.changes: list[tuple[int, Change]] = []
         self.mends: list[tuple[int, MendStep]] = []
+        self.grows_ns: int | None = None  # how often the volume of the contract grows
 
     def run(self, length_ns: int, *, every_ns: int | None = None) -> Sequence[Change]:
         """Let time pass with data every `every_ns`, or without any; the new transitions."""
         known = len(self.changes)
         for passed_ns in range(0, length_ns, S):
             came = every_ns is not None and passed_ns % every_ns == 0
-            look = self.freshness.look(self.now_ns, self.mono_ns, [KEY] if came else [])
+            grew = [MES] if self.grows_ns and passed_ns % self.grows_ns == 0 else []
+            look = self.freshness.look(self.now_ns, self.mono_ns, [KEY] if came else [], grew)
             self.changes += [(self.mono_ns, change) for change in look.changes]
             self.mends += [(self.mono_ns, mend.step) for mend in look.mends]
             self.now_ns += S
@@ -214,7 +216,7 @@ def test_sessions_that_adjoin_are_no_break() -> None:
 
 
 def test_without_a_live_line_nothing_is_expected() -> None:
-    """That no line is live is said elsewhere; silence counts anew from the next one on."""
+    """That no line is live is said elsewhere; the next one has some time to bring data."""
     watch = Watch()
     watch.run(HOUR, every_ns=S)
     watch.run(100 * S)
@@ -223,8 +225,61 @@ def test_without_a_live_line_nothing_is_expected() -> None:
     assert isinstance(fresh, Fresh)
     assert fresh.cause is Cause.DISCONNECTED
     watch.freshness.connected(live=True)
-    assert watch.run(60 * S) == []
+    assert watch.run(10 * S) == []
+    (stale,) = watch.run(S)
+    assert isinstance(stale, Stale)
+    assert stale.since_ns == NOON + HOUR - S  # its last data
+
+
+def test_silence_is_counted_on_over_lost_connections() -> None:
+    """A line that is lost before every minute is over hides nothing."""
+    watch = Watch()
+    watch.run(HOUR, every_ns=S)
+    found: list[Change] = []
+    for _ in range(10):
+        watch.freshness.connected(live=True)
+        found += watch.run(54 * S)
+        watch.freshness.connected(live=False)
+        found += watch.run(S)
+    stales = [change for change in found if isinstance(change, Stale)]
+    assert len(stales) == 9  # all but the first connection, whose 54 s are too few
+    assert {stale.since_ns for stale in stales} == {NOON + HOUR - S}
+
+
+def test_a_new_connection_of_a_slow_stream_has_longer() -> None:
+    """A sixth of its threshold, so that a reconnect does not make it stale."""
+    watch = Watch()
+    watch.run(3 * HOUR, every_ns=60 * S)
+    assert watch.threshold_ns == 1_200 * S
+    watch.run(1_190 * S)
+    watch.freshness.connected(live=False)
+    watch.run(S)
+    watch.freshness.connected(live=True)
+    assert watch.run(200 * S) == []
     assert len(watch.run(S)) == 1
+
+
+def test_volume_that_grows_without_prints_is_evidence() -> None:
+    """Trades that never came have no rate; the quotes say that there are some."""
+    watch = Watch()
+    watch.grows_ns = 10 * S
+    assert watch.run(60 * S) == []
+    (stale,) = watch.run(S)
+    assert isinstance(stale, Stale)
+    assert (stale.rate_known, stale.evident, stale.certain) == (False, True, True)
+    assert (stale.threshold_ns, stale.since_ns) == (POLICY.floor_ns, NOON)
+    watch.run(31 * S)
+    assert [step for _, step in watch.mends] == [MendStep.RESUBSCRIBE, MendStep.REPLACE_LINE]
+
+
+def test_volume_is_no_evidence_where_prints_come() -> None:
+    """Neither is a growth now and then, which may be no print at all."""
+    watch = Watch()
+    watch.grows_ns = S
+    assert watch.run(HOUR, every_ns=30 * S) == []
+    watch.grows_ns = 300 * S
+    watch.run(S, every_ns=S)
+    assert watch.run(590 * S) == []
 
 
 def test_time_in_which_nobody_looked_is_not_silence() -> None:
