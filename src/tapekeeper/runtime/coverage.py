@@ -8,6 +8,9 @@ judged at its end: what lies between where it was heard and its end is covered o
 life covers it, or seems to. When the last life that seemed to cover an instant has ended, every
 end is known, so an instant that none covered is reported once, and none is missed.
 
+A stream may also stop on connections that live. From where it was found to have stopped, their
+lives cover it no more, whatever a hub confirms, until its data flow again or they end.
+
 The moments before the first acknowledgement are nobody's: who subscribes is told when it is in
 force. All times are wall clock, ns UTC, as they are in the journal.
 """
@@ -15,7 +18,7 @@ force. All times are wall clock, ns UTC, as they are in the journal.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import msgspec
 
@@ -112,6 +115,25 @@ class Coverage:
         self._past.clear()
         return holes
 
+    def stopped(
+        self, lines: Iterable[Hashable], *, since_ns: int, now_ns: int, why: str
+    ) -> list[Hole]:
+        """Data stopped on these lines although their connections go on; see `ended`.
+
+        Args:
+            lines: those of whose lives nothing came any more.
+            since_ns: up to where they brought everything; connections before the present ones
+                may have lacked it, too.
+            now_ns: when that was seen.
+            why: one clause for a person.
+        """
+        holes: list[Hole] = []
+        for line in lines:
+            holes += self.ended(line, until_ns=since_ns, now_ns=now_ns, why=why)
+        if self._open is not None and since_ns < self._open.from_ns and not self._present:
+            self._open = Hole(since_ns, None, why)
+        return holes
+
     def _holes(self, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """The parts of an interval that no life covers or seems to cover."""
         lives = [(life.from_ns, life.to_ns) for life in self._past]
@@ -145,22 +167,60 @@ class CoverageBook:
 
     def __init__(self) -> None:
         self._coverages: dict[HubCall, Coverage] = {}  # bound: the wanted subscriptions
+        self._in_force: dict[HubCall, set[Hashable]] = {}  # lines that confirmed each
+        self._stopped: set[tuple[HubCall, Hashable]] = set()  # None in place of a line: all
         self._found: list[tuple[HubCall, Hole]] = []  # bound: emptied by `take` at every wake
 
     def confirmed(self, line: Hashable, call: HubCall, now_ns: int) -> None:
-        """`line` was told that `call` is in force."""
+        """`line` was told that `call` is in force.
+
+        That covers nothing while its data are known to have stopped: a hub that froze a stream
+        may well confirm it.
+        """
+        self._in_force.setdefault(call, set()).add(line)
         coverage = self._coverages.setdefault(call, Coverage())
+        if self._is_stopped(call, line):
+            return
         self._found += [(call, hole) for hole in coverage.began(line, now_ns)]
 
     def ended(self, line: Hashable, *, until_ns: int | None, now_ns: int, why: str) -> None:
         """The connection of `line` ended; see `Coverage.ended`."""
         for call, coverage in self._coverages.items():
+            self._in_force.get(call, set()).discard(line)
+            self._stopped.discard((call, line))
             holes = coverage.ended(line, until_ns=until_ns, now_ns=now_ns, why=why)
             self._found += [(call, hole) for hole in holes]
+
+    def stopped(
+        self, call: HubCall, line: Hashable | None, *, since_ns: int, now_ns: int, why: str
+    ) -> None:
+        """The data of `call` were found to have stopped at `since_ns`, on one line or on all."""
+        coverage = self._coverages.get(call)
+        if coverage is None:
+            return
+        self._stopped.add((call, line))
+        lines = self._in_force.get(call, set()) if line is None else {line}
+        holes = coverage.stopped(lines, since_ns=since_ns, now_ns=now_ns, why=why)
+        self._found += [(call, hole) for hole in holes]
+
+    def flows(self, call: HubCall, line: Hashable | None, *, now_ns: int) -> None:
+        """It is so no more: what is in force covers again."""
+        self._stopped.discard((call, line))
+        coverage = self._coverages.get(call)
+        if coverage is None:
+            return
+        for each in self._in_force.get(call, set()):
+            if not self._is_stopped(call, each):
+                self._found += [(call, hole) for hole in coverage.began(each, now_ns)]
+
+    def _is_stopped(self, call: HubCall, line: Hashable) -> bool:
+        return (call, None) in self._stopped or (call, line) in self._stopped
 
     def withdrawn(self, call: HubCall) -> None:
         """Nobody wants `call` any more; an interval that lasts is reported no more."""
         self._coverages.pop(call, None)
+        self._in_force.pop(call, None)
+        self._stopped = {each for each in self._stopped if each[0] != call}
 
     def close(self, now_ns: int) -> None:
         """Nothing is to be covered from `now_ns` on.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tapekeeper.core.brought import LINES_MAX, Brought
 from tapekeeper.core.freshness import Cause, FreshnessPolicy, MendStep, Stream
 from tapekeeper.core.line_freshness import LineFresh, LineFreshness, LineMend, LineStale
@@ -92,7 +94,7 @@ def test_lines_that_lack_the_same_one_after_the_other_are_replaced_ever_less() -
         assert looks.run(1, 2, number) is not None
     replaced = [at_s for at_s, mend in looks.mends if mend.step is MendStep.REPLACE_LINE]
     assert 3 <= len(replaced) <= 5
-    gaps = [after - before for before, after in zip(replaced, replaced[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(replaced)]
     assert gaps == sorted(gaps)
 
 
