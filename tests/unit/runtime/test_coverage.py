@@ -146,3 +146,66 @@ def test_an_answered_farewell_leaves_no_interval_and_a_silent_one_does() -> None
     book.ended(1, until_ns=100, now_ns=5_000_000_000, why="stopped")
     book.close(5_000_000_000)
     assert [(i.from_ns, i.to_ns) for i in book.take()] == [(100, 5_000_000_000)]
+
+
+# --- streams that stop on a connection that lives --------------------------------------------
+
+
+def _told(book: CoverageBook) -> list[tuple[int, int | None]]:
+    return [(each.from_ns, each.to_ns) for each in book.take()]
+
+
+def test_a_stopped_stream_is_uncovered_until_its_data_flow_again() -> None:
+    """Asking again, or a new connection, ends it not: the hub may confirm and send nothing."""
+    book = CoverageBook()
+    for call in (_A, _B):
+        book.confirmed(1, call, 100)
+    book.stopped(_A, None, since_ns=150, now_ns=210, why="no trades")
+    assert [(each.from_ns, each.calls) for each in book.lasting()] == [(150, (_A,))]
+    book.confirmed(1, _A, 220)
+    book.confirmed(2, _A, 230)
+    book.ended(1, until_ns=240, now_ns=240, why="replaced")
+    assert _told(book) == []
+    book.flows(_A, None, now_ns=250)
+    assert _told(book) == [(150, 250)]
+    assert [each.calls for each in book.lasting()] == [(_B,)]
+
+
+def test_one_of_two_lines_that_lacks_a_stream_covers_it_no_more() -> None:
+    """That costs nothing while the other one brings it, and shows when that one ends."""
+    book = CoverageBook()
+    for line in (1, 2):
+        book.confirmed(line, _A, 100)
+    book.stopped(_A, 1, since_ns=150, now_ns=210, why="no trades")
+    assert (_told(book), book.lasting()) == ([], [])
+    book.ended(2, until_ns=300, now_ns=310, why="lost")
+    assert [each.from_ns for each in book.lasting()] == [300]
+    book.flows(_A, 1, now_ns=320)
+    assert _told(book) == [(300, 320)]
+
+
+def test_silence_that_began_before_the_present_connection_is_reported_from_its_begin() -> None:
+    """A line was lost and came back, and the stream was frozen all the time."""
+    book = CoverageBook()
+    book.confirmed(1, _A, 100)
+    book.ended(1, until_ns=150, now_ns=150, why="lost")
+    book.confirmed(1, _A, 160)
+    assert _told(book) == [(150, 160)]
+    book.stopped(_A, None, since_ns=120, now_ns=200, why="no trades")
+    book.flows(_A, None, now_ns=210)
+    assert _told(book) == [(120, 210)]
+
+
+def test_what_nobody_wants_any_more_may_stop() -> None:
+    """It leaves no trace, and begins anew when it is wanted again."""
+    book = CoverageBook()
+    book.confirmed(1, _A, 100)
+    book.stopped(_A, None, since_ns=120, now_ns=200, why="no trades")
+    book.withdrawn(_A)
+    book.flows(_A, None, now_ns=210)
+    book.stopped(_B, None, since_ns=120, now_ns=200, why="no trades")
+    book.confirmed(1, _A, 300)
+    book.confirmed(1, _B, 300)
+    assert (_told(book), book.lasting()) == ([], [])
+    book.ended(1, until_ns=310, now_ns=310, why="lost")
+    assert len(book.lasting()) == 1
