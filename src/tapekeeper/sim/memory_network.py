@@ -252,10 +252,13 @@ class MemoryNetwork:
         until_s = asyncio.get_running_loop().time() + for_s
         self._way.stuck_until_s = max(self._way.stuck_until_s, until_s)
 
-    def open_among(self, numbers: Iterable[int]) -> int:
-        """How many of these connections have not ended on the client's side."""
-        ends = (self._open[number][1] for number in numbers if number in self._open)
-        return sum(not near.is_lost for near in ends)
+    def open_among(self, numbers: Iterable[int]) -> list[int]:
+        """Those of these connections that have not ended on the client's side."""
+        return [
+            number
+            for number in numbers
+            if number in self._open and not self._open[number][1].is_lost
+        ]
 
     def abort(self, numbers: Iterable[int]) -> None:
         """Cut connections from the client's side, as the system does for a dead process."""
@@ -304,13 +307,13 @@ class MemoryConnector(aiohttp.BaseConnector):
         # which is none of a simulation's business: idle ones are kept until either side ends them.
         super().__init__(keepalive_timeout=KEPT_S)
         self._network = network
-        self._made: list[int] = []  # bound: the connections of one process
+        self._made: list[int] = []  # bound: the open connections of one process
         self._is_dead = False
 
     @property
     def open_sockets(self) -> int:
         """Connections of this client that have not ended."""
-        return self._network.open_among(self._made)
+        return len(self._network.open_among(self._made))
 
     def die(self) -> None:
         """Cut all connections and make none any more: the process is dead."""
@@ -329,7 +332,8 @@ class MemoryConnector(aiohttp.BaseConnector):
         try:
             if self._is_dead:
                 raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
-            self._made.append(await self._network.connect(key.port or 80, protocol))
+            made = await self._network.connect(key.port or 80, protocol)
+            self._made = [*self._network.open_among(self._made), made]
         except OSError as error:
             raise aiohttp.ClientConnectorError(key, error) from error
         return protocol

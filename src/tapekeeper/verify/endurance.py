@@ -66,7 +66,7 @@ class Plan:
         sample_every_s: how often what is held is counted, virtual seconds.
         seed: of market and network.
         trades_per_s: mean rate of each contract.
-        keep: closed bars that are kept, per timeframe.
+        keep: closed bars that are kept, per timeframe, and quotes, per contract.
         trace: whether allocations are traced; takes three times as long.
     """
 
@@ -344,5 +344,6 @@ def _config(plan: Plan, urls: SimUrls, folder: Path) -> Config:
             "calendar": {"default": "24x7"},
             "journal": {"dir": str(folder), "segment_mb": 8},
             "bars": {"timeframes": ["1s", "1m"], "keep": plan.keep},
+            "quotes": {"keep": plan.keep},
         }
     )
