@@ -83,6 +83,7 @@ def loopback_only() -> Iterator[None]:
 
     def look_up(host: bytes | str | None, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host or ""
+        name.encode("idna")  # the real one refuses what cannot be a name in the same way
         if name.endswith(".invalid"):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         # Addresses need no look-up; a socket that is to be bound to one is not a connection.

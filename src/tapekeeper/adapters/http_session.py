@@ -21,13 +21,17 @@ from weakref import WeakSet
 import aiohttp
 from aiohttp.connector import AddrInfoType
 
+from tapekeeper.core.backoff import RETRY_AFTER_MAX_S
 from tapekeeper.errors import ConnectFailedError, DeadlineError, ProtocolError
-from tapekeeper.model.address import is_private_way
+from tapekeeper.model.address import is_private_way, is_usable
+from tapekeeper.model.secret import Secret
 
 USER_AGENT = "tapekeeper"
 
-RETRY_AFTER_MAX_S = 3600.0
-"""A server that asks for more than an hour is taken to have meant an hour."""
+LIBRARY_ERRORS = (aiohttp.ClientError, OSError, ValueError)
+"""What a call of the library raises where the outside is to blame: to be caught around such calls
+and nothing else. It has a tree of its own, but addresses, headers and dates that came from a
+server end in plain ValueErrors of the standard library (UnicodeError among them), too."""
 
 _CHUNK_BYTES = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -120,7 +124,7 @@ async def _stay_here(
 
 
 def require_private_way(url: str) -> None:
-    """Refuse an address where a token could be read on the way.
+    """Refuse an address that cannot be used, or where a token could be read on the way.
 
     The configuration refuses such addresses with a better sentence; this is for those that come
     from a server, and for callers that bring their own.
@@ -128,10 +132,31 @@ def require_private_way(url: str) -> None:
     Raises:
         ConnectFailedError: it is plain http or ws to another machine, or no address at all.
     """
+    if not is_usable(url):
+        raise ConnectFailedError(f"{place(url)!r} is no address that can be connected to")
     if not is_private_way(url):
         raise ConnectFailedError(
             f"{place(url)} is not encrypted, so anybody on the way could read the token: refused"
         )
+
+
+def fits_header(token: Secret) -> bool:
+    """Whether a header or a query takes the token as it is: visible ASCII, and some of it.
+
+    Anything else comes from a mistake or from somebody who wants to write headers of his own.
+    """
+    text = token.reveal()
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def require_token(token: Secret | None) -> None:
+    """Refuse a token that no header can carry.
+
+    Raises:
+        ConnectFailedError: it is such a one; the text does not show it.
+    """
+    if token is not None and not fits_header(token):
+        raise ConnectFailedError("the token holds characters that no header can carry")
 
 
 @asynccontextmanager
@@ -188,7 +213,7 @@ def describe(error: Exception) -> str:
             clause = error.strerror or clause
         case aiohttp.ServerDisconnectedError():
             clause = "the server hung up"
-        case aiohttp.InvalidURL():
+        case aiohttp.InvalidURL() | UnicodeError():
             clause = "the address is not a URL"
         case _:
             pass
@@ -208,7 +233,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         until = parsedate_to_datetime(text)
         sent = parsedate_to_datetime(headers.get("Date", ""))
         wait_s = (until - sent).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for numbers beyond any calendar
         return None
     return min(max(wait_s, 0.0), RETRY_AFTER_MAX_S)
 

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import msgspec
 
-from tapekeeper.adapters.http_session import deadline, describe, place
+from tapekeeper.adapters.http_session import LIBRARY_ERRORS, deadline, describe, place
 from tapekeeper.errors import ConnectFailedError, ProtocolError
 from tapekeeper.ports import Clock
 
@@ -52,6 +52,8 @@ async def look_up(host: str, port: int, *, timeout_s: float) -> list[str]:
             return list(dict.fromkeys(str(entry[4][0]) for entry in found))
         except OSError as error:
             why = error.strerror or type(error).__name__
+        except UnicodeError:  # an empty label, or one of more than 63 characters
+            why = "no name is spelt like that"
     raise ConnectFailedError(f"the name {host} was not found: {why}")
 
 
@@ -91,6 +93,8 @@ async def _open(
             why = f"it does not speak TLS as it should ({error.reason})"
         except OSError as error:
             why = error.strerror or type(error).__name__
+        except UnicodeError:
+            why = "no host is spelt like that"
         else:
             facts = _facts(writer.get_extra_info("ssl_object"))
             writer.close()
@@ -129,13 +133,21 @@ async def clock_difference_s(
             before_ns = clock.now_ns()
             async with session.get(url, allow_redirects=False) as response:
                 after_ns = clock.now_ns()
-                sent = parsedate_to_datetime(response.headers.get("Date", ""))
-        except (aiohttp.ClientError, OSError) as error:
+                sent_s = _seconds(response.headers.get("Date", ""))
+        except LIBRARY_ERRORS as error:
             failure = ConnectFailedError(f"{what} failed: {describe(error)}")
-        except ValueError:
-            failure = ProtocolError(f"{what} was answered without a readable date")
         else:
-            middle_s = (before_ns + after_ns) / 2 / _NS_PER_S
-            took_s = (after_ns - before_ns) / _NS_PER_S
-            return middle_s - (sent.timestamp() + 0.5), 0.5 + took_s / 2
+            if sent_s is not None:
+                middle_s = (before_ns + after_ns) / 2 / _NS_PER_S
+                took_s = (after_ns - before_ns) / _NS_PER_S
+                return middle_s - (sent_s + 0.5), 0.5 + took_s / 2
+            failure = ProtocolError(f"{what} was answered without a readable date")
     raise failure
+
+
+def _seconds(date: str) -> float | None:
+    """A `Date` header as seconds since 1970, or None where it cannot be read."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

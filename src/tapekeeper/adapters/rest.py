@@ -17,11 +17,13 @@ import msgspec
 
 from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.http_session import (
+    LIBRARY_ERRORS,
     deadline,
     describe,
     place,
     read_body,
     require_private_way,
+    require_token,
     retry_after_s,
 )
 from tapekeeper.core.backoff import Backoff
@@ -267,6 +269,7 @@ class RestCaller:
         """Status, body and `Retry-After` (s) of one answer. Redirects are not followed."""
         url = self._base_url + path
         require_private_way(url)
+        require_token(bearer)
         what = f"the request to {place(url)}"
         async with deadline(self._timeout_s, what):
             asked_ns = self._clock.now_ns()
@@ -282,7 +285,7 @@ class RestCaller:
                         self._dates.learn(asked_ns, response.headers)
                     answer = await read_body(response, bytes_max=ANSWER_BYTES_MAX)
                     return response.status, answer, retry_after_s(response.headers)
-            except (aiohttp.ClientError, OSError) as error:
+            except LIBRARY_ERRORS as error:
                 failure = ConnectFailedError(f"{what} failed: {describe(error)}")
         raise failure
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import jwt
 import msgspec
 
-from tapekeeper.adapters.http_session import deadline
+from tapekeeper.adapters.http_session import deadline, fits_header
 from tapekeeper.errors import AuthError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock
@@ -248,7 +248,7 @@ class KeptTokens:
         return self._keep(fresh)
 
     def _keep(self, token: Secret) -> Secret:
-        if not _is_visible_ascii(token):
+        if not fits_header(token):
             raise OutsideError("the token holds characters that no header can carry")
         now_ns = self._clock.now_ns()
         life_s = _life_s(token, now_ns, just_issued=self._issuer.just_issued)
@@ -260,12 +260,6 @@ class KeptTokens:
         # step back: the token is as old as the one that says more.
         wall_ns = self._clock.now_ns() - held.wall_ns
         return max(wall_ns, self._clock.monotonic_ns() - held.monotonic_ns) / _NS_PER_S
-
-
-def _is_visible_ascii(token: Secret) -> bool:
-    """Whether a header or a query takes the token as it is."""
-    text = token.reveal()
-    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _life_s(token: Secret, now_ns: int, *, just_issued: bool) -> float:

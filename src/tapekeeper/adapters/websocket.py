@@ -12,11 +12,13 @@ import aiohttp
 
 from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.http_session import (
+    LIBRARY_ERRORS,
     deadline,
     describe,
     place,
     read_at_most,
     require_private_way,
+    require_token,
     retry_after_s,
     too_large,
 )
@@ -76,11 +78,13 @@ class AiohttpTransport:
         """POST with an empty body; the body of a 200 answer. Redirects are not followed.
 
         Raises:
-            ConnectFailedError: no connection, another status than 200, or not encrypted.
+            ConnectFailedError: no connection, another status than 200, not encrypted, or an
+                address or a token that cannot be sent.
             DeadlineError: `timeout_s` passed.
             ProtocolError: the answer is larger than any negotiation.
         """
         require_private_way(url)
+        require_token(token)
         async with deadline(timeout_s, f"negotiation with {place(url)}"):
             return await self._in_its_form(self._post, url, token)
 
@@ -88,11 +92,12 @@ class AiohttpTransport:
         """Upgrade `url` (http, https, ws or wss) to a WebSocket. Redirects are not followed.
 
         Raises:
-            ConnectFailedError: no connection, the upgrade was refused (with its status), or not
-                encrypted.
+            ConnectFailedError: no connection, the upgrade was refused (with its status), not
+                encrypted, or an address or a token that cannot be sent.
             DeadlineError: `timeout_s` passed.
         """
         require_private_way(url)
+        require_token(token)
         async with deadline(timeout_s, f"the connection to {place(url)}"):
             return await self._in_its_form(self._connect, url, token)
 
@@ -132,7 +137,7 @@ class AiohttpTransport:
         failure: OutsideError
         try:
             status, headers, body = await self._exchange(url, token, form)
-        except (aiohttp.ClientError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             failure = _failed(what, error)
         else:
             if status != _OK:
@@ -177,7 +182,7 @@ class AiohttpTransport:
             )
         except aiohttp.WSServerHandshakeError as error:
             failure = _refused(what, error.status, error.headers or {})
-        except (aiohttp.ClientError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             failure = _failed(what, error)
         else:
             opened = HubSocket(socket, close_timeout_s=self._close_timeout_s)
@@ -210,7 +215,7 @@ class HubSocket:
         """
         try:
             message = await self._data()
-        except (aiohttp.ClientError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             ending = describe(error)
         else:
             if message.type is aiohttp.WSMsgType.TEXT or message.type is aiohttp.WSMsgType.BINARY:
@@ -244,7 +249,7 @@ class HubSocket:
         try:
             await self._socket.ping(payload)
             await answered
-        except (aiohttp.ClientError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             ending = describe(error)
         else:
             return
@@ -261,7 +266,7 @@ class HubSocket:
         try:
             kind = aiohttp.WSMsgType.BINARY if binary else aiohttp.WSMsgType.TEXT
             await self._socket.send_frame(data, kind)
-        except (aiohttp.ClientError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             ending = describe(error)
         else:
             return
@@ -273,7 +278,7 @@ class HubSocket:
             # The library drops the TCP connection itself when it is cancelled here.
             async with asyncio.timeout(self._close_timeout_s):
                 await self._socket.close()
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except LIBRARY_ERRORS:  # a TimeoutError is an OSError
             return
 
     def _ending(self, kind: aiohttp.WSMsgType, data: object, extra: object) -> str:

@@ -19,7 +19,7 @@ from pydantic_settings import NoDecode
 
 from tapekeeper.app.config_errors import HIDDEN_VALUE, SENTENCE
 from tapekeeper.errors import UsageError
-from tapekeeper.model.address import is_private_way
+from tapekeeper.model.address import is_private_way, is_usable
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.timeframe import Timeframe
 
@@ -80,6 +80,10 @@ def _url(value: str) -> str:
     if parts.fragment or any(key.lower() == "access_token" for key, _ in parse_qsl(parts.query)):
         raise PydanticCustomError(
             HIDDEN_VALUE, "must not hold a fragment or an access_token: set auth instead"
+        )
+    if not is_usable(value):
+        raise PydanticCustomError(
+            HIDDEN_VALUE, "must be a URL whose host can be looked up: this one has an odd spelling"
         )
     if not is_private_way(value):
         raise PydanticCustomError(

@@ -59,6 +59,16 @@ async def test_a_name_has_addresses_each_once() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("host", ["api..firm.invalid", "a" * 64 + ".invalid"])
+async def test_a_name_that_cannot_be_is_a_sentence(host: str) -> None:
+    """The resolver's encoding refuses it before anybody is asked."""
+    with pytest.raises(ConnectFailedError, match="was not found: no name is spelt like that"):
+        await look_up(host, 443, timeout_s=5)
+    with pytest.raises(ConnectFailedError, match="failed: no host is spelt like that"):
+        await dial(host, 443, timeout_s=5)
+
+
+@pytest.mark.asyncio
 async def test_a_port_is_open_or_refused() -> None:
     """The sentence names host and port."""
     async with _answering(b"") as port:
@@ -90,7 +100,10 @@ async def test_the_clock_is_compared_with_the_answers_date() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("date", [b"", b"Date: yesterday\r\n"])
+@pytest.mark.parametrize(
+    "date",
+    [b"", b"Date: yesterday\r\n", b"Date: Mon, 01 Jan 99999999999999999999 00:00:00 GMT\r\n"],
+)
 async def test_an_answer_without_a_date_says_nothing(date: bytes) -> None:
     """An absent and an unreadable one alike."""
     answer = b"HTTP/1.1 200 x\r\n" + date + b"Content-Length: 0\r\n\r\n"

@@ -494,8 +494,9 @@ async def test_no_compression_is_offered_and_no_cookie_is_kept() -> None:
     [
         ({}, None),
         ({"Retry-After": "12"}, 12.0),
-        ({"Retry-After": "999999"}, 3600.0),
+        ({"Retry-After": "999999"}, 600.0),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
         ({"Retry-After": "-1"}, None),
         ({"Retry-After": "Mon, 05 Jan 2026 15:00:30 GMT"}, None),
         (
@@ -510,6 +511,39 @@ async def test_no_compression_is_offered_and_no_cookie_is_kept() -> None:
 def test_retry_after_is_read_in_both_forms(headers: dict[str, str], wait_s: float | None) -> None:
     """Seconds or a date beside the answer's own date; nonsense says nothing."""
     assert retry_after_s(headers) == wait_s
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a..b/hub",
+        f"https://{'a' * 64}.test/hub",
+        f"https://user:{_TEXT}@hub.test/hub",
+        "https://hub.test/\x00",
+    ],
+)
+async def test_an_address_that_cannot_be_used_is_refused_before_it_is_tried(url: str) -> None:
+    """A redirect may name any; credentials in it are not shown."""
+    async with _transport() as transport:
+        for call in (transport.post, transport.connect):
+            error = await _failure(call(url, token=None, timeout_s=5))
+            assert isinstance(error, ConnectFailedError)
+            assert "no address that can be connected to" in str(error)
+            assert not _leaks(error)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("text", [f"{_TEXT}\r\nX: y", f"{_TEXT}\x00", f"{_TEXT} b", "\u00e4", ""])
+async def test_a_token_that_would_break_a_header_is_refused(text: str) -> None:
+    """It may come from a redirect; neither form sends it, and no text shows it."""
+    forms: tuple[Auth, ...] = ("header", "query")
+    for auth in forms:
+        async with _transport(auth) as transport:
+            for call in (transport.post, transport.connect):
+                error = await _failure(call("https://hub.test", token=Secret(text), timeout_s=5))
+                assert str(error) == "the token holds characters that no header can carry"
+                assert not _leaks(error)
 
 
 def test_only_safe_parts_of_a_url_are_shown() -> None:

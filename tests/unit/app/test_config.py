@@ -273,6 +273,7 @@ class TestAddresses:
             "https://gateway.invalid:99999",
             "https://gateway.invalid:0",
             "https://[::1",
+            "https://api..gateway.invalid",
             "http://gateway.invalid/hubs/market",
             "http://127.0.0.1.gateway.invalid",
             "ws://gateway.invalid",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tapekeeper.model.address import is_loopback, is_private_way
+from tapekeeper.model.address import is_loopback, is_private_way, is_usable
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,35 @@ def test_loopback_is_a_name_or_an_address() -> None:
     assert [is_loopback(host) for host in ("", "localhost.test", "::", "192.168.0.1")] == [
         False
     ] * 4
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://hub.test", "wss://hub.test.:8443/x?y=1", "http://[::1]:8790", "ws://10.0.0.1/x"],
+)
+def test_an_address_with_a_host_is_usable(url: str) -> None:
+    """Encrypted or not is another question."""
+    assert is_usable(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api..firm.test",
+        "https://.firm.test",
+        f"https://{'a' * 64}.test",
+        "https://user@hub.test",
+        "https://user:word@hub.test",
+        "https://@hub.test",
+        "https://hub.test:0",
+        "https://hub.test:99999",
+        "https://hub.test/\ud800",
+        "https://hub.test/a b",
+        "https://hub.test/\r\n",
+        "https:///path",
+        "hub.test",
+    ],
+)
+def test_an_address_that_the_network_code_would_choke_on_is_not(url: str) -> None:
+    """Names that cannot be looked up, credentials, and what ends a line of the request."""
+    assert not is_usable(url)
