@@ -70,6 +70,8 @@ class OutsideError(TapekeeperError):
     """Something outside this process failed."""
 
     retryable = True
+    retry_after_s: float | None = None
+    """Seconds the peer asked to wait before the next attempt, or None."""
 
 
 class ConnectFailedError(OutsideError):
@@ -112,15 +114,23 @@ class GatewayError(OutsideError):
     Attributes:
         status: HTTP status (200 for a business refusal).
         code: the gateway's `errorCode`, or None; its meaning depends on the operation.
+        retry_after_s: seconds the gateway asked to wait, or None.
     """
 
     def __init__(
-        self, message: str, *, status: int, code: int | None = None, retryable: bool = False
+        self,
+        message: str,
+        *,
+        status: int,
+        code: int | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.retryable = retryable
+        self.retry_after_s = retry_after_s
 
 
 class AuthError(GatewayError):
@@ -128,12 +138,7 @@ class AuthError(GatewayError):
 
 
 class RateLimitError(GatewayError):
-    """Too many requests.
-
-    Attributes:
-        retry_after_s: seconds the gateway asked to wait, or None.
-    """
+    """Too many requests."""
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message, status=429, retryable=True)
-        self.retry_after_s = retry_after_s
+        super().__init__(message, status=429, retryable=True, retry_after_s=retry_after_s)

@@ -6,10 +6,10 @@ import asyncio
 import inspect
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tapekeeper.errors import DeadlineError, OutsideError
 from tapekeeper.model.secret import Secret
@@ -24,12 +24,86 @@ _CHARS_MAX = 64 * 1024
 """Servers refuse much shorter headers than this; a longer text is something else."""
 
 
+CALLS_MAX = 3
+"""Calls of a plain function that may be under way at once: one that hangs may be the fault of a
+moment, so the next one is a new call; so many are a fault of the function's."""
+
+GRACE_S = 1.0
+"""What a coroutine may take to end after it was cancelled; then it is not resumed any more."""
+
+
+class _Driven:
+    """Awaits a coroutine in its place, and can leave it where it is.
+
+    A coroutine that catches its own cancellation and goes on would keep whoever awaits it for
+    ever: the task that renews the token, and with it everybody who leaves the tape.
+
+    Args:
+        source: what to await.
+    """
+
+    def __init__(self, source: Awaitable[object]) -> None:
+        self._source: Awaitable[object] | None = source
+        self._is_left = False
+        self.given_up = False
+
+    def __await__(self) -> Generator[Any, None, object]:
+        source, self._source = self._source, None
+        if source is None:
+            raise RuntimeError("it is awaited once")
+        inner = source.__await__()
+        del source
+        thrown: BaseException | None = None
+        while True:
+            try:
+                waits_for = next(inner) if thrown is None else _throw(inner, thrown)
+            except StopIteration as end:
+                return end.value
+            thrown = None
+            try:
+                yield waits_for
+            # boundary: whatever it is that wakes the coroutine is the coroutine's to handle
+            except BaseException as error:
+                if self._is_left:
+                    # Here and now, where it may still look for its loop: one that catches that
+                    # failure, too, and goes on would never come to an end.
+                    with suppress(RuntimeError):
+                        _close(inner)
+                    del inner
+                    raise
+                thrown = error
+
+    def give_up(self, task: asyncio.Task[Any]) -> None:
+        """Cancel the task that awaits this, and for certain after `GRACE_S`."""
+        self.given_up = True
+        task.cancel()
+        asyncio.get_running_loop().call_later(GRACE_S, self._leave, task)
+
+    def _leave(self, task: asyncio.Task[Any]) -> None:
+        self._is_left = True
+        task.cancel()
+
+
+def _close(inner: Generator[Any, None, object] | Iterator[Any]) -> None:
+    close = getattr(inner, "close", None)
+    if close is not None:
+        close()
+
+
+def _throw(inner: Generator[Any, None, object] | Iterator[Any], error: BaseException) -> object:
+    throw = getattr(inner, "throw", None)
+    if throw is None:  # an iterator of the user's own making
+        raise error
+    return throw(error)
+
+
 class GivenTokens:
     """A `tapekeeper.adapters.tokens.TokenIssuer` that asks a callable.
 
     Its deadline is the caller's. A plain function cannot be stopped from outside, so its thread is
-    left behind when the deadline passes, and no second one is started while it runs. The thread
-    does not keep the process alive.
+    left behind when the deadline passes; up to `CALLS_MAX` run at the same time. The threads do
+    not keep the process alive. A coroutine is cancelled, and one that goes on all the same is left
+    where it is and never resumed.
 
     Args:
         source: see `TokenCallable`.
@@ -39,33 +113,30 @@ class GivenTokens:
 
     def __init__(self, source: TokenCallable) -> None:
         self._source = source
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []  # bound: CALLS_MAX
 
     async def issue(self) -> Secret:
         """Ask the callable.
 
         Raises:
-            DeadlineError: an earlier call has not returned yet.
+            DeadlineError: too many earlier calls have not returned yet.
             OutsideError: it failed, or gave no token. Neither the text of its failure nor what it
                 gave is shown, because both may hold a token.
         """
-        wrong = ""
-        given: object = None
-        try:
-            given = await self._ask()
-        except OutsideError:
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        driven = _Driven(self._ask())
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(_outcome(driven), name="token source")
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                driven.give_up(task)
                 raise
-            wrong = _failure(error)  # something of its own was cancelled, not we
-        # boundary: the user's code must not stop the recording, whatever it raises
-        except Exception as error:  # noqa: BLE001 - see the line above
-            wrong = _failure(error)
-        # Raised here and not above, so that no traceback carries the failure along as context.
-        if wrong:
-            raise OutsideError(wrong)
+        given, failed = task.result()
+        # Raised here and not where it was met, so that no traceback carries the failure along.
+        if isinstance(failed, OutsideError):
+            raise failed
+        if failed is not None:
+            raise OutsideError(_failure(failed))
         return _secret(given)
 
     async def extend(self, held: Secret) -> None:
@@ -81,8 +152,12 @@ class GivenTokens:
         return await given if inspect.isawaitable(given) else given
 
     async def _in_thread(self) -> object:
-        if self._thread is not None and self._thread.is_alive():
-            raise DeadlineError("the token source has not returned from an earlier call")
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        if len(self._threads) >= CALLS_MAX:
+            raise DeadlineError(
+                f"the token source hangs: {len(self._threads)} calls of it have not returned, and "
+                "it is not called again before one of them does"
+            )
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[object] = loop.create_future()
 
@@ -107,9 +182,23 @@ class GivenTokens:
             with suppress(RuntimeError):  # the loop is closed, and nobody asks any more
                 loop.call_soon_threadsafe(tell, given, failed)
 
-        self._thread = threading.Thread(target=work, name="token source", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=work, name="token source", daemon=True)
+        self._threads.append(thread)
+        thread.start()
         return await answer
+
+
+async def _outcome(driven: _Driven) -> tuple[object, BaseException | None]:
+    """What the callable gave, or how it failed."""
+    try:
+        return await driven, None
+    except asyncio.CancelledError as error:
+        if driven.given_up:
+            raise
+        return None, error  # something of its own was cancelled, not we
+    # boundary: the user's code must not stop the recording, whatever it raises
+    except Exception as error:  # noqa: BLE001 - see the line above
+        return None, error
 
 
 def _is_coroutine_function(source: TokenCallable) -> bool:

@@ -55,7 +55,6 @@ from tapekeeper.errors import (
     ConnectFailedError,
     GatewayError,
     OutsideError,
-    RateLimitError,
 )
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.secret import Secret
@@ -127,9 +126,7 @@ class Retry:
 
     def delay_s(self, error: OutsideError, backoff: Backoff) -> float | None:
         """Seconds to wait before the next attempt, or None to give up."""
-        asked_s = None
-        if isinstance(error, RateLimitError | ConnectFailedError):
-            asked_s = error.retry_after_s
+        asked_s = error.retry_after_s
         tried = backoff.attempts + 1
         if not error.retryable or tried >= self.attempts_max or (asked_s or 0) > self.wait_max_s:
             return None

@@ -29,6 +29,9 @@ RENEWAL_TIMEOUT_S = 40.0
 RETRY_AFTER_S = 5.0
 """After a renewal failed, how long a token that is still good is given without trying again."""
 
+REFUSED_DELAY_S = 60.0
+"""The same where the credentials were refused: asking sooner would only fill the gateway's log."""
+
 _NS_PER_S = 1_000_000_000
 
 
@@ -134,7 +137,7 @@ class KeptTokens:
         # Its result is the token, or None where the renewing caller was cancelled.
         self._flight: asyncio.Future[Secret | None] | None = None
         self._renewals = 0
-        self._failed_ns: int | None = None  # monotonic; when the last renewal failed, if it did
+        self._calm_until_ns = 0  # monotonic; till then a good token is given without renewing it
         self.on_renewed: Callable[[Secret], None] = _ignore
 
     @property
@@ -146,7 +149,7 @@ class KeptTokens:
         """A token that is valid now.
 
         Raises:
-            AuthError: the credentials were refused.
+            AuthError: the credentials were refused, and no token that is held is still good.
             OutsideError: the gateway did not give one, and none that is held is still good.
         """
         while True:
@@ -155,11 +158,10 @@ class KeptTokens:
                 return held.token
             try:
                 token = await self._join()
-            except AuthError:
-                raise
             except OutsideError:
                 if held is not None and self._held is held and self._age_s(held) < held.life_s:
-                    # The gateway may be away; what is held serves until its own end.
+                    # The gateway may be away, or take no new login; what is held serves until its
+                    # own end, or until somebody says that it does not.
                     return held.token
                 raise
             if token is not None:
@@ -197,9 +199,7 @@ class KeptTokens:
         age_s = self._age_s(held)
         if age_s < held.life_s * self._refresh_at_share:
             return True
-        if age_s >= held.life_s or self._failed_ns is None:
-            return False
-        return self._clock.monotonic_ns() - self._failed_ns < RETRY_AFTER_S * _NS_PER_S
+        return age_s < held.life_s and self._clock.monotonic_ns() < self._calm_until_ns
 
     async def _join(self) -> Secret | None:
         """Renew, or wait for who does; None if that one was cancelled."""
@@ -216,12 +216,12 @@ class KeptTokens:
             async with deadline(RENEWAL_TIMEOUT_S, "renewing the token"):
                 token = await self._renew()
         except OutsideError as error:
-            self._failed_ns = self._clock.monotonic_ns()
+            self._calm_until_ns = self._clock.monotonic_ns() + round(_calm_s(error) * _NS_PER_S)
             flight.set_exception(error)
             flight.exception()  # nobody may be waiting, and that is no mistake
             raise
         else:
-            self._failed_ns = None
+            self._calm_until_ns = 0
             flight.set_result(token)
         finally:
             self._flight = None
@@ -260,6 +260,12 @@ class KeptTokens:
         # step back: the token is as old as the one that says more.
         wall_ns = self._clock.now_ns() - held.wall_ns
         return max(wall_ns, self._clock.monotonic_ns() - held.monotonic_ns) / _NS_PER_S
+
+
+def _calm_s(error: OutsideError) -> float:
+    """How long a good token is given without trying again, after a renewal failed like this."""
+    least_s = REFUSED_DELAY_S if isinstance(error, AuthError) else RETRY_AFTER_S
+    return max(least_s, error.retry_after_s or 0.0)
 
 
 def _life_s(token: Secret, now_ns: int, *, just_issued: bool) -> float:

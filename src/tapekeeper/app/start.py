@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from tapekeeper.core.backoff import Backoff
-from tapekeeper.errors import ConnectFailedError, OutsideError, RateLimitError
+from tapekeeper.errors import OutsideError
 from tapekeeper.ports import Clock, Log, Random
 
 StartMode = Literal["wait", "fail"]
@@ -54,10 +54,7 @@ class Patience:
             except OutsideError as error:
                 if self._mode == "fail" or not error.retryable:
                     raise
-                asked_s = None
-                if isinstance(error, RateLimitError | ConnectFailedError):
-                    asked_s = error.retry_after_s
-                delay_s = backoff.next_delay_ms(self._random.random(), asked_s) / 1_000
+                delay_s = backoff.next_delay_ms(self._random.random(), error.retry_after_s) / 1_000
                 self._log(
                     "start_waits",
                     level="warning",

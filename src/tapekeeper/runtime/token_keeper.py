@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from tapekeeper.core.backoff import Backoff
-from tapekeeper.errors import AuthError, OutsideError, RateLimitError
+from tapekeeper.errors import AuthError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random
 from tapekeeper.runtime.hub_connection import deadline
@@ -149,9 +149,9 @@ class TokenKeeper:
             async with deadline(RENEW_TIMEOUT_S, "renewing the token"):
                 await self._tokens.renew()
         except OutsideError as error:
-            least_s = error.retry_after_s if isinstance(error, RateLimitError) else None
+            least_s = error.retry_after_s
             if isinstance(error, AuthError):
-                least_s = REFUSED_DELAY_S
+                least_s = max(REFUSED_DELAY_S, least_s or 0.0)
             delay_s = self._backoff.next_delay_ms(self._random.random(), least_s) / 1_000
             delay_s = max(delay_s, LEAST_S)
             self._failing = str(error)

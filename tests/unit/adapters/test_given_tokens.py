@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import jwt
 import pytest
 
-from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
+from tapekeeper.adapters.given_tokens import CALLS_MAX, GRACE_S, GivenTokens, TokenCallable
 from tapekeeper.adapters.tokens import GIVEN_LIFE_MIN_S, KeptTokens
 from tapekeeper.errors import AuthError, DeadlineError, OutsideError
 from tapekeeper.model.secret import Secret
@@ -71,8 +71,8 @@ async def test_a_plain_function_may_block() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_plain_function_that_hangs_is_not_called_again() -> None:
-    """The deadline ends the waiting; threads do not pile up; a return makes it usable again."""
+async def test_a_plain_function_that_hangs_is_called_again_but_not_without_end() -> None:
+    """One call may hang by accident; threads do not pile up; a return makes it usable again."""
     release = threading.Event()
     calls: list[threading.Thread] = []
 
@@ -82,16 +82,100 @@ async def test_a_plain_function_that_hangs_is_not_called_again() -> None:
         return _TEXT
 
     given = GivenTokens(hang)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
+    for _ in range(CALLS_MAX):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await given.issue()
+    for _ in range(3):
+        with pytest.raises(DeadlineError, match="hangs: 3 calls of it have not returned"):
             await given.issue()
-    with pytest.raises(DeadlineError, match="has not returned from an earlier call"):
-        await given.issue()
     release.set()
     calls[0].join()
     assert await given.issue() == Secret(_TEXT)
-    assert len(calls) == 2
+    assert len(calls) == CALLS_MAX + 1
     assert all(thread.daemon for thread in calls)
+
+
+@pytest.mark.asyncio
+async def test_a_plain_function_that_hung_once_is_no_obstacle() -> None:
+    """The next call gives a token although the first has never returned."""
+    release = threading.Event()
+    calls: list[threading.Thread] = []
+
+    def hang_once() -> str:
+        calls.append(threading.current_thread())
+        if len(calls) == 1:
+            release.wait()
+        return _TEXT
+
+    given = GivenTokens(hang_once)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await given.issue()
+    assert await given.issue() == Secret(_TEXT)
+    release.set()
+    calls[0].join()
+
+
+# Python says of a coroutine that cannot be closed that it cannot be; that is what is tested.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_coroutine_that_catches_its_cancellation_holds_nobody() -> None:
+    """The deadline holds, the source is called again, and who leaves gets away."""
+    calls = 0
+
+    async def swallow() -> str:
+        nonlocal calls
+        calls += 1
+        while True:
+            try:
+                await asyncio.sleep(1000)  # virtual time
+            except:  # noqa: E722, S112 - what users write
+                continue
+
+    async def main(clock: VirtualClock) -> tuple[float, float]:
+        tokens = KeptTokens(GivenTokens(swallow), clock)
+        with pytest.raises(DeadlineError, match="renewing the token took longer than 40 s"):
+            await tokens()
+        first_s = clock.monotonic_ns() / _NS
+        async with asyncio.TaskGroup() as group:
+            asked = group.create_task(tokens())
+            await clock.sleep_s(5)
+            asked.cancel()
+        assert asked.cancelled()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return first_s, clock.monotonic_ns() / _NS
+
+    first_s, second_s = run_virtual(main)
+    assert first_s == 40 + GRACE_S
+    assert second_s == first_s + 5 + GRACE_S
+    assert calls == 2
+
+
+def test_a_coroutine_may_tidy_up_when_it_is_cancelled() -> None:
+    """Time limits of its own work in it, and what it awaits at its end is awaited."""
+    steps: list[str] = []
+
+    async def tidy() -> str:
+        try:
+            async with asyncio.timeout(3):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            steps.append("its own limit")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.5)  # virtual time
+            steps.append("tidied up")
+        return ""
+
+    async def main(clock: VirtualClock) -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10):
+                await GivenTokens(tidy).issue()
+        return clock.monotonic_ns() / _NS
+
+    assert run_virtual(main) == 10.5
+    assert steps == ["its own limit", "tidied up"]
 
 
 def _raise(error: BaseException) -> str:

@@ -10,7 +10,13 @@ import jwt
 import pytest
 
 from tapekeeper.adapters.tokens import DEFAULT_LIFE_S, KeptTokens, KeyLogin
-from tapekeeper.errors import AuthError, ConnectFailedError, DeadlineError, OutsideError
+from tapekeeper.errors import (
+    AuthError,
+    ConnectFailedError,
+    DeadlineError,
+    GatewayError,
+    OutsideError,
+)
 from tapekeeper.model.secret import Secret
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
@@ -231,6 +237,52 @@ def test_a_good_token_serves_on_while_the_gateway_is_away() -> None:
         await clock.sleep_s(200)
         with pytest.raises(ConnectFailedError):
             await tokens()
+
+    _with(scenario)
+
+
+def test_a_good_token_serves_on_while_the_credentials_are_refused() -> None:
+    """A key that was revoked ends no connection before its token does, and is not tried often."""
+
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
+        first = await tokens()
+        await clock.sleep_s(850)
+        api.errors = [AuthError("refused", status=200)] * 100
+        for _ in range(100):
+            assert await tokens() == first
+            await clock.sleep_s(1)
+        assert api.calls == ["login", "validate", "login", "validate", "login"]
+        await clock.sleep_s(50)
+        with pytest.raises(AuthError):
+            await tokens()
+
+    _with(scenario)
+
+
+def test_a_refused_token_is_not_given_because_the_credentials_are_refused_too() -> None:
+    """What somebody found to be useless is useless, however long it should have lived."""
+
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
+        first = await tokens()
+        tokens.invalidate(first)
+        api.errors = [AuthError("refused", status=200)]
+        with pytest.raises(AuthError):
+            await tokens()
+
+    _with(scenario)
+
+
+def test_a_renewal_waits_as_long_as_the_gateway_asked_to() -> None:
+    """`Retry-After` of a refusal holds for the renewals of a token that is still good."""
+
+    async def scenario(tokens: KeptTokens, api: _Api, clock: VirtualClock) -> None:
+        first = await tokens()
+        await clock.sleep_s(810)
+        api.errors = [GatewayError("busy", status=503, retryable=True, retry_after_s=30)] * 9
+        for _ in range(100):
+            assert await tokens() == first
+            await clock.sleep_s(1)
+        assert len(api.calls) == 1 + 4
 
     _with(scenario)
 

@@ -335,14 +335,19 @@ def _refused_by_status(
         )
     if status == _UNAUTHORIZED:
         text = f"{name}: the gateway refused the credentials or the token (status 401)"
-        return AuthError(text, status=status)
+        return AuthError(text, status=status, retry_after_s=retry_after_s)
     if status == _FORBIDDEN:
         return AuthError(
-            f"{name}: the gateway forbids this to the user (status 403)", status=status
+            f"{name}: the gateway forbids this to the user (status 403)",
+            status=status,
+            retry_after_s=retry_after_s,
         )
     retryable = status >= _SERVER_ERRORS or status == _REQUEST_TIMEOUT
     return GatewayError(
-        f"{name}: the gateway answered status {status}", status=status, retryable=retryable
+        f"{name}: the gateway answered status {status}",
+        status=status,
+        retryable=retryable,
+        retry_after_s=retry_after_s,
     )
 
 
