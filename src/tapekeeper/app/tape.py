@@ -134,7 +134,8 @@ class Tape:
         tokens: a function that returns a valid token (text or `Secret`), instead of a login with
             a user name and an API key. A coroutine function is awaited; a plain one is called in
             a thread, so that it may block. It is asked before a token ends by its own `exp`, and
-            after one was refused; it has 40 s, and never runs twice at once.
+            after one was refused. It has 40 s; a call that takes longer is left behind, and is
+            followed by another one, so it must bear to be called while an old call hangs.
         start: whether a start whose gateway cannot be reached fails at a deadline, as a program
             wants that somebody looks at, or waits, as one that must run unattended.
         outside: time, chance, disk, network and log, for simulations; None means the real ones.

@@ -3,7 +3,12 @@
 Each endpoint has a circuit breaker. The first whose breaker would let somebody through is
 chosen, so a failing endpoint is left after some failures in a row, tried by one probe at a time
 after its cool-down, and used again as soon as a probe has succeeded. Where all of them cool down
-there is still a choice, the one that is ready first: a recorder never gives up, it only waits.
+there is still a choice, the one that is ready first, and it may be tried at once: a recorder never
+gives up, its cool-downs only say where to try first, and its owner has a pace of its own.
+
+An endpoint may also have asked to be left alone, as with `Retry-After`. That is owed to it: it is
+chosen only if all have asked for that, and then `Choice.wait_ns` says how long yet. It concerns
+that one endpoint and keeps nobody from the others.
 
 The owner tells every attempt and its outcome:
 
@@ -42,14 +47,12 @@ class Choice(msgspec.Struct, frozen=True):
     Attributes:
         index: of the endpoint.
         url: of the endpoint.
-        wait_ns: how long it should be left alone yet; above 0 only if that is true of all.
-        probe: whether the endpoint has failed and this attempt will show if it is back.
+        wait_ns: how long it has asked to be left alone yet; above 0 only if all have.
     """
 
     index: int
     url: str
     wait_ns: int
-    probe: bool
 
 
 class EndpointHealth(msgspec.Struct, frozen=True):
@@ -92,6 +95,7 @@ class Endpoints:
         self._urls = tuple(urls)
         self._breakers = tuple(Breaker(policy) for _ in urls)
         self._attempts = [0] * len(urls)
+        self._left_until_ns = [0] * len(urls)  # what each has asked for
 
     def __len__(self) -> int:
         return len(self._urls)
@@ -106,7 +110,10 @@ class Endpoints:
         Args:
             now_ns: on a clock that does not step back.
         """
-        waits_ns = [breaker.wait_ns(now_ns) for breaker in self._breakers]
+        waits_ns = [
+            (self._left_ns(index, now_ns), breaker.wait_ns(now_ns))
+            for index, breaker in enumerate(self._breakers)
+        ]
         # The first of the smallest: of those that are ready, the preferred one.
         index = waits_ns.index(min(waits_ns))
         return self._choice(index, now_ns)
@@ -114,7 +121,8 @@ class Endpoints:
     def better(self, index: int, now_ns: int) -> Choice | None:
         """An endpoint before `index` that may be tried now, the preferred one first; or None."""
         for before in range(index):
-            if self._breakers[before].wait_ns(now_ns) == 0:
+            cools = self._breakers[before].wait_ns(now_ns) > 0
+            if not cools and not self._left_ns(before, now_ns):
                 return self._choice(before, now_ns)
         return None
 
@@ -125,10 +133,19 @@ class Endpoints:
 
     def succeeded(self, index: int, now_ns: int) -> None:
         """A connection to this endpoint works: it is subscribed, or has delivered for a while."""
+        self._left_until_ns[index] = 0
         self._breakers[index].succeeded(now_ns)
 
-    def failed(self, index: int, now_ns: int, why: str) -> None:
-        """An attempt failed, or a connection proved bad; `why` is one clause without secrets."""
+    def failed(self, index: int, now_ns: int, why: str, *, leave_ns: int = 0) -> None:
+        """An attempt failed, or a connection proved bad.
+
+        Args:
+            index: of the endpoint.
+            now_ns: on a clock that does not step back.
+            why: one clause without secrets.
+            leave_ns: how long the endpoint wants to be left alone from now on.
+        """
+        self._left_until_ns[index] = max(self._left_until_ns[index], now_ns + leave_ns)
         self._breakers[index].failed(now_ns, why)
 
     def health(self) -> tuple[EndpointHealth, ...]:
@@ -152,11 +169,8 @@ class Endpoints:
             )
         return tuple(views)
 
+    def _left_ns(self, index: int, now_ns: int) -> int:
+        return max(0, self._left_until_ns[index] - now_ns)
+
     def _choice(self, index: int, now_ns: int) -> Choice:
-        breaker = self._breakers[index]
-        return Choice(
-            index=index,
-            url=self._urls[index],
-            wait_ns=breaker.wait_ns(now_ns),
-            probe=breaker.state is not BreakerState.CLOSED,
-        )
+        return Choice(index, self._urls[index], self._left_ns(index, now_ns))

@@ -42,11 +42,10 @@ offered it; see `tapekeeper.runtime.resuming`.
     refusal of the upgrade      answer to it
     --------------------------  ----------------------------------------------------------------
     401                         the token is renewed, once in a while and at once
-    403, 401 with a fresh token at least `refused_delay_s`: haste cannot help
     404, 409 after negotiation  the id was used up or is taken: negotiate anew at once, but once
-    429 without Retry-After     at least `busy_delay_s`
-    any with Retry-After        at least as long as it says
-    anything else               the growing, jittered delay alone
+    anything else               the growing, jittered delay, and at least what the refusal says or
+                                implies (see `tapekeeper.runtime.refusals`), unless there is
+                                another address: that delay is owed to the one that refused
 
 The delay starts small again after a healthy life, unless healthy lives end too often: a line that
 flaps keeps its delay.
@@ -76,11 +75,9 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.resume import Resume
 from tapekeeper.core.signalr.session import EndCause, Ended, Session
 from tapekeeper.errors import (
-    AuthError,
     ConnectFailedError,
     ConnectionLostError,
     OutsideError,
-    RateLimitError,
     UsageError,
 )
 from tapekeeper.model.secret import Secret
@@ -101,6 +98,7 @@ from tapekeeper.runtime.line_values import (
     Transition,
     no_proof,
 )
+from tapekeeper.runtime.refusals import delay_of_refusal_s, delay_without_token_s
 from tapekeeper.runtime.resuming import Resuming
 from tapekeeper.runtime.round_trip import RoundTripMeter
 from tapekeeper.runtime.way import Way, find_way
@@ -108,9 +106,7 @@ from tapekeeper.runtime.wishes import Wishes
 
 _NS_PER_S = 1_000_000_000
 _HTTP_UNAUTHORIZED = 401
-_HTTP_FORBIDDEN = 403
 _HTTP_ID_IS_GONE = frozenset({404, 409})
-_HTTP_BUSY = 429
 _STOP_MARGIN_S = 2.0
 
 _S = LineState
@@ -187,7 +183,9 @@ class Line:
             line while it still delivers. Otherwise it reconnects at once.
         proves: whether data show that an unanswered subscription is in force.
         on_answer: told of every outcome of a subscribing call; None is a confirmation.
-        renewals: when a refused token was renewed last; lines that replace each other share it.
+        renewals: when a refused token was renewed last; lines that replace each other share it,
+            as they do the next.
+        backoff: the delays between attempts.
         route: says where every life connects to, and hears how it went; without it, it is the
             URL of the spec.
         listen: judges, for one connection, up to when all that it was sent has come.
@@ -209,6 +207,7 @@ class Line:
         proves: Callable[[HubCall, Invocation], bool] = no_proof,
         on_answer: Callable[[HubCall, OutsideError | None], None] = _unheard,
         renewals: Renewals | None = None,
+        backoff: Backoff | None = None,
         route: Route | None = None,
         listen: Callable[[], Heard] = Heard,
     ) -> None:
@@ -225,7 +224,7 @@ class Line:
         self._renewals = Renewals() if renewals is None else renewals
         self._route = route
         self._listen = listen
-        self._backoff = Backoff(base_ms=spec.backoff_base_ms, cap_ms=spec.backoff_cap_ms)
+        self._backoff = backoff or Backoff(spec.backoff_base_ms, spec.backoff_cap_ms)
         self._wishes = Wishes(spec, clock=clock, log=log, proves=proves, on_answer=on_answer)
         self._round_trips = RoundTripMeter(clock)
         self._stopping = asyncio.Event()
@@ -585,36 +584,24 @@ class Line:
         """What a failed attempt means; `token` is None if there was none."""
         cause = type(error).__name__
         if token is None:
-            return self._without_token(error)
+            least_s = delay_without_token_s(error, self._spec)
+            return _Failure(f"no token: {error}", cause, least_s)
         status = error.status if isinstance(error, ConnectFailedError) else None
         if status == _HTTP_UNAUTHORIZED and self._renewed(token):
             return _Failure(str(error), cause, at_once=True)
-        self._miss(str(error))
+        least_s = delay_of_refusal_s(error, self._spec)
+        self._miss(str(error), least_s)
         if status in _HTTP_ID_IS_GONE and self._spec.negotiate and not self._hasty:
             return _Failure(str(error), cause, at_once=True)
-        if status == _HTTP_UNAUTHORIZED:
-            return _Failure(f"{error}, with a fresh token", cause, self._spec.refused_delay_s)
-        return _Failure(str(error), cause, self._least_s(error))
-
-    def _least_s(self, error: OutsideError) -> float | None:
-        """How long a refusal says, or implies, to wait."""
-        if not isinstance(error, ConnectFailedError):
-            return None
-        if error.status == _HTTP_FORBIDDEN:
-            return self._spec.refused_delay_s
-        if error.status == _HTTP_BUSY and error.retry_after_s is None:
-            return self._spec.busy_delay_s
-        return error.retry_after_s
-
-    def _without_token(self, error: OutsideError) -> _Failure:
-        least_s = error.retry_after_s if isinstance(error, RateLimitError) else None
-        if isinstance(error, AuthError) or not error.retryable:
-            least_s = self._spec.refused_delay_s
-        return _Failure(f"no token: {error}", type(error).__name__, least_s)
-
-    def _miss(self, why: str) -> None:
         if self._route is not None:
-            self._route.failed(self._url, why)
+            # The wish is the address's, and another one may be waiting for us.
+            least_s = self._route.wait_s()
+        fresh = ", with a fresh token" if status == _HTTP_UNAUTHORIZED else ""
+        return _Failure(f"{error}{fresh}", cause, least_s)
+
+    def _miss(self, why: str, leave_s: float | None = None) -> None:
+        if self._route is not None:
+            self._route.failed(self._url, why, leave_s)
 
     def _over(self, ended: Ended) -> _Failure | None:
         """What the end of a connection means."""

@@ -201,8 +201,15 @@ class Route(Protocol):
         """A connection to it is live."""
         ...
 
-    def failed(self, url: str, why: str) -> None:
-        """An attempt failed, or a connection ended before it was healthy."""
+    def failed(self, url: str, why: str, leave_s: float | None = None) -> None:
+        """An attempt failed, or a connection ended before it was healthy.
+
+        `leave_s` is how long that address is to be left alone now, if it has asked for that.
+        """
+        ...
+
+    def wait_s(self) -> float:
+        """How long the next attempt must wait, because every address has asked for that; or 0."""
         ...
 
 

@@ -45,6 +45,7 @@ from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random, Transport
 from tapekeeper.runtime.coverage import CoverageBook, Uncovered
 from tapekeeper.runtime.evictions import Evictions
+from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.heard import Delays, Heard, StampOf
 from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line import Line
@@ -411,10 +412,10 @@ class LinePool:
             why = f"{reason}: replaced without an overlap, one session is allowed"
             self._log("handover", line=self._spec.name, reason=why)
             await self._dismiss(old, why)
-            self._add(lines, joining=False)
-            self._handovers += 1
+            self._add(lines, joining=False, pace=old.pace)
+            self._handed_over(old, reason)
             return
-        new = self._add(lines, joining=True)
+        new = self._add(lines, joining=True, pace=old.pace)
 
         def in_vain() -> bool:
             return new.over or (returning and not new.is_preferred_to(old))
@@ -431,6 +432,8 @@ class LinePool:
         if not took_over or new.over:
             await self._give_up(new, old, reason)
             return
+        # From now on what is found out about the line that serves is meant for the new one.
+        new.joining, old.joining = False, True
         old.line.retire(f"line {new.number} takes over: {reason}")
         await self._until(lambda: old.over, self._policy.overlap_s)
         for _ in range(3):  # resumptions that are waited for; each is bounded in itself
@@ -439,13 +442,15 @@ class LinePool:
                 timeout_s = self._policy.handover_timeout_s
                 await self._until(lambda: old.state is not LineState.RESUMING, timeout_s)
                 await self._until(lambda: old.over, self._policy.overlap_s)
-        # Promoted first, so that nobody finds too few lines while the old one says goodbye.
-        new.joining, old.joining = False, True
         await self._dismiss(old)
-        self._handovers += 1
+        self._handed_over(old, reason)
         self._failing = ""
         self._backoff.reset()
         self._log("handover", line=self._spec.name, reason=reason.value)
+
+    def _handed_over(self, old: Member, reason: HandoverReason) -> None:
+        self._handovers += 1
+        old.pace.happened(reason, self._clock.monotonic_ns(), self._random)
 
     async def _give_up(self, new: Member, old: Member, reason: HandoverReason) -> None:
         """Keep the old line, say so, and try again later."""
@@ -469,10 +474,13 @@ class LinePool:
 
     # --- lines ----------------------------------------------------------------------------
 
-    def _add(self, lines: asyncio.TaskGroup, *, joining: bool) -> Member:
+    def _add(
+        self, lines: asyncio.TaskGroup, *, joining: bool, pace: HandoverPace | None = None
+    ) -> Member:
         self._made += 1
         route = None if self._endpoints is None else Route(self._endpoints, self._clock)
-        member = Member(self._made, route, joining=joining)
+        pace = pace or HandoverPace(self._policy, self._spec)
+        member = Member(self._made, route, pace, joining=joining)
         member.line = Line(
             self._spec,
             transport=self._transport,
@@ -487,6 +495,7 @@ class LinePool:
             proves=self._proves,
             on_answer=lambda call, error: self._answered(member, call, error),
             renewals=self._renewals,
+            backoff=pace.reconnects,
             route=route,
             listen=lambda: Heard(self._stamp_of, self._delays),
         )
@@ -538,6 +547,7 @@ class LinePool:
             number=member.number,
             state=member.state,
             due=member.due,
+            not_before_ns=member.pace.not_before_ns(member.due),
             opened_ns=member.opened_ns,
             unconfirmed=tuple(call for call in self._wanted if call not in member.confirmed),
         )
@@ -657,6 +667,7 @@ class LinePool:
             dark_s=(now_ns - self._dark_ns) / _NS_PER_S,
             policy=self._policy,
             starting=young_ns is not None and now_ns < young_ns,
+            restless=self._restless(now_ns),
         )
         if health is PoolHealth.UP:
             self._young_until_ns = None
@@ -674,6 +685,14 @@ class LinePool:
             health=health.value,
             reason=self._health_reason,
         )
+
+    def _restless(self, now_ns: int) -> str:
+        """Why hand-overs are held back now, or nothing."""
+        for member in self._serving():
+            if member.due is not None and now_ns < member.pace.not_before_ns(member.due):
+                times = f"{member.pace.in_row} hand-overs in a row"
+                return f"{times} were of no use, the next one waits: {member.due.value}"
+        return ""
 
     # --- wishes ---------------------------------------------------------------------------
 

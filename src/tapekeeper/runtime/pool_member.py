@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.ports import Clock
+from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import HubCall, LineState
 from tapekeeper.runtime.pool_values import HandoverReason
+
+_NS_PER_S = 1_000_000_000
 
 
 class Route:
@@ -29,17 +32,25 @@ class Route:
         """The connection is live."""
         self._endpoints.succeeded(self.index, self._clock.monotonic_ns())
 
-    def failed(self, _url: str, why: str) -> None:
+    def failed(self, _url: str, why: str, leave_s: float | None = None) -> None:
         """It was not, or not for long."""
-        self._endpoints.failed(self.index, self._clock.monotonic_ns(), why)
+        leave_ns = round((leave_s or 0.0) * _NS_PER_S)
+        self._endpoints.failed(self.index, self._clock.monotonic_ns(), why, leave_ns=leave_ns)
+
+    def wait_s(self) -> float:
+        """What all endpoints have asked for."""
+        return self._endpoints.choose(self._clock.monotonic_ns()).wait_ns / _NS_PER_S
 
 
 class Member:
     """A line of the pool, and what the pool knows of it."""
 
-    def __init__(self, number: int, route: Route | None, *, joining: bool) -> None:
+    def __init__(
+        self, number: int, route: Route | None, pace: HandoverPace, *, joining: bool
+    ) -> None:
         self.number = number
         self.route = route
+        self.pace = pace  # of this line and those that replace it
         self.joining = joining  # not yet what the old line is
         self.line: Line  # set right after
         self.state = LineState.STOPPED

@@ -46,7 +46,9 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
         evictions_max: so many in a row show that the gateway allows one session only.
         eviction_memory_s: how long that is believed before it is tried again.
         down_after_s: without a live line for so long, the pool is down.
-        retry_base_ms, retry_cap_ms: bounds of the delay after a hand-over failed.
+        retry_base_ms, retry_cap_ms: bounds of the delay after a hand-over failed, and before one
+            that follows another one closely (see `tapekeeper.runtime.handover_pace`).
+        calm_s: after so long without such a one, the next is at once again.
     """
 
     redundancy: int = 1
@@ -60,6 +62,7 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     down_after_s: float = 60.0
     retry_base_ms: int = 5_000
     retry_cap_ms: int = 120_000
+    calm_s: float = 600.0
 
 
 class Acknowledgement(StrEnum):
@@ -129,6 +132,7 @@ class LineView(msgspec.Struct, frozen=True):
         number: of the line within its pool.
         state: where it stands.
         due: why it should be replaced, if it should.
+        not_before_ns: when it may be, monotonic, where the last hand-over was only just.
         opened_ns: when its present connection opened, monotonic; None without one.
         unconfirmed: wanted subscriptions that it does not have.
     """
@@ -136,6 +140,7 @@ class LineView(msgspec.Struct, frozen=True):
     number: int
     state: LineState
     due: HandoverReason | None = None
+    not_before_ns: int = 0
     opened_ns: int | None = None
     unconfirmed: tuple[HubCall, ...] = ()
 
@@ -181,7 +186,7 @@ def next_step(
         -------------------------------------------  ---------------------------------------
         fewer serve than wanted                      Add
         more serve than wanted                       Remove one that is not live, else the last
-        one is due, and the last failure is past     Replace the one that delivers least first
+        one is due, and no delay is to be kept       Replace the one that delivers least first
         one will be too old                          Wait until then
         otherwise                                    Wait for news
 
@@ -198,11 +203,13 @@ def next_step(
         idle = [line for line in lines if line.state not in DELIVERING]
         return Remove((idle or lines)[-1].number)
     due = [(line, reason) for line in lines if (reason := _due(line, policy, now_ns))]
-    if due and now_ns >= retry_ns:
-        line, reason = min(due, key=lambda each: each[0].state in DELIVERING)
+    from_ns = {line.number: max(retry_ns, line.not_before_ns) for line, _ in due}
+    ready = [each for each in due if now_ns >= from_ns[each[0].number]]
+    if ready:
+        line, reason = min(ready, key=lambda each: each[0].state in DELIVERING)
         return Replace(line.number, reason)
     if due:
-        return Wait(retry_ns)
+        return Wait(min(from_ns.values()))
     if policy.max_session_s is None:
         return Wait(None)
     limit_ns = round(policy.max_session_s * _NS_PER_S)
@@ -236,6 +243,7 @@ def judge_health(
     dark_s: float,
     policy: PoolPolicy,
     starting: bool = False,
+    restless: str = "",
 ) -> tuple[PoolHealth, str]:
     """The health of a pool, and the first reason for it.
 
@@ -247,6 +255,7 @@ def judge_health(
         a subscription is confirmed by no line        DEGRADED
         fewer lines deliver than the user asked for   DEGRADED
         the last hand-over failed                     DEGRADED
+        lines need to be replaced again and again     DEGRADED
         otherwise                                     UP
 
     What is DEGRADED by this is STARTING in the first `down_after_s` of a pool that was never UP.
@@ -258,8 +267,11 @@ def judge_health(
         dark_s: for how long nothing has delivered.
         policy: of the pool.
         starting: whether it was never UP, and is young.
+        restless: why hand-overs follow each other so closely that they are held back, or "".
     """
     health, reason = _judged(lines, redundancy, failing, dark_s, policy)
+    if health is PoolHealth.UP and restless:
+        health, reason = PoolHealth.DEGRADED, restless
     if health is PoolHealth.DEGRADED and starting:
         health = PoolHealth.STARTING
     return health, reason

@@ -45,23 +45,47 @@ def test_failures_in_a_row_lead_to_the_next_one() -> None:
     assert [attempt(them, 0, works=False) for _ in range(5)] == [0, 0, 1, 1, 2]
 
 
-def test_when_all_cool_down_the_first_to_be_ready_is_chosen_with_its_wait() -> None:
-    """There is always a choice: a recorder never gives up."""
+def test_when_all_cool_down_the_first_to_be_ready_is_chosen_at_once() -> None:
+    """There is always a choice: a recorder never gives up, and its own delays are its pace."""
     them = endpoints(A, B)
     for now_s in (0, 0, 5, 5):
         attempt(them, now_s * S, works=False)
     choice = them.choose(10 * S)
-    assert (choice.index, choice.wait_ns, choice.probe) == (0, 20 * S, True)
+    assert (choice.index, choice.wait_ns) == (0, 0)
+
+
+def test_what_one_endpoint_asks_for_keeps_nobody_from_another() -> None:
+    """`Retry-After` is owed to the address it came from; where all ask, the soonest is waited for.
+
+    A success shows that it need not be left alone any more.
+    """
+    them = endpoints(A, B)
+    them.begin(0, 0)
+    them.failed(0, 0, "busy", leave_ns=600 * S)
+    choice = them.choose(S)
+    assert (choice.index, choice.wait_ns) == (1, 0)
+    them.begin(1, S)
+    them.failed(1, S, "refused")
+    them.failed(1, S, "refused")
+    assert them.choose(2 * S).index == 1, "one that cools down is tried before one that asked"
+    them.failed(1, 2 * S, "busy", leave_ns=60 * S)
+    choice = them.choose(12 * S)
+    assert (choice.index, choice.wait_ns) == (1, 50 * S)
+    assert them.better(1, 599 * S) is None
+    assert them.better(1, 600 * S) == them.choose(600 * S)
+    them.failed(0, 600 * S, "busy", leave_ns=600 * S)
+    them.succeeded(0, 601 * S)
+    assert them.choose(601 * S).index == 0
 
 
 def test_a_single_endpoint_is_chosen_for_ever() -> None:
-    """With nowhere else to go, only the wait grows; a success ends it whenever it was tried."""
+    """With nowhere else to go, only its cool-down grows; a success ends that whenever it comes."""
     them = endpoints(A)
     assert [attempt(them, 0, works=False) for _ in range(9)] == [0] * 9
-    assert them.choose(0).wait_ns == 30 * S
+    assert them.health()[0].until_ns == 30 * S
     attempt(them, 5 * S, works=True)
-    choice = them.choose(5 * S)
-    assert (choice.wait_ns, choice.probe) == (0, False)
+    assert them.choose(5 * S).wait_ns == 0
+    assert them.health()[0].until_ns is None
 
 
 def test_the_preferred_one_is_offered_again_after_its_cool_down() -> None:
@@ -73,7 +97,7 @@ def test_the_preferred_one_is_offered_again_after_its_cool_down() -> None:
     assert them.better(2, 30 * S - 1) is None
     back = them.better(2, 30 * S)
     assert back is not None
-    assert (back.index, back.probe) == (0, True)
+    assert back.index == 0
     assert them.better(0, 30 * S) is None, "nothing is better than the preferred one"
 
 
@@ -124,21 +148,26 @@ def test_no_endpoint_and_the_same_twice_are_refused(urls: tuple[str, ...]) -> No
         Endpoints(urls)
 
 
-@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 7)), max_size=60))
-def test_the_choice_is_never_worse_than_one_that_is_ready(steps: list[tuple[int, int]]) -> None:
-    """Whatever fails: none before the choice is ready, and it waits only if all do."""
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 7), st.integers(0, 99)), max_size=60))
+def test_the_choice_is_never_worse_than_one_that_is_ready(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    """Whatever fails: none before the choice is ready, and it waits only if all asked for it."""
     them = endpoints()
     now_ns = 0
-    for step_s, works in steps:
+    left_ns = [0, 0, 0]
+    for step_s, works, leave_s in steps:
         now_ns += step_s * S
         choice = them.choose(now_ns)
         assert choice == them.choose(now_ns), "choosing changes nothing"
         assert them.better(choice.index, now_ns) is None
         if choice.wait_ns:
-            assert all(item.until_ns is not None for item in them.health())
+            assert min(left_ns) == now_ns + choice.wait_ns
         # Bit i of `works` says whether endpoint i is up.
         them.begin(choice.index, now_ns)
         if works >> choice.index & 1:
             them.succeeded(choice.index, now_ns)
+            left_ns[choice.index] = 0
         else:
-            them.failed(choice.index, now_ns, "down")
+            them.failed(choice.index, now_ns, "down", leave_ns=leave_s * S)
+            left_ns[choice.index] = max(left_ns[choice.index], now_ns + leave_s * S)

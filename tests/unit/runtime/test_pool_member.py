@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tapekeeper.core.endpoints import Endpoints
-from tapekeeper.runtime.line_values import LineState
+from tapekeeper.runtime.handover_pace import HandoverPace
+from tapekeeper.runtime.line_values import LineSpec, LineState
 from tapekeeper.runtime.pool_member import Member, Route
+from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.sim.manual_clock import ManualClock
 
 FIRST, OTHER = "http://127.0.0.1:1/hub", "http://127.0.0.1:2/hub"
@@ -29,7 +31,12 @@ def test_a_route_leaves_an_address_that_fails_and_says_where_it_is() -> None:
 
 def test_a_member_begins_with_nothing() -> None:
     """It has confirmed nothing, and nobody has dismissed it."""
-    member = Member(3, None, joining=True)
+    member = Member(
+        3,
+        None,
+        HandoverPace(PoolPolicy(), LineSpec(name="market", hub_url="https://hub.test")),
+        joining=True,
+    )
     assert (member.number, member.joining, member.state) == (3, True, LineState.STOPPED)
     assert (member.confirmed, member.dismissed, member.over, member.due) == (
         set(),

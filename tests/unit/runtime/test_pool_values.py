@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tapekeeper.runtime.line_values import HubCall, LineState
@@ -114,3 +116,28 @@ def test_what_has_just_been_asked_is_no_lack() -> None:
     """Only that; what was asked before and is not in force stays one."""
     line = _line(unconfirmed=(_A, HubCall("B")))
     assert without(line, {_A}).unconfirmed == (HubCall("B"),)
+
+
+def test_a_line_that_was_replaced_only_just_waits_and_holds_up_no_other() -> None:
+    """Its own delay counts for it alone; the failure of a hand-over counts for all."""
+    waiting = _line(1, due=HandoverReason.LOGOUT, not_before_ns=30 * _NS)
+    ready = _line(2, due=HandoverReason.LOGOUT)
+
+    def step(*lines: LineView, retry_ns: int = 0) -> Step:
+        return next_step(
+            lines, wanted=len(lines), policy=PoolPolicy(), retry_ns=retry_ns, now_ns=10 * _NS
+        )
+
+    assert step(waiting) == Wait(30 * _NS)
+    assert step(waiting, ready) == Replace(2, HandoverReason.LOGOUT)
+    assert step(waiting, ready, retry_ns=20 * _NS) == Wait(20 * _NS)
+    assert step(waiting, retry_ns=40 * _NS) == Wait(40 * _NS)
+
+
+def test_lines_that_are_replaced_again_and_again_are_no_good_health() -> None:
+    """Although every hand-over succeeds; anything worse is said first."""
+    judge = partial(
+        judge_health, redundancy=1, failing="", dark_s=0.0, policy=PoolPolicy(), restless="again"
+    )
+    assert judge([_line()]) == (PoolHealth.DEGRADED, "again")
+    assert judge([]) == (PoolHealth.DEGRADED, "no line is live")
