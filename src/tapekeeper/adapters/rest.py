@@ -8,7 +8,6 @@ only reads.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +25,7 @@ from tapekeeper.adapters.http_session import (
     require_token,
     retry_after_s,
 )
+from tapekeeper.adapters.window_limit import WindowLimit
 from tapekeeper.core.backoff import Backoff
 from tapekeeper.core.breaker import Breaker, BreakerPolicy, BreakerTally
 from tapekeeper.core.gateway.rest_payloads import (
@@ -89,6 +89,13 @@ READS = frozenset(
 """What may be asked again, because asking changes nothing. A login is not among them: it makes a
 session, and gateways limit those. An operation that is not named here is never repeated."""
 
+URGENT = frozenset({Operation.LOGIN_KEY, Operation.VALIDATE})
+"""What is not kept waiting for its turn by others: without a token no hub can be connected to."""
+
+RENEW_TOKEN_AFTER_S = 900.0
+"""An operation that was refused with a fresh token, too, renews none for so long: it is not the
+token that is wrong, and each renewal is a login and has every connection replaced."""
+
 
 class RestLimits(msgspec.Struct, frozen=True):
     """Requests allowed in any window. Defaults are the gateway's documented limits.
@@ -131,31 +138,6 @@ class Retry:
         if not error.retryable or tried >= self.attempts_max or (asked_s or 0) > self.wait_max_s:
             return None
         return backoff.next_delay_ms(self.random.random(), asked_s) / 1_000
-
-
-class WindowLimit:
-    """At most `limit` requests in any window of `window_s`, first come, first served.
-
-    A request reserves the next free moment and waits for it, so nobody is overtaken, and a caller
-    that is cancelled leaves its moment unused, which errs on the side of the limit.
-    """
-
-    __slots__ = ("_clock", "_moments_ns", "_window_ns")
-
-    def __init__(self, limit: int, window_s: float, clock: Clock) -> None:
-        self._window_ns = round(window_s * _NS_PER_S)
-        self._clock = clock
-        self._moments_ns: deque[int] = deque(maxlen=limit)
-
-    async def wait(self) -> None:
-        """Return when one more request may be sent."""
-        now_ns = self._clock.monotonic_ns()
-        moment_ns = now_ns
-        if len(self._moments_ns) == self._moments_ns.maxlen:
-            moment_ns = max(now_ns, self._moments_ns[0] + self._window_ns)
-        self._moments_ns.append(moment_ns)
-        if moment_ns > now_ns:
-            await self._clock.sleep_s((moment_ns - now_ns) / _NS_PER_S)
 
 
 class RestCaller:
@@ -211,8 +193,14 @@ class RestCaller:
 
     async def wait_turn(self, operation: Operation) -> None:
         """Wait until the rate limit allows `operation`."""
-        history = operation is Operation.RETRIEVE_BARS
-        await (self._history if history else self._others).wait()
+        if operation is Operation.RETRIEVE_BARS:
+            await self._history.wait()
+        else:
+            await self._others.wait(urgent=operation in URGENT)
+
+    def monotonic_ns(self) -> int:
+        """The clock of the rate limits."""
+        return self._clock.monotonic_ns()
 
     async def ping(self) -> None:
         """Ask whether the gateway is there; needs no token.
@@ -333,8 +321,9 @@ class RestTokens(Protocol):
 class GatewayRest:
     """The operations that need a token. Fills `ports.ContractDirectory`.
 
-    A token that is refused is renewed once within the call, and what only reads is asked again
-    where that can help. All methods raise what `RestCaller.call` and the token source raise.
+    A token that is refused is renewed once within the call, unless that was in vain lately, and
+    what only reads is asked again where that can help. All methods raise what `RestCaller.call`
+    and the token source raise.
 
     Args:
         caller: sends the requests.
@@ -355,6 +344,7 @@ class GatewayRest:
         self._tokens = tokens
         self._live = live
         self._retry = retry
+        self._in_vain_ns: dict[Operation, int] = {}  # when renewing did not help it, monotonic
 
     async def ping(self) -> None:
         """Ask whether the gateway is there."""
@@ -425,9 +415,9 @@ class GatewayRest:
         while True:
             held = await self._tokens()
             try:
-                return await self._caller.call(operation, body, bearer=held)
+                answer = await self._caller.call(operation, body, bearer=held)
             except AuthError as error:
-                if error.status != _UNAUTHORIZED or renewed:
+                if error.status != _UNAUTHORIZED or not self._may_renew(operation, renewed=renewed):
                     raise
                 renewed = True
                 self._tokens.invalidate(held)
@@ -438,3 +428,15 @@ class GatewayRest:
                 if delay_s is None:
                     raise
                 await retry.clock.sleep_s(delay_s)
+            else:
+                self._in_vain_ns.pop(operation, None)
+                return answer
+
+    def _may_renew(self, operation: Operation, *, renewed: bool) -> bool:
+        """Whether a 401 is answered with a fresh token; `renewed` if this call had one already."""
+        now_ns = self._caller.monotonic_ns()
+        if renewed:
+            self._in_vain_ns[operation] = now_ns
+            return False
+        in_vain_ns = self._in_vain_ns.get(operation)
+        return in_vain_ns is None or now_ns - in_vain_ns >= RENEW_TOKEN_AFTER_S * _NS_PER_S

@@ -18,9 +18,7 @@ from tapekeeper.adapters.rest import (
     GatewayAuth,
     GatewayRest,
     RestCaller,
-    RestLimits,
     Retry,
-    WindowLimit,
 )
 from tapekeeper.core.breaker import BreakerPolicy, BreakerState
 from tapekeeper.core.gateway.rest_payloads import BarUnit, Operation
@@ -35,7 +33,6 @@ from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock
 from tapekeeper.sim.manual_clock import ManualClock
 from tapekeeper.sim.seeded import Seeded
-from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
 _NS = 1_000_000_000
 _CONTRACT = {
@@ -404,67 +401,6 @@ async def test_a_ping_is_sent_although_the_breaker_is_open() -> None:
         assert caller.health().state is BreakerState.CLOSED
 
 
-def test_the_limit_spreads_requests_over_windows() -> None:
-    """Never more than the limit in any window, and later comers get later windows."""
-
-    async def main(clock: VirtualClock) -> list[tuple[int, float]]:
-        limit = WindowLimit(3, 10.0, clock)
-        done: list[tuple[int, float]] = []
-
-        async def request(number: int) -> None:
-            await limit.wait()
-            done.append((number, clock.monotonic_ns() / _NS))
-
-        async with asyncio.TaskGroup() as group:
-            for number in range(8):
-                group.create_task(request(number))
-        await clock.sleep_s(100)
-        await request(8)
-        return done
-
-    done = run_virtual(main)
-    assert sorted(done[:8]) == [(n, float(n // 3 * 10)) for n in range(8)]
-    assert done[8] == (8, 120.0)
-
-
-def test_a_cancelled_request_errs_on_the_side_of_the_limit() -> None:
-    """Its moment stays unused, and nobody is let through early."""
-
-    async def main(clock: VirtualClock) -> float:
-        limit = WindowLimit(1, 10.0, clock)
-        await limit.wait()
-        async with asyncio.TaskGroup() as group:
-            waiting = group.create_task(limit.wait())
-            await clock.sleep_s(1)
-            waiting.cancel()
-        await limit.wait()
-        return clock.monotonic_ns() / _NS
-
-    assert run_virtual(main) == 20.0
-
-
-def test_history_and_the_rest_have_limits_of_their_own() -> None:
-    """Bars do not wait for searches, nor the other way round."""
-
-    async def main(clock: VirtualClock) -> list[float]:
-        async with open_session() as session:
-            limits = RestLimits(history=1, others=2)
-            caller = RestCaller(session, "http://127.0.0.1:1", clock, limits=limits)
-            moments = []
-            for operation in (
-                Operation.RETRIEVE_BARS,
-                Operation.CONTRACT_SEARCH,
-                Operation.LOGIN_KEY,
-                Operation.RETRIEVE_BARS,
-                Operation.ACCOUNT_SEARCH,
-            ):
-                await caller.wait_turn(operation)
-                moments.append(clock.monotonic_ns() / _NS)
-        return moments
-
-    assert run_virtual(main) == [0.0, 0.0, 0.0, 30.0, 60.0]
-
-
 @pytest.mark.asyncio
 async def test_no_key_is_sent_where_others_could_read_it() -> None:
     """Plain http to another machine is refused before anything is sent."""
@@ -472,3 +408,69 @@ async def test_no_key_is_sent_where_others_could_read_it() -> None:
         caller = RestCaller(session, "http://gateway.invalid", SystemClock(), timeout_s=5)
         with pytest.raises(ConnectFailedError, match="is not encrypted"):
             await GatewayAuth(caller).login_key("test-user", Secret("test-key-not-a-secret"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("operation", list(Operation))
+async def test_what_changes_something_is_asked_once(operation: Operation) -> None:
+    """A login, a validation and a logout are not repeated; everything else only reads."""
+    gateway = _Gateway()
+    gateway.answer(operation.value, 503, wait_s=None)
+    changes = {Operation.LOGIN_KEY, Operation.VALIDATE, Operation.LOGOUT}
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, _Tokens(), retry=Retry(_Patience(), Seeded(1, "jitter")))
+        with pytest.raises(GatewayError, match="503"):
+            await rest._call(operation, b"{}")
+    assert len(gateway.asked) == (1 if operation in changes else 3)
+
+
+@pytest.mark.asyncio
+async def test_an_operation_that_no_token_helps_does_not_log_in_for_ever() -> None:
+    """One renewal, then none for a quarter of an hour; others renew as before."""
+    clock = ManualClock()
+    gateway = _Gateway()
+    gateway.answer("Contract/search", 401)
+    tokens = _Tokens()
+    async with _serving(gateway, clock=clock) as caller:
+        rest = GatewayRest(caller, tokens)
+        for _ in range(20):
+            with pytest.raises(AuthError):
+                await rest.search("MES")
+        assert len(tokens.refused) == 1
+        clock.advance(900)
+        for _ in range(20):
+            with pytest.raises(AuthError):
+                await rest.search("MES")
+        assert len(tokens.refused) == 2
+        gateway.answer("Contract/available", 401)
+        gateway.answer("Contract/available", contracts=[])
+        assert await rest.available() == []
+        assert len(tokens.refused) == 3
+
+
+@pytest.mark.asyncio
+async def test_an_operation_that_works_again_may_renew_again() -> None:
+    """What was in vain is forgotten with the next success."""
+    gateway = _Gateway()
+    for status in (401, 401, 200, 401, 200):
+        gateway.answer("Contract/search", status, contracts=[])
+    tokens = _Tokens()
+    async with _serving(gateway) as caller:
+        rest = GatewayRest(caller, tokens)
+        with pytest.raises(AuthError):
+            await rest.search("MES")
+        assert await rest.search("MES") == []
+        assert await rest.search("MES") == []
+    assert len(tokens.refused) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_busy_gateway_says_how_long_to_wait_with_any_status() -> None:
+    """A login that is to come later is not only one that was answered with 429."""
+    for status in (401, 403, 500, 503):
+        gateway = _Gateway()
+        gateway.answer("Auth/loginKey", status, wait_s=120)
+        async with _serving(gateway) as caller:
+            with pytest.raises(GatewayError) as caught:
+                await GatewayAuth(caller).login_key("test-user", Secret("test-key-not-a-secret"))
+        assert caught.value.retry_after_s == 120
