@@ -128,7 +128,7 @@ def test_a_coroutine_that_catches_its_cancellation_holds_nobody() -> None:
         calls += 1
         while True:
             try:
-                await asyncio.sleep(1000)  # virtual time
+                await asyncio.sleep(1000)  # virtual time: it passes at once
             except:  # noqa: E722, S112 - what users write
                 continue
 
@@ -164,7 +164,7 @@ def test_a_coroutine_may_tidy_up_when_it_is_cancelled() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.5)  # virtual time
+            await asyncio.sleep(0.5)  # virtual time: it passes at once
             steps.append("tidied up")
         return ""
 
