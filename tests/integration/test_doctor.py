@@ -104,6 +104,7 @@ async def test_all_is_well() -> None:
         f"tls 127.0.0.1:{port}",
         "clock",
         "login",
+        "entitlement",
         "accounts",
         "contracts",
         "market hub, token in the header",
@@ -111,6 +112,19 @@ async def test_all_is_well() -> None:
         "user hub, token in the header",
     ]
     assert _verdicts(checks, Verdict.SKIPPED) == [f"tls 127.0.0.1:{port}"]
+
+
+@pytest.mark.asyncio
+async def test_the_entitlement_is_what_the_token_says() -> None:
+    """Its `msd` claim, shown as it is; where there is none, that is said and is no failure."""
+    entitled = replace(BUSY, market_data="CME_TOB")
+    for config, verdict, detail in (
+        (entitled, Verdict.OK, "the token names the market data CME_TOB"),
+        (BUSY, Verdict.NOTE, "the token does not say; what follows shows it"),
+    ):
+        async with _gateway(config) as gateway:
+            checks = await _examine(_config(gateway))
+        assert (checks["entitlement"].verdict, checks["entitlement"].detail) == (verdict, detail)
 
 
 @pytest.mark.asyncio

@@ -32,6 +32,7 @@ RETRY_AFTER_S = 5.0
 REFUSED_DELAY_S = 60.0
 """The same where the credentials were refused: asking sooner would only fill the gateway's log."""
 
+_CLAIM_CHARS_MAX = 200
 _NS_PER_S = 1_000_000_000
 
 
@@ -260,6 +261,21 @@ class KeptTokens:
         # step back: the token is as old as the one that says more.
         wall_ns = self._clock.now_ns() - held.wall_ns
         return max(wall_ns, self._clock.monotonic_ns() - held.monotonic_ns) / _NS_PER_S
+
+
+def market_data_claim(token: Secret) -> str | None:
+    """What the token says of the market data its user is entitled to, for a person; or None.
+
+    The claim is `msd`, as seen in published tokens of the gateway; a text such as a level of an
+    exchange's data. Its words are the gateway's own and mean nothing to anybody here.
+    """
+    try:
+        claim = jwt.decode(token.reveal(), options={"verify_signature": False}).get("msd")
+    except (jwt.InvalidTokenError, ValueError, RecursionError):
+        return None
+    words = [str(word) for word in (claim if isinstance(claim, list) else [claim]) if word]
+    text = "".join(one if one.isprintable() else "?" for one in ", ".join(words))
+    return text[:_CLAIM_CHARS_MAX] or None
 
 
 def _calm_s(error: OutsideError) -> float:

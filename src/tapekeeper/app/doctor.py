@@ -25,7 +25,7 @@ import msgspec
 from tapekeeper.adapters.reach import clock_difference_s, dial, inspect_tls, look_up
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
 from tapekeeper.adapters.token_forms import Form, TokenForms
-from tapekeeper.adapters.tokens import KeptTokens, KeyLogin
+from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, market_data_claim
 from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.app.compose import line_spec
 from tapekeeper.app.config import ENV_DELIMITER, ENV_PREFIX, Config, load_config
@@ -274,7 +274,7 @@ class _Doctor:
 
     async def _login(self, tokens: KeptTokens) -> bool:
         try:
-            await tokens()
+            token = await tokens()
         except OutsideError as error:
             advice = "check gateway.user_name and the API key, and that the key is not revoked"
             if error.retryable:
@@ -285,6 +285,12 @@ class _Doctor:
         self._add(
             "login", Verdict.OK, f"the token is good; its renewal is due in {renewed_s:,.0f} s"
         )
+        claim = market_data_claim(token)
+        if claim is None:
+            found = "the token does not say; what follows shows it"
+            self._add("entitlement", Verdict.NOTE, found)
+        else:
+            self._add("entitlement", Verdict.OK, f"the token names the market data {claim}")
         return True
 
     async def _accounts(self, config: Config, rest: GatewayRest) -> None:

@@ -76,6 +76,7 @@ class SimConfig:
         port: 0 picks a free one.
         user_name, api_key: the one user who may log in. The defaults are test credentials.
         token_life_s: life of a token.
+        market_data: what every token says of the entitlement to market data, or None.
         single_token: whether a renewed token is refused from then on.
         allow_query_token: whether the hubs read `access_token` from the query, too.
         seed: of the synthetic market; the same seed and start give the same ticks.
@@ -105,6 +106,7 @@ class SimConfig:
     user_name: str = TEST_USER
     api_key: Secret = field(default_factory=lambda: Secret(TEST_API_KEY))
     token_life_s: float = 86_400.0
+    market_data: str | None = None
     single_token: bool = False
     allow_query_token: bool = False
     seed: int = 1

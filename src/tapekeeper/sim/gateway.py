@@ -140,7 +140,13 @@ class SimGateway:
         self._book = ContractBook()
         self.feed = Feed(self._subscriptions)
         self.finished = asyncio.Event()
-        office = TokenOffice(config.token_life_s, clock, random, single=config.single_token)
+        office = TokenOffice(
+            config.token_life_s,
+            clock,
+            random,
+            single=config.single_token,
+            market_data=config.market_data,
+        )
         self.faults = Faults(
             self._connections,
             subscriptions=(self._subscriptions, self._user_subscriptions),

@@ -36,12 +36,20 @@ class TokenOffice:
         clock: wall clock.
         random: for the signing key and the session ids.
         single: whether a session's older tokens are refused from the moment of a renewal.
+        market_data: the `msd` claim of every token, or None for none.
     """
 
     def __init__(
-        self, life_s: float, clock: Clock, random: Random, *, single: bool = False
+        self,
+        life_s: float,
+        clock: Clock,
+        random: Random,
+        *,
+        single: bool = False,
+        market_data: str | None = None,
     ) -> None:
         self._single = single
+        self._market_data = market_data
         self._newest: dict[str, str] = {}  # bound: SESSIONS_MAX; session id to token id
         self._life_s = life_s
         self._clock = clock
@@ -99,4 +107,6 @@ class TokenOffice:
             "iat": int(now_s),
             "exp": int(now_s + self._life_s),
         }
+        if self._market_data is not None:
+            claims["msd"] = self._market_data
         return jwt.encode(claims, self._key, algorithm="HS256")

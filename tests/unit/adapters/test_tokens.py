@@ -9,7 +9,7 @@ from typing import TypeVar
 import jwt
 import pytest
 
-from tapekeeper.adapters.tokens import DEFAULT_LIFE_S, KeptTokens, KeyLogin
+from tapekeeper.adapters.tokens import DEFAULT_LIFE_S, KeptTokens, KeyLogin, market_data_claim
 from tapekeeper.errors import (
     AuthError,
     ConnectFailedError,
@@ -358,3 +358,26 @@ def test_a_failed_renewal_is_not_repeated_by_every_caller() -> None:
         assert await tokens() != first
 
     _with(scenario)
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"msd": "CME_TOB"}, "CME_TOB"),
+        ({"msd": ["CME_TOB", "CBOT_DEPTH"]}, "CME_TOB, CBOT_DEPTH"),
+        ({"msd": 3}, "3"),
+        ({"msd": "a\x1b[31m\nb"}, "a?[31m?b"),
+        ({"msd": "x" * 1_000}, "x" * 200),
+        ({"msd": ""}, None),
+        ({"msd": []}, None),
+        ({"msd": None}, None),
+        ({}, None),
+    ],
+)
+def test_the_entitlement_is_read_from_the_token(
+    claims: dict[str, object], said: str | None
+) -> None:
+    """As one printable line of bounded length, whatever it is."""
+    token = Secret(jwt.encode(claims, _SIGNING_KEY, algorithm="HS256"))
+    assert market_data_claim(token) == said
+    assert market_data_claim(Secret("no-jwt-at-all")) is None
