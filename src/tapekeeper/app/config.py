@@ -161,7 +161,8 @@ class LineConfig(Section):
         default=15.0, description="Seconds the hub has to answer a call, such as a subscription."
     )
     connect_timeout_s: Seconds = Field(
-        default=15.0, description="Seconds each of negotiation and upgrade may take."
+        default=15.0,
+        description="Seconds that negotiation, its redirects and the upgrade may take together.",
     )
     backoff_base_ms: Milliseconds = Field(
         default=500,

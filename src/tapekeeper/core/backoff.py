@@ -7,13 +7,6 @@ lost the same server better than a fixed share of jitter does, at the price of s
 
 from __future__ import annotations
 
-HEALTHY_AFTER_S = 30.0
-"""How long a connection must have been good before its owner calls `Backoff.reset`.
-
-Twice the server's keep-alive interval. A reset at every success would hammer a server that
-accepts and drops.
-"""
-
 RETRY_AFTER_MAX_S = 600.0
 """The longest wait a peer can ask for; a wrong `Retry-After` must not silence a recorder."""
 
@@ -21,7 +14,9 @@ _DOUBLINGS_MAX = 63  # beyond any cap, and the shift stays small however long an
 
 
 class Backoff:
-    """Delays between attempts. The caller resets it after a healthy spell (`HEALTHY_AFTER_S`).
+    """Delays between attempts. The caller resets it after a healthy spell.
+
+    A reset at every success would hammer a server that accepts and drops.
 
     Args:
         base_ms: upper bound of the first delay, at least 1.

@@ -85,6 +85,7 @@ from tapekeeper.ports import Clock, Connection, Log, Random, Transport
 from tapekeeper.runtime.heard import Heard
 from tapekeeper.runtime.hub_connection import HubConnection, deadline
 from tapekeeper.runtime.line_values import (
+    DELIVERING,
     TASK,
     Disconnected,
     HubCall,
@@ -140,9 +141,6 @@ _LEVELS: dict[LineState, Literal["info", "warning", "error"]] = {
     _S.STALE: "warning",
     _S.DOWN: "error",
 }
-
-
-_DELIVERING = frozenset({_S.LIVE, _S.STALE, _S.DRAINING})
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -417,7 +415,7 @@ class Line:
     def _is_down(self) -> bool:
         """Whether nothing has been live for so long that a person should know."""
         dark_ns = self._clock.monotonic_ns() - self._dark_ns
-        return self._last.after not in _DELIVERING and dark_ns >= (
+        return self._last.after not in DELIVERING and dark_ns >= (
             self._spec.down_after_s * _NS_PER_S
         )
 
@@ -510,7 +508,7 @@ class Line:
         """The gateway ended the login session; whether this connection may go on for now."""
         if self._token is not None:
             self._tokens.invalidate(self._token)
-        return self._last.after in _DELIVERING and self._on_logout()
+        return self._last.after in DELIVERING and self._on_logout()
 
     def _bury(self) -> None:
         """Take the ended connection's figures over."""

@@ -249,6 +249,10 @@ class LineState(StrEnum):
     DOWN = "down"  # the same, where nothing has been live for long
 
 
+DELIVERING = frozenset({LineState.LIVE, LineState.STALE, LineState.DRAINING})
+"""The states of a line whose data arrive."""
+
+
 class Transition(msgspec.Struct, frozen=True):
     """One step of a line's life.
 

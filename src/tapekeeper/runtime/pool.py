@@ -50,6 +50,7 @@ from tapekeeper.runtime.heard import Delays, Heard, StampOf
 from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import (
+    DELIVERING,
     TASK,
     HubCall,
     HubTokens,
@@ -63,7 +64,6 @@ from tapekeeper.runtime.line_values import (
 )
 from tapekeeper.runtime.pool_member import Member, Route
 from tapekeeper.runtime.pool_values import (
-    DELIVERING,
     Acknowledgement,
     Add,
     HandoverReason,

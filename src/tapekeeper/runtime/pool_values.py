@@ -9,10 +9,7 @@ import msgspec
 
 from tapekeeper.core.endpoints import EndpointHealth
 from tapekeeper.runtime.coverage import Uncovered
-from tapekeeper.runtime.line_values import HubCall, LineState, LineStatus, ResumeTally
-
-DELIVERING = frozenset({LineState.LIVE, LineState.STALE, LineState.DRAINING})
-"""The states of a line whose data arrive."""
+from tapekeeper.runtime.line_values import DELIVERING, HubCall, LineState, LineStatus, ResumeTally
 
 STANDING = DELIVERING | {LineState.RESUMING}
 """Those of a line whose subscriptions are in force: what is sent on them arrives, if late."""
