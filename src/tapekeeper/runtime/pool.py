@@ -62,7 +62,7 @@ from tapekeeper.runtime.line_values import (
     Transition,
     no_proof,
 )
-from tapekeeper.runtime.pool_member import Member, Route
+from tapekeeper.runtime.pool_member import Member, Route, restless
 from tapekeeper.runtime.pool_values import (
     Acknowledgement,
     Add,
@@ -543,14 +543,7 @@ class LinePool:
         return policy.redundancy + 1 if policy.lines_max is None else policy.lines_max
 
     def _view(self, member: Member) -> LineView:
-        return LineView(
-            number=member.number,
-            state=member.state,
-            due=member.due,
-            not_before_ns=member.pace.not_before_ns(member.due),
-            opened_ns=member.opened_ns,
-            unconfirmed=tuple(call for call in self._wanted if call not in member.confirmed),
-        )
+        return member.view(self._wanted)
 
     def _look_for_better_endpoints(self, now_ns: int) -> None:
         # Without room for a probe beside the old line, it returns when that one ends by itself.
@@ -667,7 +660,7 @@ class LinePool:
             dark_s=(now_ns - self._dark_ns) / _NS_PER_S,
             policy=self._policy,
             starting=young_ns is not None and now_ns < young_ns,
-            restless=self._restless(now_ns),
+            restless=restless(self._serving(), now_ns),
         )
         if health is PoolHealth.UP:
             self._young_until_ns = None
@@ -685,14 +678,6 @@ class LinePool:
             health=health.value,
             reason=self._health_reason,
         )
-
-    def _restless(self, now_ns: int) -> str:
-        """Why hand-overs are held back now, or nothing."""
-        for member in self._serving():
-            if member.due is not None and now_ns < member.pace.not_before_ns(member.due):
-                times = f"{member.pace.in_row} hand-overs in a row"
-                return f"{times} were of no use, the next one waits: {member.due.value}"
-        return ""
 
     # --- wishes ---------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.ports import Clock
 from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import HubCall, LineState
-from tapekeeper.runtime.pool_values import HandoverReason
+from tapekeeper.runtime.pool_values import HandoverReason, LineView
 
 _NS_PER_S = 1_000_000_000
 
@@ -70,3 +72,23 @@ class Member:
             return False
         failed = self.state in {LineState.BACKING_OFF, LineState.DOWN}
         return not failed and self.route.index < old.route.index
+
+    def view(self, wanted: Iterable[HubCall]) -> LineView:
+        """What decisions need to know of it."""
+        return LineView(
+            number=self.number,
+            state=self.state,
+            due=self.due,
+            not_before_ns=self.pace.not_before_ns(self.due),
+            opened_ns=self.opened_ns,
+            unconfirmed=tuple(call for call in wanted if call not in self.confirmed),
+        )
+
+
+def restless(members: Iterable[Member], now_ns: int) -> str:
+    """Why hand-overs of lines that serve are held back now, or nothing."""
+    for member in members:
+        if member.due is not None and now_ns < member.pace.not_before_ns(member.due):
+            times = f"{member.pace.in_row} hand-overs in a row"
+            return f"{times} were of no use, the next one waits: {member.due.value}"
+    return ""
