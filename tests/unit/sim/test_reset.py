@@ -58,9 +58,7 @@ async def test_over_a_socket() -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(10):
         port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with pytest.raises(ConnectionResetError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                await reader.read()
-            finally:
-                writer.close()
+            await reader.read()
+        writer.close()
