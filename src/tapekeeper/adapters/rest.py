@@ -92,6 +92,10 @@ session, and gateways limit those. An operation that is not named here is never 
 URGENT = frozenset({Operation.LOGIN_KEY, Operation.VALIDATE})
 """What is not kept waiting for its turn by others: without a token no hub can be connected to."""
 
+URGENT_SHARE = 0.05
+"""Part of the requests that is kept for what is urgent: whoever uses up all others at once would
+otherwise shut out a login for the rest of the window."""
+
 RENEW_TOKEN_AFTER_S = 900.0
 """An operation that was refused with a fresh token, too, renews none for so long: it is not the
 token that is wrong, and each renewal is a login and has every connection replaced."""
@@ -172,7 +176,12 @@ class RestCaller:
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._history = WindowLimit(limits.history, limits.history_window_s, clock)
-        self._others = WindowLimit(limits.others, limits.others_window_s, clock)
+        self._others = WindowLimit(
+            limits.others,
+            limits.others_window_s,
+            clock,
+            reserved=round(limits.others * URGENT_SHARE),
+        )
 
     async def call(
         self, operation: Operation, body: bytes | Secret, *, bearer: Secret | None

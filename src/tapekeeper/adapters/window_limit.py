@@ -17,11 +17,18 @@ class WindowLimit:
     came first. A place is taken at the moment the request may be sent and not before, so a caller
     that is cancelled while it waits takes none, and a login does not stand behind a thousand
     look-ups that somebody has asked for at once.
+
+    Args:
+        limit: requests in any window.
+        window_s: seconds.
+        clock: only its monotonic side is used.
+        reserved: how many of them only urgent ones may take, fewer than `limit`.
     """
 
-    __slots__ = ("_clock", "_moments_ns", "_ordinary", "_urgent", "_window_ns")
+    __slots__ = ("_clock", "_moments_ns", "_ordinary", "_places", "_urgent", "_window_ns")
 
-    def __init__(self, limit: int, window_s: float, clock: Clock) -> None:
+    def __init__(self, limit: int, window_s: float, clock: Clock, *, reserved: int = 0) -> None:
+        self._places = limit - reserved  # for those that are not urgent
         self._window_ns = round(window_s * _NS_PER_S)
         self._clock = clock
         self._moments_ns: deque[int] = deque(maxlen=limit)  # of the last requests, monotonic
@@ -41,7 +48,7 @@ class WindowLimit:
                     await turn.wait()
                     continue
                 now_ns = self._clock.monotonic_ns()
-                free_ns = self._free_ns(now_ns)
+                free_ns = self._free_ns(now_ns, urgent=urgent)
                 if free_ns <= now_ns:
                     self._moments_ns.append(now_ns)
                     return
@@ -56,8 +63,9 @@ class WindowLimit:
     def _first(self) -> asyncio.Event | None:
         return next(iter(self._urgent or self._ordinary), None)
 
-    def _free_ns(self, now_ns: int) -> int:
+    def _free_ns(self, now_ns: int, *, urgent: bool) -> int:
         """When the next place is free, monotonic."""
-        if len(self._moments_ns) < (self._moments_ns.maxlen or 0):
+        places = (self._moments_ns.maxlen or 0) if urgent else self._places
+        if len(self._moments_ns) < places:
             return now_ns
-        return self._moments_ns[0] + self._window_ns
+        return self._moments_ns[-places] + self._window_ns
