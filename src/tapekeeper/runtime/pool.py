@@ -36,7 +36,6 @@ from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.errors import (
     ConnectionLostError,
-    DeadlineError,
     InvocationError,
     OutsideError,
     UsageError,
@@ -80,6 +79,7 @@ from tapekeeper.runtime.pool_values import (
     next_step,
     without,
 )
+from tapekeeper.runtime.waiters import Waiters
 
 UNCOVERED_MAX = 1_000
 """Uncovered intervals that are kept for reading; all of them are logged and counted."""
@@ -146,7 +146,7 @@ class LinePool:
         self._running: dict[int, Line] = {}  # bound: the members, and those that leave
         self._made = 0
         self._wanted: dict[HubCall, set[str]] = {}  # who holds each
-        self._waiters: dict[HubCall, list[asyncio.Future[Acknowledgement]]] = {}
+        self._waiters = Waiters()
         self._coverage = CoverageBook()
         self._uncovered: deque[Uncovered] = deque(maxlen=UNCOVERED_MAX)
         self._uncovered_count = 0
@@ -201,7 +201,7 @@ class LinePool:
             self._stopped.set()
             self._coverage.close(self._clock.now_ns())
             self._report()
-            self._fail_waiters(ConnectionLostError("the lines were stopped"))
+            self._waiters.fail(ConnectionLostError("the lines were stopped"))
 
     async def stop(self) -> None:
         """End `run` politely; returns when it has ended."""
@@ -235,23 +235,17 @@ class LinePool:
         self._wanted.setdefault(call, set()).add(holder)
         if any(call in member.confirmed for member in self._members.values()):
             return Acknowledgement.CONFIRMED
-        waiter: asyncio.Future[Acknowledgement] = asyncio.get_running_loop().create_future()
-        waiters = self._waiters.setdefault(call, [])
-        waiters.append(waiter)
-        try:
-            for member in self._members.values():
-                member.line.want(call)
-            async with deadline(self._spec.subscribe_timeout_s, f"{call} on {self._spec.name}"):
-                return await waiter
-        except InvocationError:
-            if self._release(call, holder):
+        with self._waiters.waiting(call) as answer:
+            try:
                 for member in self._members.values():
-                    member.line.forget(call, undo)
-            raise
-        finally:
-            waiters.remove(waiter)
-            if not waiters and self._waiters.get(call) is waiters:
-                del self._waiters[call]
+                    member.line.want(call)
+                async with deadline(self._spec.subscribe_timeout_s, f"{call} on {self._spec.name}"):
+                    return await answer
+            except InvocationError:
+                if self._release(call, holder):
+                    for member in self._members.values():
+                        member.line.forget(call, undo)
+                raise
 
     async def unsubscribe(self, call: HubCall, undo: HubCall, holder: str = "tape") -> None:
         """Take a holder's wish for `call` back; with the last one, call `undo` on every line.
@@ -600,15 +594,7 @@ class LinePool:
                 self._coverage.confirmed(member.number, call, self._clock.now_ns())
         # Before the waiters: who is told finds the health judged with this answer.
         self._wake.set()
-        for waiter in self._waiters.get(call, ()):
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(Acknowledgement.CONFIRMED)
-            elif isinstance(error, DeadlineError):
-                waiter.set_result(Acknowledgement.UNCONFIRMED)
-            else:
-                waiter.set_exception(error)
+        self._waiters.tell(call, error)
 
     def _logged_out(self, member: Member) -> bool:
         """The gateway ended the login session; whether the line goes on until it is replaced."""
@@ -652,7 +638,7 @@ class LinePool:
 
     def _judge_health(self, now_ns: int) -> None:
         # What a caller still waits for has been asked just now, which is no lack yet.
-        young_ns, asked = self._young_until_ns, self._waiters.keys()
+        young_ns, asked = self._young_until_ns, self._waiters.calls
         health, self._health_reason = judge_health(
             [without(self._view(member), asked) for member in self._members.values()],
             redundancy=self._policy.redundancy,
@@ -694,9 +680,3 @@ class LinePool:
         for member in self._members.values():
             member.confirmed.discard(call)
         return True
-
-    def _fail_waiters(self, error: OutsideError) -> None:
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
