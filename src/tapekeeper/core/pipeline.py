@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
-from tapekeeper.core.bars import ContractBars, LatePolicy
+from tapekeeper.core.bars import ContractBars, LatePolicy, marks_of
 from tapekeeper.core.brought import Brought
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.depth import DepthStage
@@ -45,6 +45,7 @@ from tapekeeper.core.validate import (
 )
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
+from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Reason, Rejected, Trade, TradeBatch
@@ -71,6 +72,7 @@ class Outputs:
     depth: list[DepthUpdate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     user: list[UserEvent] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -355,6 +357,40 @@ class Pipeline:
             tally.quarantined += item.ticks
             self._reasons[item.reason] += item.ticks
         outputs.rejected.extend(rejected)
+
+    # -- gaps --------------------------------------------------------------------------------
+
+    def know_gap(self, gap: Gap) -> Outputs:
+        """Learn of a gap, or the last word on one: closed bars that it touches are told again."""
+        outputs = Outputs(gaps=[gap])
+        contract = self._contracts.get(gap.contract_id)
+        if contract is not None:
+            outputs.closed.extend(contract.bars.mark(gap.gap_id, marks_of(gap)))
+        return outputs
+
+    def repair(self, gap: Gap, bars: Iterable[Bar], until_ns: int) -> Outputs:
+        """Put the gateway's own bars in the place of what a gap has spoilt.
+
+        Args:
+            gap: as it is after the repair.
+            bars: of timeframes of its contract.
+            until_ns: event time, ns UTC, that has certainly passed.
+        """
+        outputs = Outputs(gaps=[gap])
+        contract = self._contracts.get(gap.contract_id)
+        if contract is not None:
+            self._release(gap.contract_id, contract, outputs)
+            outputs.closed.extend(
+                contract.bars.repair(gap.gap_id, marks_of(gap), bars, until_ns)
+            )
+        return outputs
+
+    def event_ns(self, host_ns: int) -> int | None:
+        """The exchange's time at host time `host_ns` (ns UTC), late by the fastest delivery.
+
+        None before the first trade, because the two clocks may be anything apart.
+        """
+        return self._skew.exchange_now_ns(host_ns)
 
     # -- time --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from tapekeeper.core.signalr.protocol import JSON, HubProtocol, protocol_by_name
 from tapekeeper.core.signalr.resume import ReceivePoint, Resume
 from tapekeeper.core.signalr.session import Called, Garbled, Session
 from tapekeeper.errors import UnreadableSourceError, UsageError
+from tapekeeper.model.gap import Gap, HistoryRow, Repair
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
 
@@ -94,6 +95,28 @@ class ReattachedMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="reattac
     line: int
 
 
+class GapMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="gap"):
+    """A gap, or the last word on one."""
+
+    gap: Gap
+
+
+class RepairMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="repair"):
+    """What the gateway's history put in the place of a gap.
+
+    Attributes:
+        gap: as it is afterwards.
+        until_ns: event time, ns UTC, that had certainly passed.
+        timeframe: of the bars.
+        bars: open and end (ns UTC), open, high, low and close, volume.
+    """
+
+    gap: Gap
+    until_ns: int
+    timeframe: str
+    bars: tuple[HistoryRow, ...]
+
+
 Meta = (
     SubscribeMeta
     | UnsubscribeMeta
@@ -101,6 +124,8 @@ Meta = (
     | DisconnectedMeta
     | CountedMeta
     | ReattachedMeta
+    | GapMeta
+    | RepairMeta
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
@@ -150,6 +175,17 @@ def counted_entry(line: int, point: ReceivePoint, now_ns: int) -> Entry:
 def reattached_entry(line: int, now_ns: int) -> Entry:
     """The entry of another transport of connection `line`."""
     return Entry(EntryKind.META, 0, now_ns, _encode(ReattachedMeta(line)))
+
+
+def gap_entry(gap: Gap, now_ns: int) -> Entry:
+    """The entry of a gap, written at host time `now_ns`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(GapMeta(gap)))
+
+
+def repair_entry(repair: Repair, now_ns: int) -> Entry:
+    """The entry of a repair, made at host time `now_ns`."""
+    meta = RepairMeta(repair.gap, repair.until_ns, repair.timeframe, repair.rows)
+    return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
 
 def clock_entry(contract_id: str, limit_ns: int, now_ns: int) -> Entry:
@@ -285,11 +321,18 @@ class Rerun:
             if isinstance(meta, CountedMeta | ReattachedMeta):
                 self._resumable(meta)
                 return
+            if isinstance(meta, GapMeta):
+                yield self._pipeline.know_gap(meta.gap)
+                return
+            if isinstance(meta, RepairMeta):
+                repair = Repair(meta.gap, meta.until_ns, meta.timeframe, meta.bars)
+                yield self._pipeline.repair(meta.gap, repair.bars(), meta.until_ns)
+                return
             timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
             calendar = Calendar(meta.calendar)
         except (msgspec.DecodeError, UsageError) as error:
             raise UnreadableSourceError(
-                f"the journal holds a subscription that cannot be read: {error}"
+                f"the journal holds an entry that cannot be read: {error}"
             ) from error
         self._pipeline.subscribe(
             Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.late)

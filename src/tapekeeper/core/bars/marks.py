@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tapekeeper.model.bar import Completeness
+from tapekeeper.model.gap import Gap, GapCause
 
 NEVER_NS = 1 << 63
 LONG_AGO_NS = -NEVER_NS
@@ -36,6 +37,25 @@ class Mark(msgspec.Struct, frozen=True, order=True):
     gap_id: int
     repaired: bool = False
     is_start: bool = False
+
+
+def marks_of(gap: Gap) -> list[Mark]:
+    """What a gap means for bars."""
+    is_start = gap.cause is GapCause.START
+    rest = [
+        Mark(
+            LONG_AGO_NS if from_ns is None else from_ns,
+            NEVER_NS if to_ns is None else to_ns,
+            gap.gap_id,
+            is_start=is_start,
+        )
+        for from_ns, to_ns in gap.unrestored
+    ]
+    restored = [
+        Mark(span.from_ns, span.to_ns, gap.gap_id, repaired=True, is_start=is_start)
+        for span in gap.restored
+    ]
+    return [*rest, *restored]
 
 
 class Worth(msgspec.Struct, frozen=True):

@@ -1,0 +1,143 @@
+"""Gaps: intervals in which prints may be missing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from tapekeeper.model.bar import PRICE_SCALE, Bar
+
+
+class GapCause(StrEnum):
+    """Why prints may be missing. The set is closed, so it may label a metric."""
+
+    START = "start"  # the contract was not followed before
+    DISCONNECT = "disconnect"  # no line covered it
+    REFUSED_SUBSCRIPTION = "refused_subscription"  # the gateway took the lines, and not the call
+    STALE_STREAM = "stale_stream"  # the line lived and its data had stopped
+    OVERFLOW = "overflow"  # a queue shed what did not fit
+    QUARANTINE = "quarantine"  # what came could not be read or believed
+    CLOCK = "clock"  # the host's clock was set
+    CRASH = "crash"  # this process was not there
+    MISSING_PRINTS = "missing_prints"  # the quoted volume grew by more than the prints
+
+
+class GapState(StrEnum):
+    """What has become of a gap."""
+
+    LASTING = "lasting"  # it has no end yet
+    ENDED = "ended"  # nothing stands for what is missing
+    REPAIRED = "repaired"  # the gateway's own bars stand for all of it
+    PARTLY_REPAIRED = "partly_repaired"  # and of the rest `Gap.unrestored` tells
+
+
+class Span(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """An interval of event time, ns UTC, half-open."""
+
+    from_ns: int
+    to_ns: int
+
+
+class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One interval in which prints of one contract may be missing.
+
+    Attributes:
+        gap_id: unique within a journal, rising.
+        contract_id: the gateway's contract id.
+        cause: see `GapCause`.
+        from_ns, to_ns: event time, ns UTC, half-open. No begin: since ever. No end: it lasts.
+        evidence: one clause for a person.
+        noticed_ns: host clock, ns UTC, when the entry was first written.
+        restored: the parts for which the gateway's own bars stand, rising and apart.
+        missing_volume: contracts that are known to be missing; None where that is not known.
+        note: what the repair met with, one clause for a person.
+    """
+
+    gap_id: int
+    contract_id: str
+    cause: GapCause
+    from_ns: int | None
+    to_ns: int | None
+    evidence: str
+    noticed_ns: int
+    restored: tuple[Span, ...] = ()
+    missing_volume: int | None = None
+    note: str = ""
+
+    @property
+    def state(self) -> GapState:
+        """What has become of it."""
+        if self.to_ns is None:
+            return GapState.LASTING
+        if not self.restored:
+            return GapState.ENDED
+        return GapState.PARTLY_REPAIRED if self.unrestored else GapState.REPAIRED
+
+    @property
+    def unrestored(self) -> tuple[tuple[int | None, int | None], ...]:
+        """The parts (event time, ns UTC) for which nothing stands; None is as for the gap."""
+        left: list[tuple[int | None, int | None]] = []
+        begin_ns = self.from_ns
+        for span in self.restored:
+            if begin_ns is None or span.from_ns > begin_ns:
+                left.append((begin_ns, span.from_ns))
+            begin_ns = span.to_ns if begin_ns is None else max(begin_ns, span.to_ns)
+        if self.to_ns is None or begin_ns is None or begin_ns < self.to_ns:
+            left.append((begin_ns, self.to_ns))
+        return tuple(left)
+
+
+class HistoryRow(msgspec.Struct, frozen=True, array_like=True):
+    """One bar of the gateway's own history: times in ns UTC, prices as received, contracts."""
+
+    ts_open: int
+    ts_end: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+
+
+class Repair(msgspec.Struct, frozen=True):
+    """What the gateway's history puts in the place of a gap.
+
+    Attributes:
+        gap: as it is afterwards.
+        until_ns: event time, ns UTC, that has certainly passed.
+        timeframe: of the rows; one that the contract has.
+        rows: bars, rising.
+    """
+
+    gap: Gap
+    until_ns: int
+    timeframe: str
+    rows: tuple[HistoryRow, ...]
+
+    def bars(self) -> list[Bar]:
+        """The rows as bars.
+
+        The gateway tells no number of prints, no sides and no turnover; the latter is taken for
+        that of the typical price, (high + low + close) / 3, by its volume.
+        """
+        return [
+            Bar(
+                self.gap.contract_id,
+                self.timeframe,
+                row.ts_open,
+                row.ts_end,
+                row.open,
+                row.high,
+                row.low,
+                row.close,
+                row.volume,
+                0,
+                0,
+                0,
+                row.ts_open,
+                row.ts_end - 1,
+                turnover_e9=round((row.high + row.low + row.close) / 3 * PRICE_SCALE) * row.volume,
+            )
+            for row in self.rows
+        ]
