@@ -33,6 +33,7 @@ from tapekeeper.model.snapshot import Census
 from tapekeeper.ports import Log, Transport
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.gap_keeper import GapKeeper
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
 from tapekeeper.runtime.loop_lag import LoopWatch
@@ -60,6 +61,7 @@ class Parts:
     forms: TokenForms
     feed: Feed
     journaler: Journaler
+    gaps: GapKeeper
     market: LinePool
     user: LinePool | None
     keeper: TokenKeeper
@@ -160,8 +162,9 @@ async def compose(
         tokens = KeptTokens(issuer, clock, refresh_at_share=share)
         retry = Retry(clock, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
+        files = outside.files(config.journal.dir)
         journaler = Journaler(
-            outside.files(config.journal.dir),
+            files,
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
             created_ns=clock.now_ns(),
         )
@@ -175,9 +178,13 @@ async def compose(
             limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
             log=log,
         )
+        gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log)
+        stack.callback(gaps.close)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
-        pools = _pools(config, outside, transport=transport, tokens=tokens, inbox=feed, log=log)
+        pools = _pools(
+            config, outside, transport=transport, tokens=tokens, inbox=feed, log=log, gaps=gaps
+        )
         keeper = TokenKeeper(
             tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
         )
@@ -203,6 +210,7 @@ async def compose(
             forms=forms,
             feed=feed,
             journaler=journaler,
+            gaps=gaps,
             market=pools[MARKET_HUB],
             user=pools.get(USER_HUB),
             keeper=keeper,
@@ -234,6 +242,7 @@ def _pools(
     tokens: KeptTokens,
     inbox: Inbox,
     log: Log,
+    gaps: GapKeeper,
 ) -> dict[str, LinePool]:
     """The pool of every hub, by its name."""
     gateway = config.gateway
@@ -255,6 +264,7 @@ def _pools(
             numbers=lambda: next(numbers),
             proves=_proves,
             stamp_of=stamp_ns if name == MARKET_HUB else None,
+            on_coverage=gaps.cover if name == MARKET_HUB else None,
             endpoints=Endpoints(tuple(dict.fromkeys(urls))) if len(urls) > 1 else None,
         )
         for name, urls in hubs.items()

@@ -12,6 +12,7 @@ import polars as pl
 
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.gap import Gap
 from tapekeeper.model.tick import Quote
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -86,6 +87,44 @@ def bars_frame(bars: Iterable[Bar], symbols: Mapping[str, str]) -> pl.DataFrame:
         for bar in bars
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+GAP_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "gap_id": pl.Int64,
+    "contract_id": pl.String,
+    "cause": pl.String,
+    "state": pl.String,
+    "from_ns": pl.Int64,
+    "to_ns": pl.Int64,
+    "missing_volume": pl.Int64,
+    "evidence": pl.String,
+    "note": pl.String,
+    "noticed_ns": pl.Int64,
+    "unrestored": pl.List(pl.List(pl.Int64)),
+}
+"""Columns of a frame of gaps. Times are ns since 1970-01-01T00:00Z, of the exchange but for
+`noticed_ns`; no `from_ns` means since ever, no `to_ns` that it lasts."""
+
+
+def gaps_frame(gaps: Iterable[Gap]) -> pl.DataFrame:
+    """A frame with the columns of `GAP_SCHEMA`, one row a gap, in the order given."""
+    rows = [
+        (
+            gap.gap_id,
+            gap.contract_id,
+            gap.cause.value,
+            gap.state.value,
+            gap.from_ns,
+            gap.to_ns,
+            gap.missing_volume,
+            gap.evidence,
+            gap.note,
+            gap.noticed_ns,
+            [list(part) for part in gap.unrestored],
+        )
+        for gap in gaps
+    ]
+    return pl.DataFrame(rows, schema=GAP_SCHEMA, orient="row")
 
 
 def write_bars(

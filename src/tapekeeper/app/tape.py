@@ -18,7 +18,7 @@ import polars as pl
 from tapekeeper.adapters.given_tokens import TokenCallable
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
-from tapekeeper.app.frames import bars_frame, quotes_frame
+from tapekeeper.app.frames import bars_frame, gaps_frame, quotes_frame
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.app.replay import ReplayResult, result_of
 from tapekeeper.app.start import Patience, StartMode
@@ -30,6 +30,7 @@ from tapekeeper.core.skew import HostClockStatus
 from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot, BookTally, DepthUpdate
+from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Trade
@@ -282,6 +283,7 @@ class Tape:
             parts = self._live()
             # The pipeline first: a print may arrive before the completion of the call.
             parts.feed.subscribe(subscription)
+            parts.gaps.follow(contract_id)
             holder = f"caller {next(self._holders_made)}"
             try:
                 for stream in _streams(depth=depth):
@@ -296,6 +298,7 @@ class Tape:
                 if depth and contract_id not in self._deep and self._entered and not others():
                     parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
                 raise
+            parts.gaps.followed(contract_id)
             self._wanted[contract_id] = instrument
             self._holders.setdefault(contract_id, []).append(holder)
             if depth:
@@ -335,6 +338,7 @@ class Tape:
                     await parts.market.unsubscribe(*_calls(stream, contract_id), who)
                 except OutsideError as error:
                     failures.append(error)
+            parts.gaps.unfollow(contract_id)
             parts.feed.unsubscribe(contract_id)
         except BaseException:
             self._give_up(parts, contract_id, holder, last=True)
@@ -360,6 +364,7 @@ class Tape:
             parts.market.forget(*_calls(stream, contract_id), holder)
         if last:
             parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
+            parts.gaps.unfollow(contract_id)
             parts.feed.unsubscribe(contract_id)
 
     @asynccontextmanager
@@ -418,6 +423,24 @@ class Tape:
         closed = feed.recent.of(contract_id, str(wanted))
         rows = closed if forming is None else (*closed, forming)
         return bars_frame(rows, {contract_id: self._wanted[contract_id].name})
+
+    def gaps(self, contract: str | None = None) -> list[Gap]:
+        """The gap ledger, by number: where prints may be missing, why, and what was repaired.
+
+        It holds the gaps of earlier runs on the same journal as well.
+
+        Args:
+            contract: a subscribed one; None means all there ever were.
+
+        Raises:
+            UnknownContractError: it is not subscribed.
+        """
+        contract_id = None if contract is None else self.instrument(contract).contract_id
+        return self._running().gaps.ledger.find(contract_id=contract_id)
+
+    def gaps_frame(self, contract: str | None = None) -> pl.DataFrame:
+        """The same as a frame; see `gaps_frame`."""
+        return gaps_frame(self.gaps(contract))
 
     def closed_count(self, contract: str, timeframe: str | Timeframe) -> int:
         """How many closed bars are kept for reading."""

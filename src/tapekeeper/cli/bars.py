@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import polars as pl
 import typer
 from rich import box
 from rich.table import Table
@@ -20,6 +15,7 @@ from tapekeeper.app.config import load_config
 from tapekeeper.app.frames import bars_frame
 from tapekeeper.app.replay import ReplayOptions
 from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.output import Format, require_place, write_frame
 from tapekeeper.cli.replay import name_faults, replay_with_progress
 from tapekeeper.cli.terminal import console, price_text, print_table
 from tapekeeper.core.calendar import calendar_by_name
@@ -28,15 +24,6 @@ from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import SECOND_NS, Timeframe
-
-
-class Format(StrEnum):
-    """How bars are written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
 
 
 def bars_command(
@@ -72,12 +59,7 @@ def bars_command(
     """
     if journal is not None and config is not None:
         raise UsageError("give --journal or --config, not both")
-    if out is None and sys.stdout is None:  # so Python has it where the descriptor is closed
-        raise UsageError("standard output is closed: give --format and --out FILE")
-    if form is Format.PARQUET and out is None and sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal: give --out FILE, or redirect the output")
-    if form is Format.TABLE and out is not None:
-        raise UsageError("--out needs --format csv, json or parquet: a table is for reading")
+    require_place(form, out)
     wanted = Timeframe.parse(timeframe)
     folder = journal if journal is not None else load_config(config).journal.dir
     if journal is None and not folder.exists():
@@ -129,50 +111,8 @@ def time_text(ts_ns: int) -> str:
     return f"{dt.datetime.fromtimestamp(ts_ns // SECOND_NS, dt.UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def encode(frame: pl.DataFrame, form: Format) -> bytes:
-    """A frame as a file of this format; JSON is one array of objects."""
-    buffer = io.BytesIO()
-    if form is Format.CSV:
-        # A cell of text has no list: the ids of gaps are separated by spaces.
-        gap_ids = pl.col("gap_ids").cast(pl.List(pl.String)).list.join(" ")
-        frame.with_columns(gap_ids).write_csv(buffer)
-    elif form is Format.JSON:
-        frame.write_json(buffer)
-        buffer.write(b"\n")
-    else:
-        frame.write_parquet(buffer)
-    return buffer.getvalue()
-
-
 def _write(bars: Sequence[Bar], symbols: Mapping[str, str], form: Format, out: Path | None) -> None:
     if form is Format.TABLE:
         print_table(console(), bars_table(bars))
         return
-    data = encode(bars_frame(bars, symbols), form)
-    if out is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        _write_file(out, data)
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror or error}") from error
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    """Write all of `data`, or leave what was at `path` before.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        path.write_bytes(data)  # a link or a device is to be written to and not to be replaced
-        return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    write_frame(bars_frame(bars, symbols), form, out)

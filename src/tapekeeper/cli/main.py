@@ -16,6 +16,7 @@ from tapekeeper.cli.demo import demo_command
 from tapekeeper.cli.doctor import doctor_command
 from tapekeeper.cli.endurance import endurance_command
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
+from tapekeeper.cli.gaps import gaps_command
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
@@ -75,6 +76,7 @@ app.command("simulate")(simulate_command)
 app.command("endurance")(endurance_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)
+app.command("gaps")(gaps_command)
 app.command("config")(config)
 
 

@@ -69,7 +69,8 @@ class Ledger:
             contract_id: of this contract.
             causes: one of these.
             states: one of these.
-            from_ns, to_ns: touching this interval of event time (ns UTC, half-open).
+            from_ns: ending after this event time, ns UTC.
+            to_ns: beginning before this event time, ns UTC.
         """
         wanted_causes, wanted_states = frozenset(causes), frozenset(states)
         return [

@@ -62,6 +62,11 @@ class Subscription(msgspec.Struct, frozen=True):
     late: LatePolicy = LatePolicy()
 
 
+_SPOILT = frozenset(Reason) - {Reason.LATE, Reason.NOT_SUBSCRIBED}
+"""Reasons for which a bar lacks something: what is late was told of in time, and nobody misses
+what nobody asked for."""
+
+
 @dataclass(slots=True)
 class Outputs:
     """What one step produced, in the order in which it happened within each list."""
@@ -73,6 +78,7 @@ class Outputs:
     rejected: list[Rejected] = field(default_factory=list)
     user: list[UserEvent] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    spoilt: list[Rejected] = field(default_factory=list)  # what may have been prints
 
 
 @dataclass(slots=True)
@@ -357,6 +363,8 @@ class Pipeline:
             tally.quarantined += item.ticks
             self._reasons[item.reason] += item.ticks
         outputs.rejected.extend(rejected)
+        if tally is self._trades:
+            outputs.spoilt.extend(item for item in rejected if item.reason in _SPOILT)
 
     # -- gaps --------------------------------------------------------------------------------
 
@@ -380,9 +388,7 @@ class Pipeline:
         contract = self._contracts.get(gap.contract_id)
         if contract is not None:
             self._release(gap.contract_id, contract, outputs)
-            outputs.closed.extend(
-                contract.bars.repair(gap.gap_id, marks_of(gap), bars, until_ns)
-            )
+            outputs.closed.extend(contract.bars.repair(gap.gap_id, marks_of(gap), bars, until_ns))
         return outputs
 
     def event_ns(self, host_ns: int) -> int | None:

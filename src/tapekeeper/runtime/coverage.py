@@ -22,6 +22,7 @@ from collections.abc import Hashable, Iterable
 
 import msgspec
 
+from tapekeeper.model.gap import GapCause
 from tapekeeper.runtime.line_values import HubCall
 
 LIVES_MAX = 256
@@ -40,12 +41,14 @@ class Uncovered(msgspec.Struct, frozen=True):
         to_ns: acknowledgement of the subscriptions by the next life; None while it lasts.
         why: what ended the life before it, one clause for a person.
         calls: the subscriptions that were not covered.
+        cause: the sort of end that was.
     """
 
     from_ns: int
     to_ns: int | None
     why: str
     calls: tuple[HubCall, ...]
+    cause: GapCause = GapCause.DISCONNECT
 
 
 class Hole(msgspec.Struct, frozen=True):

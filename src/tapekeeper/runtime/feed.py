@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -26,12 +26,15 @@ from tapekeeper.core.runlog import (
     connected_entry,
     counted_entry,
     disconnected_entry,
+    gap_entry,
     reattached_entry,
+    repair_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError
+from tapekeeper.model.gap import Gap, Repair
 from tapekeeper.model.tick import Rejected
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
@@ -119,6 +122,10 @@ class Feed:
         self._points: dict[int, ReceivePoint] = {}  # of those that count what they receive
         journaler.begin_each_with(self._known)
         self._failure: BaseException | None = None
+        self._listeners: list[Callable[[Outputs], None]] = []
+        self._gaps: dict[int, Gap] = {}  # those that last: see `_known`
+        self._notes: list[Gap | Repair] = []  # bound: taken at the end of every step
+        self._stepping = False
         self._awake_ns = 0  # since when nothing has held this process up, monotonic
         self._arrived = asyncio.Event()
         self._roomy = asyncio.Event()
@@ -197,13 +204,17 @@ class Feed:
         if self._failure is not None:
             raise self._failure
         burst = self._take_burst()
+        self._stepping = True
         try:
             self._journaler.append(_entries(burst))
             self._process(burst)
+            self._take_notes()
         except BaseException as error:
             self._failure = error
             self._arrived.set()
             raise
+        finally:
+            self._stepping = False
 
     def _process(self, burst: list[Arrival]) -> None:
         self._bursts += 1
@@ -253,6 +264,8 @@ class Feed:
         self.dispatch.publish_depth(outputs.depth)
         self.dispatch.publish_user(outputs.user)
         self._report(outputs.rejected)
+        for listener in self._listeners:
+            listener(outputs)
 
     def _report(self, rejected: Iterable[Rejected]) -> None:
         first: dict[tuple[str, str], Rejected] = {}
@@ -285,6 +298,34 @@ class Feed:
         self._publish(self.pipeline.unsubscribe(contract_id))
         self._subscriptions.pop(contract_id, None)
 
+    def listen(self, listener: Callable[[Outputs], None]) -> None:
+        """Let a part of the tape see everything that is published, in order and at once."""
+        self._listeners.append(listener)
+
+    def know(self, notes: Sequence[Gap | Repair]) -> None:
+        """Record and apply gaps and repairs, in order with the frames around them.
+
+        What is said while a burst is processed is taken at its end.
+        """
+        self._notes.extend(notes)
+        if not self._stepping:
+            self.drain()
+            self._take_notes()
+
+    def _take_notes(self) -> None:
+        while self._notes:
+            note = self._notes.pop(0)
+            now_ns = self._clock.now_ns()
+            if isinstance(note, Repair):
+                self._journaler.append([repair_entry(note, now_ns)])
+                self._publish(self.pipeline.repair(note.gap, note.bars(), note.until_ns))
+                continue
+            self._journaler.append([gap_entry(note, now_ns)])
+            self._gaps.pop(note.gap_id, None)
+            if note.to_ns is None:
+                self._gaps[note.gap_id] = note
+            self._publish(self.pipeline.know_gap(note))
+
     def _known(self, now_ns: int) -> list[Entry]:
         """What a reader must know who has not seen the segments before."""
         return [
@@ -294,6 +335,7 @@ class Feed:
                 for each in self._connected.values()
             ),
             *(counted_entry(line, point, now_ns) for line, point in self._points.items()),
+            *(gap_entry(gap, now_ns) for gap in self._gaps.values()),
         ]
 
     def on_time(self, now_ns: int) -> None:

@@ -109,6 +109,8 @@ class LinePool:
         endpoints: several addresses of the hub; without it, the one of the spec.
         stamp_of: event time of what the hub sends, by which it is judged what a line covered;
             without it, a line covers up to its last byte.
+        on_coverage: told which intervals turned out to be uncovered and have an end, and which
+            last, whenever either changes.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class LinePool:
         proves: Callable[[HubCall, Invocation], bool] = no_proof,
         endpoints: Endpoints | None = None,
         stamp_of: StampOf | None = None,
+        on_coverage: Callable[[list[Uncovered], list[Uncovered]], None] | None = None,
     ) -> None:
         self._spec = spec
         self._policy = policy
@@ -139,6 +142,8 @@ class LinePool:
         self._proves = proves
         self._endpoints = endpoints
         self._stamp_of = stamp_of
+        self._on_coverage = on_coverage
+        self._lasting: list[Uncovered] = []  # as it was told last
         self._delays = Delays()
         self._renewals = Renewals()
         self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
@@ -621,7 +626,11 @@ class LinePool:
 
     def _report(self) -> None:
         """Say which intervals turned out to be uncovered."""
-        for interval in self._coverage.take():
+        found, lasting = self._coverage.take(), self._coverage.lasting()
+        if self._on_coverage is not None and (found or lasting != self._lasting):
+            self._lasting = lasting
+            self._on_coverage(found, lasting)
+        for interval in found:
             self._uncovered.append(interval)
             self._uncovered_count += 1
             to_ns = interval.from_ns if interval.to_ns is None else interval.to_ns

@@ -1,0 +1,116 @@
+"""`tapekeeper gaps`: the gap ledger of a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.config import load_config
+from tapekeeper.app.frames import gaps_frame
+from tapekeeper.cli.bars import time_text
+from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.output import Format, require_place, write_frame
+from tapekeeper.cli.terminal import console, print_table
+from tapekeeper.errors import UsageError
+from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.timeframe import SECOND_NS
+from tapekeeper.runtime.gap_keeper import read_ledger
+
+
+def gaps_command(
+    contract: Annotated[
+        str | None,
+        typer.Argument(metavar="[CONTRACT]", help="A contract id, or a product such as MES."),
+    ] = None,
+    cause: Annotated[
+        list[GapCause] | None, typer.Option(help="Only gaps of this cause; may be repeated.")
+    ] = None,
+    state: Annotated[
+        list[GapState] | None, typer.Option(help="Only gaps in this state; may be repeated.")
+    ] = None,
+    last: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many of the latest gaps; 0 for all.")
+    ] = 20,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="How to write them; times are ns UTC except in a table."),
+    ] = Format.TABLE,
+    journal: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The journal whose ledger to read.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A configuration that says where the journal is."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
+    ] = None,
+) -> None:
+    """Print where prints may be missing, why, and what was repaired (also while running).
+
+    Exits with 1 if a part of the ledger is damaged; the rest is printed all the same.
+    """
+    if journal is not None and config is not None:
+        raise UsageError("give --journal or --config, not both")
+    require_place(form, out)
+    folder = journal if journal is not None else load_config(config).journal.dir
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
+        )
+    ledger, problems = read_ledger(FolderFiles(folder))
+    found = [
+        gap
+        for gap in ledger.find(causes=cause or (), states=state or ())
+        if contract is None or _names(contract, gap.contract_id)
+    ]
+    shown = found[-last:] if last else found
+    if form is Format.TABLE:
+        print_table(console(), gaps_table(shown))
+        if len(shown) < len(found):
+            console().print(f"{len(found) - len(shown):,} older ones: --last 0 shows all")
+    else:
+        write_frame(gaps_frame(shown), form, out)
+    for problem in problems:
+        typer.echo(f"damaged: {problem}", err=True)
+    if problems:
+        raise typer.Exit(UNTRUE)
+
+
+def _names(text: str, contract_id: str) -> bool:
+    """Whether `text` is the id, or one of its parts, such as the product."""
+    return text == contract_id or text.upper() in contract_id.upper().split(".")
+
+
+def gaps_table(gaps: Sequence[Gap]) -> Table:
+    """Gaps for people: event times as UTC date and time."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("gap", justify="right")
+    table.add_column("contract", no_wrap=True)
+    table.add_column("from (UTC)", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    for heading in ("cause", "state", "evidence"):
+        table.add_column(heading)
+    for gap in gaps:
+        table.add_row(
+            str(gap.gap_id),
+            gap.contract_id,
+            "ever" if gap.from_ns is None else time_text(gap.from_ns),
+            _length(gap),
+            gap.cause.value,
+            gap.state.value,
+            gap.note or gap.evidence,
+        )
+    return table
+
+
+def _length(gap: Gap) -> str:
+    if gap.to_ns is None:
+        return "lasts"
+    return "" if gap.from_ns is None else f"{(gap.to_ns - gap.from_ns) / SECOND_NS:,.1f}"

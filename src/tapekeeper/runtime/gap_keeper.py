@@ -1,0 +1,244 @@
+"""Turns what is missing into entries of the gap ledger, in order with the data around them.
+
+Others say what they see in host time: the pool, which subscriptions nothing covered; the tape,
+since when a contract is followed; the feed, what was quarantined. Bars need event time, so an
+interval is put on the exchange's clock by the fastest delivery of the last minutes. Before the
+first trade of all the two clocks may be anything apart, and what is seen until then waits.
+
+A gap reaches the bars by way of the feed, which writes it into the journal first. The ledger and
+its file are told afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tapekeeper.core.ledger import Ledger, gaps_in, line_of
+from tapekeeper.core.pipeline import Outputs
+from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.tick import Rejected
+from tapekeeper.ports import Clock, Files, Log, SegmentFile
+from tapekeeper.runtime.coverage import Uncovered
+from tapekeeper.runtime.feed import Feed
+
+TRADES = "SubscribeContractTrades"
+"""The subscription that bars are made of."""
+
+MARGIN_NS = 250_000_000
+"""How much earlier an interval is taken to begin than the fastest delivery says: receive lag of
+recorded days is 2 ms at the 99th percentile and 106 ms at most."""
+
+UNPLACED_MAX = 10_000
+"""Intervals that wait for a first trade; there is one for every contract and outage."""
+
+_FILE = re.compile(r"gaps-(\d{6})\.jsonl", re.ASCII)
+
+
+class _Interval(msgspec.Struct, frozen=True):
+    """What somebody saw, in host time (ns UTC); no begin means since ever."""
+
+    gap: Gap
+    from_ns: int | None
+    to_ns: int | None
+
+
+class GapKeeper:
+    """See the module's text. Everything here runs in the loop's one thread, and awaits nothing.
+
+    Args:
+        feed: journals gaps and carries them to the bars.
+        files: the folder of the journal, which is locked by this process.
+        clock: stamps entries.
+        log: says when a gap begins and ends.
+
+    Raises:
+        UnreadableSourceError: a file of the ledger cannot be read at all.
+    """
+
+    def __init__(self, *, feed: Feed, files: Files, clock: Clock, log: Log) -> None:
+        self._feed = feed
+        self._files = files
+        self._clock = clock
+        self._log = log
+        self._file: SegmentFile | None = None  # until there is something to write
+        self.ledger, self.problems = read_ledger(files)
+        self._next_id = self.ledger.next_id
+        self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
+        self._starting: dict[str, _Interval] = {}  # bound: followed contracts
+        self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
+        self._followed: set[str] = set()
+        self._unplaced: list[_Interval] = []  # bound: UNPLACED_MAX
+        feed.listen(self._saw)
+
+    # -- what others say -------------------------------------------------------------------------
+
+    def follow(self, contract_id: str) -> None:
+        """A contract is asked for: until `followed` its prints are missing."""
+        if contract_id in self._followed or contract_id in self._starting:
+            return
+        last = self._feed.pipeline.last_trade(contract_id)
+        from_ns = None if last is None else last.ts_event
+        gap = self._new(contract_id, GapCause.START, "the contract was not followed before")
+        gap = msgspec.structs.replace(gap, from_ns=from_ns)
+        self._starting[contract_id] = _Interval(gap, None, None)
+        self._feed.know([gap])
+
+    def followed(self, contract_id: str) -> None:
+        """The gateway has confirmed it: from now on nothing is missing."""
+        self._followed.add(contract_id)
+        start = self._starting.pop(contract_id, None)
+        if start is None:
+            return
+        now_ns = self._clock.now_ns()
+        self._place(_Interval(start.gap, None, now_ns))
+        for gap in self.ledger.find(contract_id=contract_id, states=[GapState.LASTING]):
+            if gap.gap_id != start.gap.gap_id:
+                # It lasted when an earlier process ended, and nothing has come since.
+                self._place(_Interval(gap, None, now_ns))
+
+    def unfollow(self, contract_id: str) -> None:
+        """Nobody wants it any more; what lasts ends."""
+        self._followed.discard(contract_id)
+        now_ns = self._clock.now_ns()
+        for lasting in (self._starting, self._uncovered):
+            interval = lasting.pop(contract_id, None)
+            if interval is not None:
+                self._place(_Interval(interval.gap, interval.from_ns, now_ns))
+        self._spoilt.pop(contract_id, None)
+
+    def cover(self, found: Iterable[Uncovered], lasting: Iterable[Uncovered]) -> None:
+        """Learn which subscriptions were not covered, and which are not now."""
+        ended = {
+            contract_id: interval for interval in found for contract_id in _trades_of(interval)
+        }
+        still = {contract_id: one for one in lasting for contract_id in _trades_of(one)}
+        for contract_id, known in list(self._uncovered.items()):
+            now = still.get(contract_id)
+            if now is None or now.from_ns != known.from_ns:
+                del self._uncovered[contract_id]
+                end = ended.pop(contract_id, None)
+                to_ns = self._clock.now_ns() if end is None else end.to_ns
+                self._place(_Interval(known.gap, known.from_ns, to_ns))
+        for contract_id, end in ended.items():
+            gap = self._new(contract_id, end.cause, end.why)
+            self._place(_Interval(gap, end.from_ns, end.to_ns))
+        for contract_id, now in still.items():
+            if contract_id not in self._uncovered:
+                gap = self._new(contract_id, now.cause, now.why)
+                interval = self._uncovered[contract_id] = _Interval(gap, now.from_ns, None)
+                self._place(interval)
+
+    def _saw(self, outputs: Outputs) -> None:
+        """Learn what the feed has just published."""
+        for gap in outputs.gaps:
+            self._keep(gap)
+        if outputs.spoilt:
+            self._note_spoilt(outputs.spoilt)
+        if not outputs.trades:
+            return
+        if self._unplaced:
+            unplaced, self._unplaced = self._unplaced, []
+            for interval in unplaced:
+                self._place(interval)
+        if self._spoilt:
+            for batch in outputs.trades:
+                spoilt = self._spoilt.pop(batch.contract_id, None)
+                if spoilt is not None:
+                    to_ns = max(*batch.ts_event, spoilt.from_ns or 0) + 1
+                    self._feed.know([msgspec.structs.replace(spoilt, to_ns=to_ns)])
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _note_spoilt(self, spoilt: Sequence[Rejected]) -> None:
+        """What could not be read or believed may have been prints of its contract, or of any."""
+        first: dict[str, Rejected] = {}
+        for item in spoilt:
+            for contract_id in [item.contract_id] if item.contract_id else sorted(self._followed):
+                first.setdefault(contract_id, item)
+        for contract_id, item in first.items():
+            last = self._feed.pipeline.last_trade(contract_id)
+            if contract_id in self._spoilt or contract_id not in self._followed or last is None:
+                continue  # it goes on, or lies in the start, of which nothing is known anyway
+            evidence = f"quarantined as {item.reason}: {item.detail}"
+            gap = self._new(contract_id, GapCause.QUARANTINE, evidence)
+            gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=last.ts_event)
+            self._feed.know([gap])
+
+    def _new(self, contract_id: str, cause: GapCause, evidence: str) -> Gap:
+        gap = Gap(self._next_id, contract_id, cause, None, None, evidence, self._clock.now_ns())
+        self._next_id += 1
+        return gap
+
+    def _place(self, interval: _Interval) -> None:
+        """Put an interval on the exchange's clock, and tell of it."""
+        event_ns = self._feed.pipeline.event_ns
+        gap = interval.gap
+        if event_ns(self._clock.now_ns()) is None:
+            if len(self._unplaced) < UNPLACED_MAX:
+                self._unplaced = [one for one in self._unplaced if one.gap.gap_id != gap.gap_id]
+                self._unplaced.append(interval)
+            return
+        from_ns, to_ns = gap.from_ns, None
+        if from_ns is None and interval.from_ns is not None:
+            from_ns = (event_ns(interval.from_ns) or 0) - MARGIN_NS
+        if interval.to_ns is not None:
+            # Not empty, although the host's clock may have been set back meanwhile.
+            to_ns = max(event_ns(interval.to_ns) or 0, (from_ns or 0) + 1)
+        self._feed.know([msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)])
+
+    def _keep(self, gap: Gap) -> None:
+        """Write the last word on a gap into the ledger."""
+        known = self.ledger.get(gap.gap_id)
+        if known == gap:
+            return
+        self.ledger.put(gap)
+        if self._file is None:
+            self._file = self._files.create(_next_name(self._files.names()))
+        self._file.append(line_of(gap))
+        self._log(
+            "gap",
+            level="info" if gap.cause is GapCause.START else "warning",
+            gap=gap.gap_id,
+            contract=gap.contract_id,
+            cause=gap.cause.value,
+            state=gap.state.value,
+            reason=gap.note or gap.evidence,
+            from_ns=gap.from_ns,
+            to_ns=gap.to_ns,
+        )
+
+    def close(self) -> None:
+        """Close the file; nothing is told afterwards. Safe to call twice."""
+        if self._file is not None:
+            self._file.close()
+
+
+def read_ledger(files: Files) -> tuple[Ledger, list[str]]:
+    """The ledger of a journal's folder, and what of it could not be read, one sentence each.
+
+    Raises:
+        UnreadableSourceError: a file cannot be read at all.
+    """
+    ledger = Ledger()
+    problems: list[str] = []
+    for name in files.names():
+        if _FILE.fullmatch(name):
+            for item in gaps_in(files.read(name)):
+                if isinstance(item, Gap):
+                    ledger.put(item)
+                else:
+                    problems.append(f"{name}: {item}")
+    return ledger, problems
+
+
+def _next_name(names: Iterable[str]) -> str:
+    numbers = (int(match[1]) for match in map(_FILE.fullmatch, names) if match)
+    return f"gaps-{max(numbers, default=0) + 1:06d}.jsonl"
+
+
+def _trades_of(interval: Uncovered) -> list[str]:
+    """The contracts whose trades were not covered."""
+    return [str(call.arguments[0]) for call in interval.calls if call.target == TRADES]
