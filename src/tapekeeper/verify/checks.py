@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tapekeeper.errors import UnreadableSourceError
-from tapekeeper.model.bar import Bar
+from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.tick import Reason
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
-from tapekeeper.verify.losses import Span, lost_prints, spans_of, unexplained
+from tapekeeper.verify.losses import Lost, Span, frozen_spans, lost_prints, spans_of, unexplained
 from tapekeeper.verify.oracle import Key, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
 from tapekeeper.verify.scenario import RECOVERY_S, RETURN_S, TIMEFRAMES
@@ -68,6 +69,7 @@ def judge(evidence: Evidence) -> Findings:
     spans = spans_of(evidence)
     count, lost = lost_prints(evidence, runs.values())
     problems += unexplained(evidence, lost, spans)
+    problems += _untrue(evidence, [bar for run in runs.values() for bar in run.bars], lost)
     return Findings(tuple(problems), made=count, lost=sum(lost.values()), spans=spans)
 
 
@@ -173,6 +175,28 @@ def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
     wrong = [key for key in {**naive, **engine} if naive.get(key) != engine.get(key)]
     if wrong:
         yield f"{len(wrong)} bars differ from the oracle's, the first is {wrong[0]}"
+
+
+def _untrue(evidence: Evidence, bars: Iterable[Bar], lost: Lost) -> Iterator[str]:
+    """Bars that call themselves complete although a print of theirs was lost.
+
+    A subscription that is frozen, and not found yet, is the one thing that nobody can know of.
+    """
+    frozen = tuple(frozen_spans(evidence))
+    times = sorted(
+        (key[0], key[1])
+        for at_ns, key in lost
+        if not any(span.holds(at_ns, key[0]) for span in frozen)
+    )
+    untrue = [
+        bar
+        for bar in bars
+        if bar.completeness is Completeness.COMPLETE
+        and bisect_left(times, (bar.contract_id, bar.ts_open))
+        < bisect_left(times, (bar.contract_id, bar.ts_end))
+    ]
+    if untrue:
+        yield f"{len(untrue)} bars say that they are complete and are not, the first: {untrue[0]}"
 
 
 def _order(bar: Bar) -> tuple[str, str, int, str]:

@@ -97,7 +97,7 @@ def _stuck_s(evidence: Evidence) -> float:
 def spans_of(evidence: Evidence) -> tuple[Span, ...]:
     """Every interval that was told of, or that a frozen subscription explains."""
     reported = (span for life in evidence.lives for span in _reported(evidence, life))
-    return (*reported, *_frozen(evidence))
+    return (*reported, *frozen_spans(evidence))
 
 
 def _reported(evidence: Evidence, life: Life) -> Iterator[Span]:
@@ -118,7 +118,7 @@ def _reported(evidence: Evidence, life: Life) -> Iterator[Span]:
                     yield Span(str(call.arguments[0]), from_ns, to_ns, gap.why)
 
 
-def _frozen(evidence: Evidence) -> Iterator[Span]:
+def frozen_spans(evidence: Evidence) -> Iterator[Span]:
     """Frozen streams, while they were frozen: freshness judges by data, and so needs its time."""
     slack_ns = round(SLACK_S * NS_PER_S)
     for one in evidence.freezings:
