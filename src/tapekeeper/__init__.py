@@ -7,8 +7,9 @@ if typing.TYPE_CHECKING:
     from tapekeeper.app.config import Config, load_config
     from tapekeeper.app.tape import Tape, TapeStatus
     from tapekeeper.errors import TapekeeperError
-    from tapekeeper.model.bar import Bar, BarState
+    from tapekeeper.model.bar import Bar, BarState, Completeness
     from tapekeeper.model.depth import BookSnapshot, DepthKind, DepthRow, DepthUpdate
+    from tapekeeper.model.gap import Gap, GapCause, GapState, Span
     from tapekeeper.model.instrument import Instrument
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
@@ -19,12 +20,17 @@ else:
         "Bar": "tapekeeper.model.bar",
         "BarState": "tapekeeper.model.bar",
         "BookSnapshot": "tapekeeper.model.depth",
+        "Completeness": "tapekeeper.model.bar",
         "Config": "tapekeeper.app.config",
         "DepthKind": "tapekeeper.model.depth",
         "DepthRow": "tapekeeper.model.depth",
         "DepthUpdate": "tapekeeper.model.depth",
+        "Gap": "tapekeeper.model.gap",
+        "GapCause": "tapekeeper.model.gap",
+        "GapState": "tapekeeper.model.gap",
         "Instrument": "tapekeeper.model.instrument",
         "Quote": "tapekeeper.model.tick",
+        "Span": "tapekeeper.model.gap",
         "Tape": "tapekeeper.app.tape",
         "TapeStatus": "tapekeeper.app.tape",
         "TapekeeperError": "tapekeeper.errors",
@@ -48,12 +54,17 @@ __all__ = [
     "Bar",
     "BarState",
     "BookSnapshot",
+    "Completeness",
     "Config",
     "DepthKind",
     "DepthRow",
     "DepthUpdate",
+    "Gap",
+    "GapCause",
+    "GapState",
     "Instrument",
     "Quote",
+    "Span",
     "Tape",
     "TapeStatus",
     "TapekeeperError",

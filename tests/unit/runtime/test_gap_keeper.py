@@ -1,0 +1,258 @@
+"""What is missing, put on the exchange's clock, journalled, and kept in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.replay import ReplayOptions, replay
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.pipeline import Pipeline, Subscription
+from tapekeeper.core.recent import RecentBars, RecentQuotes
+from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.core.signalr.session import Garbled
+from tapekeeper.model.bar import Completeness
+from tapekeeper.model.gap import GapCause, GapState, HistoryRow, Repair, Span
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.coverage import Uncovered
+from tapekeeper.runtime.dispatch import Dispatch
+from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.gap_keeper import MARGIN_NS, TRADES, GapKeeper, read_ledger
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.line_values import Connected, HubCall, Inbound
+from tapekeeper.sim.manual_clock import ManualClock
+
+S = 1_000_000_000
+START = 1_767_625_200 * S
+MES = "CON.F.US.MES.H26"
+AHEAD_NS = 3 * S
+"""The host's clock is ahead of the exchange's, which no bound may show."""
+
+
+class Bench:
+    """A feed and a keeper on a folder, on a clock that is moved by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = ManualClock(START + AHEAD_NS)
+        self.journaler = Journaler(FolderFiles(folder), created_ns=START)
+        self.events: list[str] = []
+        self.feed = Feed(
+            pipeline=Pipeline(grace_ns=S),
+            journaler=self.journaler,
+            recent=RecentBars(100),
+            recent_quotes=RecentQuotes(10),
+            dispatch=Dispatch(10),
+            clock=self.clock,
+            limits=FeedLimits(frames=100, bytes=100_000),
+            log=self.log,
+        )
+        self.keeper = GapKeeper(
+            feed=self.feed, files=FolderFiles(folder), clock=self.clock, log=self.log
+        )
+
+    def log(self, event: str, /, *, level: str = "info", **fields: object) -> None:
+        """Keep what is said of gaps."""
+        if event == "gap":
+            self.events.append(f"{fields['gap']} {fields['cause']} {fields['state']} {level}")
+
+    def at(self, second: float) -> None:
+        """Let it be START plus `second` at the exchange."""
+        self.clock.advance((START + AHEAD_NS + round(second * S) - self.clock.now_ns()) / S)
+
+    def subscribe(self) -> None:
+        """Follow a contract from the present moment on."""
+        self.feed.subscribe(
+            Subscription(
+                Instrument(MES, "MESH6"),
+                (Timeframe.parse("1s"), Timeframe.parse("1m")),
+                calendar_by_name("cme"),
+            )
+        )
+        self.keeper.follow(MES)
+        self.feed(Connected(1, "market", self.clock.now_ns()))
+        self.keeper.followed(MES)
+
+    def trade(self, second: float) -> None:
+        """A print at START plus `second`, which takes no time to come."""
+        self.at(second)
+        stamp = f"2026-01-05T15:{int(second) // 60:02}:{second % 60:09.6f}Z"
+        arguments = f'["{MES}",[{{"timestamp":"{stamp}","price":6000,"volume":1,"type":0}}]]'
+        call = Invocation("GatewayTrade", arguments.encode())
+        data = b'{"type":1,"target":"GatewayTrade","arguments":' + arguments.encode() + b"}\x1e"
+        self.feed(Inbound(1, "market", self.clock.now_ns(), data, (call,), ()))
+        self.feed.drain()
+
+    def worth(self) -> dict[tuple[str, int], Completeness]:
+        """Completeness of every closed and forming bar by timeframe and second."""
+        bars = [*self.feed.recent.all(), *self.feed.pipeline.forming_all()]
+        return {(bar.timeframe, (bar.ts_open - START) // S): bar.completeness for bar in bars}
+
+    def gaps(self) -> list[tuple[GapCause, GapState, float | None, float | None]]:
+        """The ledger, in seconds after START of the exchange."""
+        return [
+            (gap.cause, gap.state, _after(gap.from_ns), _after(gap.to_ns))
+            for gap in self.keeper.ledger.find()
+        ]
+
+
+def _after(ts_ns: int | None) -> float | None:
+    return None if ts_ns is None else (ts_ns - START) / S
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A keeper on a new journal."""
+    made = Bench(tmp_path / "journal")
+    yield made
+    made.keeper.close()
+    made.journaler.close()
+
+
+def hole(from_s: float, to_s: float | None, why: str = "lost") -> Uncovered:
+    """What the pool tells of, in host time."""
+    to_ns = None if to_s is None else START + AHEAD_NS + round(to_s * S)
+    call = HubCall(TRADES, (MES,))
+    return Uncovered(START + AHEAD_NS + round(from_s * S), to_ns, why, (call,))
+
+
+def test_the_start_ends_with_the_confirmation_on_the_exchanges_clock(bench: Bench) -> None:
+    """Nobody knows that clock before the first print, so the end waits for it."""
+    bench.at(10)
+    bench.subscribe()
+    assert bench.gaps() == [(GapCause.START, GapState.LASTING, None, None)]
+    bench.trade(30.5)
+    assert bench.gaps() == [(GapCause.START, GapState.ENDED, None, 10.0)]
+    bench.trade(61.0)
+    whole, partial = Completeness.COMPLETE, Completeness.PARTIAL_START
+    assert bench.worth() == {("1s", 30): whole, ("1s", 61): whole, ("1m", 0): partial,
+                             ("1m", 60): whole}  # fmt: skip
+    assert bench.events == ["1 start lasting info", "1 start ended info"]
+
+
+def test_an_outage_marks_bars_at_once_and_ends_with_the_next_acknowledgement(
+    bench: Bench,
+) -> None:
+    """It begins a little before what was heard last; closed bars are told again."""
+    bench.subscribe()
+    bench.trade(1.5)
+    bench.trade(2.5)
+    bench.keeper.cover([], [hole(2.6, None)])
+    margin_s = MARGIN_NS / S
+    assert bench.gaps()[1:] == [(GapCause.DISCONNECT, GapState.LASTING, 2.6 - margin_s, None)]
+    assert bench.worth()["1s", 2] is Completeness.GAP
+    bench.keeper.cover([hole(2.6, 9.0)], [])
+    bench.trade(9.5)
+    bench.trade(10.5)
+    assert bench.gaps()[1:] == [(GapCause.DISCONNECT, GapState.ENDED, 2.6 - margin_s, 9.0)]
+    assert bench.worth()["1s", 9] is Completeness.COMPLETE
+    assert bench.worth()["1m", 0] is Completeness.GAP
+
+
+def test_an_outage_that_is_known_when_it_is_over_is_one_entry(bench: Bench) -> None:
+    """As after a hand-over that came too late."""
+    bench.subscribe()
+    bench.trade(1.5)
+    bench.keeper.cover([hole(1.6, 2.0)], [])
+    bench.keeper.cover([], [])
+    assert [state for _, state, _, _ in bench.gaps()[1:]] == [GapState.ENDED]
+
+
+def test_what_cannot_be_read_is_a_gap_until_the_next_print(bench: Bench) -> None:
+    """It may have been a print of any followed contract; several in a row are one gap."""
+    bench.subscribe()
+    bench.trade(1.5)
+    now_ns = bench.clock.now_ns()
+    for _ in range(2):
+        garbled = (Garbled(b"{", "not JSON"),)
+        bench.feed(Inbound(1, "market", now_ns, b"{\x1e", (), garbled))
+        bench.feed.drain()
+    assert bench.gaps()[1:] == [(GapCause.QUARANTINE, GapState.LASTING, 1.5, None)]
+    bench.trade(3.0)
+    ((cause, state, _, to_s),) = bench.gaps()[1:]
+    assert (cause, state) == (GapCause.QUARANTINE, GapState.ENDED)
+    assert to_s == pytest.approx(3.0)
+    assert bench.worth()["1s", 1] is Completeness.GAP
+
+
+def test_unsubscribing_ends_what_lasts(bench: Bench) -> None:
+    """And following again begins with the last print that was had."""
+    bench.subscribe()
+    bench.trade(1.5)
+    bench.keeper.cover([], [hole(2.0, None)])
+    bench.at(5)
+    bench.keeper.unfollow(MES)
+    bench.feed.unsubscribe(MES)
+    assert bench.gaps()[1][1:] == (GapState.ENDED, 2.0 - MARGIN_NS / S, 5.0)
+    bench.at(20)
+    bench.subscribe()
+    assert bench.gaps()[2] == (GapCause.START, GapState.ENDED, 1.5, 20.0)
+
+
+def test_a_repair_reaches_bars_journal_and_ledger(bench: Bench) -> None:
+    """The gateway's bars stand for the gap; a replay of the journal makes the same bars."""
+    bench.subscribe()
+    for second in (1.5, 2.5, 9.5, 10.5):
+        bench.trade(second)
+    bench.keeper.cover([hole(2.6, 9.0)], [])
+    (gap,) = bench.keeper.ledger.find(causes=[GapCause.DISCONNECT])
+    assert gap.from_ns is not None
+    assert gap.to_ns is not None
+    restored = (Span(gap.from_ns, gap.to_ns),)
+    mended = msgspec.structs.replace(gap, restored=restored)
+    rows = tuple(
+        HistoryRow(START + n * S, START + (n + 1) * S, 6001.0, 6002.0, 6000.0, 6001.0, 7)
+        for n in (2, 4)
+    )
+    bench.feed.know([Repair(mended, START + 9 * S, "1s", rows)])
+    assert bench.gaps()[1][1] is GapState.REPAIRED
+    assert bench.worth()["1s", 4] is Completeness.BACKFILLED
+    assert all(check.holds for check in bench.feed.pipeline.checks())
+    live = [*bench.feed.recent.all(), *bench.feed.pipeline.forming_all()]
+    bench.keeper.close()
+    bench.journaler.close()
+    again = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme")))
+    assert [bar for bars in again.bars.values() for bar in bars] == live
+    assert again.holds
+
+
+def test_the_ledger_outlives_the_process(tmp_path: Path) -> None:
+    """Numbers go on, and what lasted when a process ended is ended by the next one."""
+    first = Bench(tmp_path)
+    first.subscribe()
+    first.trade(1.5)
+    first.keeper.cover([], [hole(2.0, None)])
+    first.keeper.close()
+    first.journaler.close()
+
+    second = Bench(tmp_path)
+    assert second.keeper.problems == []
+    assert [gap.gap_id for gap in second.keeper.ledger.find()] == [1, 2]
+    second.at(50)
+    second.subscribe()
+    second.trade(55.0)
+    assert second.gaps() == [
+        (GapCause.START, GapState.ENDED, None, 0.0),
+        (GapCause.DISCONNECT, GapState.ENDED, 2.0 - MARGIN_NS / S, 50.0),
+        (GapCause.START, GapState.ENDED, None, 50.0),
+    ]
+    second.keeper.close()
+    second.journaler.close()
+    assert sorted(name for name in FolderFiles(tmp_path).names() if "gaps" in name) == [
+        "gaps-000001.jsonl",
+        "gaps-000002.jsonl",
+    ]
+    (tmp_path / "gaps-000001.jsonl").write_bytes(b"torn\n")
+    ledger, problems = read_ledger(FolderFiles(tmp_path))
+    assert (len(ledger), len(problems)) == (2, 1)
+
+
+def test_nothing_is_written_where_nothing_is_missing(bench: Bench, tmp_path: Path) -> None:
+    """A journal without a gap has no file of gaps."""
+    assert [name for name in FolderFiles(tmp_path / "journal").names() if "gaps" in name] == []
+    assert bench.keeper.ledger.find() == []
