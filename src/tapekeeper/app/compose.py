@@ -30,7 +30,7 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import Census
-from tapekeeper.ports import Log, Transport
+from tapekeeper.ports import Clock, Log, Transport
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.gap_keeper import GapKeeper
@@ -168,17 +168,8 @@ async def compose(
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
             created_ns=clock.now_ns(),
         )
-        feed = Feed(
-            pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
-            journaler=journaler,
-            recent=RecentBars(config.bars.keep),
-            recent_quotes=RecentQuotes(config.quotes.keep),
-            dispatch=Dispatch(MAILBOX_LIMIT),
-            clock=clock,
-            limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
-            log=log,
-        )
-        gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log)
+        feed = _feed(config, journaler, clock, log)
+        gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
@@ -223,6 +214,19 @@ async def compose(
             log=log,
             resources=stack.pop_all(),
         )
+
+
+def _feed(config: Config, journaler: Journaler, clock: Clock, log: Log) -> Feed:
+    return Feed(
+        pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
+        journaler=journaler,
+        recent=RecentBars(config.bars.keep),
+        recent_quotes=RecentQuotes(config.quotes.keep),
+        dispatch=Dispatch(MAILBOX_LIMIT),
+        clock=clock,
+        limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
+        log=log,
+    )
 
 
 def _helpers(**helpers: Helper | None) -> dict[str, Helper]:

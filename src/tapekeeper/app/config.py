@@ -288,6 +288,17 @@ class QuotesConfig(Section):
     )
 
 
+class GapsConfig(Section):
+    """How gaps are kept; the ledger beside the journal has every one."""
+
+    keep: Count = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="Gaps kept in memory, for reading.",
+    )
+
+
 class Subscription(Section):
     """One contract to follow, and its timeframes."""
 
@@ -415,6 +426,7 @@ class Config(BaseSettings):
     pool: PoolConfig = PoolConfig()
     bars: BarsConfig = BarsConfig()
     quotes: QuotesConfig = QuotesConfig()
+    gaps: GapsConfig = GapsConfig()
     subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()

@@ -14,7 +14,7 @@ import msgspec
 from tapekeeper.model.gap import Gap, GapCause, GapState
 
 GAPS_MAX = 100_000
-"""Gaps in memory; a year with one every five minutes. The oldest go first, and stay on disk."""
+"""Gaps that are read back: a year with one every five minutes."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Gap).decode

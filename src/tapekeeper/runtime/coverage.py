@@ -18,11 +18,13 @@ force. All times are wall clock, ns UTC, as they are in the journal.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeAlias
 
 import msgspec
 
 from tapekeeper.model.gap import GapCause
+from tapekeeper.ports import Log
 from tapekeeper.runtime.line_values import HubCall
 
 LIVES_MAX = 256
@@ -31,6 +33,12 @@ matter, and a line that flaps beside a steady one is what could exceed this."""
 
 _FAREWELL_NS = 1_000_000_000
 """An answered farewell takes less than this; an unanswered one ends at a timeout of seconds."""
+
+
+UNCOVERED_MAX = 1_000
+"""Uncovered intervals that are kept for reading; all of them are logged and counted."""
+
+_NS_PER_S = 1_000_000_000
 
 
 class Uncovered(msgspec.Struct, frozen=True):
@@ -49,6 +57,11 @@ class Uncovered(msgspec.Struct, frozen=True):
     why: str
     calls: tuple[HubCall, ...]
     cause: GapCause = GapCause.DISCONNECT
+
+
+CoverageListener: TypeAlias = Callable[[list[Uncovered], list[Uncovered]], None]
+"""Told which intervals turned out to be uncovered and have an end, and which last now, whenever
+either changes."""
 
 
 class Hole(msgspec.Struct, frozen=True):
@@ -247,6 +260,58 @@ class CoverageBook:
         return _grouped(
             [(call, c.lasting) for call, c in self._coverages.items() if c.lasting is not None]
         )
+
+
+class CoverageReport:
+    """Tells of the intervals of a book: to the log, to a listener, and to whoever reads.
+
+    Args:
+        name: of the hub.
+        book: whose intervals.
+        log: events for people.
+        listener: see `CoverageListener`.
+    """
+
+    def __init__(
+        self, name: str, book: CoverageBook, log: Log, listener: CoverageListener | None
+    ) -> None:
+        self._name = name
+        self._book = book
+        self._log = log
+        self._listener = listener
+        self._lasting: list[Uncovered] = []  # as it was told last
+        self._ended: deque[Uncovered] = deque(maxlen=UNCOVERED_MAX)
+        self._ended_count = 0
+
+    def tell(self) -> None:
+        """Tell what was found since the last time."""
+        found, lasting = self._book.take(), self._book.lasting()
+        if self._listener is not None and (found or lasting != self._lasting):
+            self._listener(found, lasting)
+        self._lasting = lasting
+        for interval in found:
+            self._ended.append(interval)
+            self._ended_count += 1
+            to_ns = interval.from_ns if interval.to_ns is None else interval.to_ns
+            self._log(
+                "uncovered",
+                level="warning",
+                line=self._name,
+                reason=interval.why,
+                from_ns=interval.from_ns,
+                to_ns=interval.to_ns,
+                seconds=(to_ns - interval.from_ns) / _NS_PER_S,
+                subscriptions=len(interval.calls),
+            )
+
+    def intervals(self) -> tuple[Uncovered, ...]:
+        """The latest that ended, then those that last."""
+        return (*self._ended, *self._book.lasting())
+
+    @property
+    def count(self) -> int:
+        """How many there were, those that last included."""
+        return self._ended_count + len(self._book.lasting())
 
 
 def _grouped(found: list[tuple[HubCall, Hole]]) -> list[Uncovered]:

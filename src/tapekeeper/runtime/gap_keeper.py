@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tapekeeper.core.ledger import Ledger, gaps_in, line_of
+from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.tick import Rejected
@@ -53,18 +53,21 @@ class GapKeeper:
         files: the folder of the journal, which is locked by this process.
         clock: stamps entries.
         log: says when a gap begins and ends.
+        keep: gaps in memory, for reading; the files have all.
 
     Raises:
         UnreadableSourceError: a file of the ledger cannot be read at all.
     """
 
-    def __init__(self, *, feed: Feed, files: Files, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, *, feed: Feed, files: Files, clock: Clock, log: Log, keep: int = GAPS_MAX
+    ) -> None:
         self._feed = feed
         self._files = files
         self._clock = clock
         self._log = log
         self._file: SegmentFile | None = None  # until there is something to write
-        self.ledger, self.problems = read_ledger(files)
+        self.ledger, self.problems = read_ledger(files, keep)
         self._next_id = self.ledger.next_id
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
@@ -216,13 +219,17 @@ class GapKeeper:
             self._file.close()
 
 
-def read_ledger(files: Files) -> tuple[Ledger, list[str]]:
+def read_ledger(files: Files, keep: int = GAPS_MAX) -> tuple[Ledger, list[str]]:
     """The ledger of a journal's folder, and what of it could not be read, one sentence each.
+
+    Args:
+        files: of the folder.
+        keep: the newest gaps that are wanted.
 
     Raises:
         UnreadableSourceError: a file cannot be read at all.
     """
-    ledger = Ledger()
+    ledger = Ledger(gaps_max=keep)
     problems: list[str] = []
     for name in files.names():
         if _FILE.fullmatch(name):

@@ -27,7 +27,6 @@ event, and in the status.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -42,7 +41,7 @@ from tapekeeper.errors import (
 )
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random, Transport
-from tapekeeper.runtime.coverage import CoverageBook, Uncovered
+from tapekeeper.runtime.coverage import CoverageBook, CoverageListener, CoverageReport
 from tapekeeper.runtime.evictions import Evictions
 from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.heard import Delays, Heard, StampOf
@@ -81,9 +80,6 @@ from tapekeeper.runtime.pool_values import (
 )
 from tapekeeper.runtime.waiters import Waiters
 
-UNCOVERED_MAX = 1_000
-"""Uncovered intervals that are kept for reading; all of them are logged and counted."""
-
 LOOK_EVERY_S = 5.0
 """How often a pool looks although there is no news: for what only the passing of time shows."""
 
@@ -109,8 +105,7 @@ class LinePool:
         endpoints: several addresses of the hub; without it, the one of the spec.
         stamp_of: event time of what the hub sends, by which it is judged what a line covered;
             without it, a line covers up to its last byte.
-        on_coverage: told which intervals turned out to be uncovered and have an end, and which
-            last, whenever either changes.
+        on_coverage: told which intervals turned out to be uncovered; see `CoverageListener`.
     """
 
     def __init__(
@@ -128,7 +123,7 @@ class LinePool:
         proves: Callable[[HubCall, Invocation], bool] = no_proof,
         endpoints: Endpoints | None = None,
         stamp_of: StampOf | None = None,
-        on_coverage: Callable[[list[Uncovered], list[Uncovered]], None] | None = None,
+        on_coverage: CoverageListener | None = None,
     ) -> None:
         self._spec = spec
         self._policy = policy
@@ -142,8 +137,6 @@ class LinePool:
         self._proves = proves
         self._endpoints = endpoints
         self._stamp_of = stamp_of
-        self._on_coverage = on_coverage
-        self._lasting: list[Uncovered] = []  # as it was told last
         self._delays = Delays()
         self._renewals = Renewals()
         self._backoff = Backoff(policy.retry_base_ms, policy.retry_cap_ms)
@@ -153,8 +146,7 @@ class LinePool:
         self._wanted: dict[HubCall, set[str]] = {}  # who holds each
         self._waiters = Waiters()
         self._coverage = CoverageBook()
-        self._uncovered: deque[Uncovered] = deque(maxlen=UNCOVERED_MAX)
-        self._uncovered_count = 0
+        self._report = CoverageReport(spec.name, self._coverage, log, on_coverage)
         self._evictions = Evictions(
             within_s=policy.eviction_within_s,
             enough=policy.evictions_max,
@@ -205,7 +197,7 @@ class LinePool:
         finally:
             self._stopped.set()
             self._coverage.close(self._clock.now_ns())
-            self._report()
+            self._report.tell()
             self._waiters.fail(ConnectionLostError("the lines were stopped"))
 
     async def stop(self) -> None:
@@ -325,7 +317,6 @@ class LinePool:
 
     def status(self) -> PoolStatus:
         """A frozen view."""
-        lasting = self._coverage.lasting()
         running = [line.status() for line in self._running.values()]
         return PoolStatus(
             name=self._spec.name,
@@ -342,8 +333,8 @@ class LinePool:
             connections=self._connections + sum(line.connections for line in running),
             frames=self._frames + sum(line.frames for line in running),
             bytes=self._bytes + sum(line.bytes for line in running),
-            uncovered=(*self._uncovered, *lasting),
-            uncovered_count=self._uncovered_count + len(lasting),
+            uncovered=self._report.intervals(),
+            uncovered_count=self._report.count,
             endpoints=() if self._endpoints is None else self._endpoints.health(),
             resumes=sum((line.resumes for line in running), self._resumes),
         )
@@ -369,7 +360,7 @@ class LinePool:
         if self._evictions.judge(now_ns):
             self._say_one_session()
         self._look_for_better_endpoints(now_ns)
-        self._report()
+        self._report.tell()
         self._judge_health(now_ns)
         return next_step(
             [self._view(member) for member in self._serving()],
@@ -623,27 +614,6 @@ class LinePool:
             line=self._spec.name,
             reason="connections ended when others opened: lines are replaced with a gap from now",
         )
-
-    def _report(self) -> None:
-        """Say which intervals turned out to be uncovered."""
-        found, lasting = self._coverage.take(), self._coverage.lasting()
-        if self._on_coverage is not None and (found or lasting != self._lasting):
-            self._lasting = lasting
-            self._on_coverage(found, lasting)
-        for interval in found:
-            self._uncovered.append(interval)
-            self._uncovered_count += 1
-            to_ns = interval.from_ns if interval.to_ns is None else interval.to_ns
-            self._log(
-                "uncovered",
-                level="warning",
-                line=self._spec.name,
-                reason=interval.why,
-                from_ns=interval.from_ns,
-                to_ns=interval.to_ns,
-                seconds=(to_ns - interval.from_ns) / _NS_PER_S,
-                subscriptions=len(interval.calls),
-            )
 
     def _judge_health(self, now_ns: int) -> None:
         # What a caller still waits for has been asked just now, which is no lack yet.

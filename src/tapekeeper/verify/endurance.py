@@ -66,7 +66,7 @@ class Plan:
         sample_every_s: how often what is held is counted, virtual seconds.
         seed: of market and network.
         trades_per_s: mean rate of each contract.
-        keep: closed bars that are kept, per timeframe, and quotes, per contract.
+        keep: closed bars that are kept, per timeframe, quotes, per contract, and gaps.
         trace: whether allocations are traced; takes three times as long.
     """
 
@@ -345,5 +345,6 @@ def _config(plan: Plan, urls: SimUrls, folder: Path) -> Config:
             "journal": {"dir": str(folder), "segment_mb": 8},
             "bars": {"timeframes": ["1s", "1m"], "keep": plan.keep},
             "quotes": {"keep": plan.keep},
+            "gaps": {"keep": plan.keep},
         }
     )

@@ -1,4 +1,4 @@
-"""`gaps`: the ledger of a journal, in four formats."""
+"""`gaps`: the ledger of a journal (`tapekeeper.cli.gaps`), in four formats."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tapekeeper.errors import UsageError
-from tapekeeper.runtime import pool
+from tapekeeper.runtime import coverage
 from tapekeeper.runtime.hub_connection import HubConnection
 from tapekeeper.runtime.line import Line
 from tapekeeper.verify.endurance import LIMITS, Plan, Sample, endure, judge, problems
@@ -113,7 +113,7 @@ def test_a_run_without_a_slope_is_refused(plan: dict[str, float]) -> None:
 
 def test_hours_of_reconnects_leave_everything_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real composition for two and a half hours, cut every twenty seconds."""
-    monkeypatch.setattr(pool, "UNCOVERED_MAX", 20)
+    monkeypatch.setattr(coverage, "UNCOVERED_MAX", 20)
     endured = endure(SHORT, lambda _: None)
     assert endured.problems == ()
     assert len(endured.samples) == 18
@@ -125,7 +125,7 @@ def test_an_object_that_is_kept_for_each_reconnect_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same run, in which every connection is remembered: the leak that flat must exclude."""
-    monkeypatch.setattr(pool, "UNCOVERED_MAX", 20)
+    monkeypatch.setattr(coverage, "UNCOVERED_MAX", 20)
     kept: list[HubConnection | None] = []
     bury = Line._bury
 

@@ -17,7 +17,7 @@ from tapekeeper.model.gap import Gap, GapCause
 NEVER_NS = 1 << 63
 LONG_AGO_NS = -NEVER_NS
 
-MARKS_MAX = 4_096
+MARKS_MAX = 1_024
 """Marks of one contract. Beyond it the two oldest are taken for one: that may call a bar between
 them worse than it is, which forgetting one would not."""
 
