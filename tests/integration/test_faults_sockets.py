@@ -98,7 +98,6 @@ async def scripted(fault: str) -> AsyncIterator[Client]:
         ('kind = "close"\nallow_reconnect = true', '{"type":7,"allowReconnect":true}\x1e'),
         ('kind = "unknown_record"\ntype = 9', '{"type":9,"sequenceId":1}\x1e'),
         ('kind = "logout"', '{"type":1,"target":"GatewayLogout","arguments":["logged out"]}\x1e'),
-        ('kind = "replay"\nrecords = 1', "{}\x1e"),
         ('kind = "partial"', '{"type":1,"target":"GatewayTrade","argumen'[:40]),
     ],
 )
@@ -108,6 +107,17 @@ async def test_what_a_live_connection_is_sent(fault: str, sent: str) -> None:
         socket = await client.connect()
         await client.strike()
         assert await socket.receive_str() == sent
+
+
+@pytest.mark.asyncio
+async def test_a_replay_repeats_records_and_never_the_answer_to_the_handshake() -> None:
+    """The last record comes once more; the answer, which is none, is passed over."""
+    async with scripted('kind = "replay"\nrecords = 64') as client:
+        socket = await client.connect()
+        await client.call(socket, "Nonsense")
+        refused = await socket.receive_str()
+        await client.strike()
+        assert await socket.receive_str() == refused
 
 
 @pytest.mark.asyncio
