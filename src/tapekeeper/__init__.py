@@ -13,6 +13,9 @@ if typing.TYPE_CHECKING:
     from tapekeeper.model.instrument import Instrument
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
+    from tapekeeper.runtime.line_values import Transition
+    from tapekeeper.runtime.pool_values import HealthChange
+    from tapekeeper.runtime.watch_values import StreamChange
 else:
     # Each comes when it is asked for: importing everything takes most of a second, in which the
     # program could not yet answer Ctrl-C. Hidden from type checkers, to which any name would do.
@@ -28,14 +31,17 @@ else:
         "Gap": "tapekeeper.model.gap",
         "GapCause": "tapekeeper.model.gap",
         "GapState": "tapekeeper.model.gap",
+        "HealthChange": "tapekeeper.runtime.pool_values",
         "Instrument": "tapekeeper.model.instrument",
         "Quote": "tapekeeper.model.tick",
         "Span": "tapekeeper.model.gap",
+        "StreamChange": "tapekeeper.runtime.watch_values",
         "Tape": "tapekeeper.app.tape",
         "TapeStatus": "tapekeeper.app.tape",
         "TapekeeperError": "tapekeeper.errors",
         "Timeframe": "tapekeeper.model.timeframe",
         "Trade": "tapekeeper.model.tick",
+        "Transition": "tapekeeper.runtime.line_values",
         "load_config": "tapekeeper.app.config",
     }
 
@@ -62,13 +68,16 @@ __all__ = [
     "Gap",
     "GapCause",
     "GapState",
+    "HealthChange",
     "Instrument",
     "Quote",
     "Span",
+    "StreamChange",
     "Tape",
     "TapeStatus",
     "TapekeeperError",
     "Timeframe",
     "Trade",
+    "Transition",
     "load_config",
 ]

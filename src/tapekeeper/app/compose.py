@@ -19,7 +19,6 @@ from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
-from tapekeeper.core.freshness import Freshness
 from tapekeeper.core.gateway.proofs import proves
 from tapekeeper.core.gateway.stamps import stamp_ns
 from tapekeeper.core.pipeline import Pipeline
@@ -31,6 +30,7 @@ from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import Census
 from tapekeeper.ports import Clock, Log, Transport
+from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.gap_keeper import GapKeeper
@@ -173,19 +173,23 @@ async def compose(
         stack.callback(gaps.close)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
-        pools = _pools(
-            config, outside, transport=transport, tokens=tokens, inbox=feed, log=log, gaps=gaps
-        )
+        announcer = Announcer(feed.dispatch, clock=clock, log=log)
+        hubs = _Hubs(transport, tokens, feed, log, gaps, announcer)
+        pools = _pools(config, outside, hubs)
         keeper = TokenKeeper(
             tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
         )
         watch = Watch(
-            freshness=Freshness(config.freshness.policy()),
+            policy=config.freshness.policy(),
             newest=feed.pipeline,
+            brought=feed.pipeline.brought,
             mender=pools[MARKET_HUB],
             clock=clock,
             log=log,
+            tell=announcer,
+            looked=announcer.look,
         )
+        announcer.judge([pool.report for pool in pools.values()], keeper.status)
         loop = _loop_watch(outside, log)
         supervisor = Supervisor(
             feed=feed,
@@ -238,40 +242,44 @@ def _loop_watch(outside: Outside, log: Log) -> LoopWatch | None:
     return None if look_s is None else LoopWatch(outside.clock, log, look_s)
 
 
-def _pools(
-    config: Config,
-    outside: Outside,
-    *,
-    transport: Transport,
-    tokens: KeptTokens,
-    inbox: Inbox,
-    log: Log,
-    gaps: GapKeeper,
-) -> dict[str, LinePool]:
+@dataclass(frozen=True, slots=True)
+class _Hubs:
+    """What the pools of all hubs share."""
+
+    transport: Transport
+    tokens: KeptTokens
+    inbox: Inbox
+    log: Log
+    gaps: GapKeeper
+    tell: Announcer
+
+
+def _pools(config: Config, outside: Outside, hubs: _Hubs) -> dict[str, LinePool]:
     """The pool of every hub, by its name."""
     gateway = config.gateway
-    hubs = {MARKET_HUB: (gateway.market_hub_url, *gateway.market_hub_fallbacks)}
+    urls_of = {MARKET_HUB: (gateway.market_hub_url, *gateway.market_hub_fallbacks)}
     if gateway.user_hub:
-        hubs[USER_HUB] = (gateway.user_hub_url, *gateway.user_hub_fallbacks)
+        urls_of[USER_HUB] = (gateway.user_hub_url, *gateway.user_hub_fallbacks)
     # One count for all hubs: the journal knows a connection by its number alone.
     numbers = count(_first_line_number(outside.clock.now_ns()))
     return {
         name: LinePool(
             line_spec(config, name, urls[0]),
             _pool_policy(config),
-            transport=transport,
-            tokens=tokens,
+            transport=hubs.transport,
+            tokens=hubs.tokens,
             clock=outside.clock,
             random=outside.random,
-            inbox=inbox,
-            log=log,
+            inbox=hubs.inbox,
+            log=hubs.log,
             numbers=lambda: next(numbers),
             proves=_proves,
             stamp_of=stamp_ns if name == MARKET_HUB else None,
-            on_coverage=gaps.cover if name == MARKET_HUB else None,
+            on_coverage=hubs.gaps.cover if name == MARKET_HUB else None,
+            tell=hubs.tell,
             endpoints=Endpoints(tuple(dict.fromkeys(urls))) if len(urls) > 1 else None,
         )
-        for name, urls in hubs.items()
+        for name, urls in urls_of.items()
     }
 
 

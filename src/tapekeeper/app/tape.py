@@ -35,6 +35,8 @@ from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.announcer import judge_tape
+from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import JournalStatistics
 from tapekeeper.runtime.line_values import HubCall, LineStatus
@@ -42,7 +44,7 @@ from tapekeeper.runtime.loop_lag import LoopLag
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
 from tapekeeper.runtime.token_keeper import TokenStatus
-from tapekeeper.runtime.watch import WatchStatus
+from tapekeeper.runtime.watch_values import WatchStatus
 
 MARKET_STREAMS = ("Trades", "Quotes")
 """What is always subscribed for a contract."""
@@ -107,9 +109,13 @@ class TapeStatus(msgspec.Struct, frozen=True):
 
     @property
     def health(self) -> PoolHealth:
-        """The health of the hub that is worst off."""
-        order = list(PoolHealth)
-        return max((pool.health for pool in self.pools), key=order.index, default=PoolHealth.DOWN)
+        """The health of what is worst off: a hub with its streams, or the token."""
+        return judge_tape(self.pools, self.token)[0]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is not well, a sentence for each: of a hub, its streams included, or the token."""
+        return judge_tape(self.pools, self.token)[1]
 
     @property
     def holds(self) -> bool:
@@ -414,6 +420,19 @@ class Tape:
     def user_events(self) -> AsyncIterator[UserEvent]:
         """Account, order, position and fill updates, from this call on, until the tape stops."""
         return self._running().feed.dispatch.user()
+
+    def transitions(self) -> AsyncIterator[TapeChange]:
+        """What the tape tells of itself, from this call on, until it has stopped.
+
+        Every transition of a line (`Transition`), of the health of a hub or of the whole, which
+        is called `tape` (`HealthChange`), and of a stream (`StreamChange`), in the order in which
+        they happen, and exactly those that the log shows as `line_state`, `pool_health`,
+        `tape_health`, `stream_stale` and `stream_fresh`. The last are those of the stop.
+
+        Raises (while iterating):
+            FellBehindError: the reader did not keep up.
+        """
+        return self._running().feed.dispatch.changes()
 
     def frame(self, contract: str, timeframe: str | Timeframe) -> pl.DataFrame:
         """The recent closed bars and the forming one, built when asked; see `bars_frame`."""

@@ -10,7 +10,10 @@ from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
 from tapekeeper.model.tick import Quote
+from tapekeeper.runtime.line_values import Transition
 from tapekeeper.runtime.mailbox import Mailbox, MailboxStatistics
+from tapekeeper.runtime.pool_values import HealthChange
+from tapekeeper.runtime.watch_values import StreamChange
 
 T = TypeVar("T")
 
@@ -43,7 +46,12 @@ def _is_held(known: weakref.ref[Mailbox[T]]) -> bool:
     return mailbox is not None and not mailbox.ended
 
 
-_AnyMailbox: TypeAlias = Mailbox[Bar] | Mailbox[Quote] | Mailbox[DepthUpdate] | Mailbox[UserEvent]
+TapeChange: TypeAlias = Transition | HealthChange | StreamChange
+"""What a tape tells of itself: of a line, of the health, of a stream."""
+
+_AnyMailbox: TypeAlias = (
+    Mailbox[Bar] | Mailbox[Quote] | Mailbox[DepthUpdate] | Mailbox[UserEvent] | Mailbox[TapeChange]
+)
 
 
 class Dispatch:
@@ -59,6 +67,7 @@ class Dispatch:
         self._quotes: dict[str, _Register[Quote]] = {}
         self._depth: dict[str, _Register[DepthUpdate]] = {}
         self._user: _Register[UserEvent] = _Register()
+        self._changes: _Register[TapeChange] = _Register()
         self._closed = False
 
     def publish_bars(self, bars: Iterable[Bar]) -> None:
@@ -87,6 +96,11 @@ class Dispatch:
             for mailbox in self._user:
                 mailbox.put(event)
 
+    def publish_change(self, change: TapeChange) -> None:
+        """Offer what the tape tells of itself to whoever listens."""
+        for mailbox in self._changes:
+            mailbox.put(change)
+
     def bars(self, contract_id: str, timeframe: str) -> AsyncIterator[Bar]:
         """A stream of closed bars from now on. It ends when the tape stops.
 
@@ -109,6 +123,10 @@ class Dispatch:
     def user(self) -> AsyncIterator[UserEvent]:
         """A stream of user events from now on. It ends when the tape stops."""
         return self._stream("the user events", self._user)
+
+    def changes(self) -> AsyncIterator[TapeChange]:
+        """A stream of what the tape tells of itself from now on; see `bars`."""
+        return self._stream("the transitions", self._changes)
 
     def _stream(self, name: str, register: _Register[T]) -> AsyncIterator[T]:
         mailbox: Mailbox[T] = Mailbox(name, self._limit)
@@ -135,3 +153,4 @@ class Dispatch:
         for depth in self._depth.values():
             yield from depth
         yield from self._user
+        yield from self._changes

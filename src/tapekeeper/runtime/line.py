@@ -363,6 +363,11 @@ class Line:
         if undo is not None and taken and self._connection is not None and self._connection.is_open:
             self._connection.tell(undo)
 
+    @property
+    def number(self) -> int | None:
+        """Of the present or last connection; None before the first."""
+        return self._number
+
     def status(self) -> LineStatus:
         """A frozen view."""
         present = self._connection

@@ -41,7 +41,7 @@ from tapekeeper.errors import (
 )
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random, Transport
-from tapekeeper.runtime.coverage import CoverageBook, CoverageListener, CoverageReport
+from tapekeeper.runtime.coverage import CoverageListener
 from tapekeeper.runtime.evictions import Evictions
 from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.heard import Delays, Heard, StampOf
@@ -61,22 +61,21 @@ from tapekeeper.runtime.line_values import (
     no_proof,
 )
 from tapekeeper.runtime.pool_member import Member, Route, restless
+from tapekeeper.runtime.pool_report import PoolReport
 from tapekeeper.runtime.pool_values import (
     Acknowledgement,
     Add,
     HandoverReason,
+    HealthChange,
     LineView,
-    PoolHealth,
     PoolPolicy,
     PoolStatus,
     Remove,
     Replace,
     Step,
     Wait,
-    judge_health,
     may_take_over,
     next_step,
-    without,
 )
 from tapekeeper.runtime.waiters import Waiters
 
@@ -86,6 +85,10 @@ LOOK_EVERY_S = 5.0
 _HANDOVER_LOOK_S = 0.5
 _NS_PER_S = 1_000_000_000
 _NEW_CONNECTION_CURES = frozenset(HandoverReason) - {HandoverReason.ENDPOINT}
+
+
+def _unheard(_event: Transition | HealthChange) -> None:
+    return
 
 
 class LinePool:
@@ -106,6 +109,7 @@ class LinePool:
         stamp_of: event time of what the hub sends, by which it is judged what a line covered;
             without it, a line covers up to its last byte.
         on_coverage: told which intervals turned out to be uncovered; see `CoverageListener`.
+        tell: told of every transition of a line and of the health, in order, after the log.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class LinePool:
         endpoints: Endpoints | None = None,
         stamp_of: StampOf | None = None,
         on_coverage: CoverageListener | None = None,
+        tell: Callable[[Transition | HealthChange], None] = _unheard,
     ) -> None:
         self._spec = spec
         self._policy = policy
@@ -145,8 +150,10 @@ class LinePool:
         self._made = 0
         self._wanted: dict[HubCall, set[str]] = {}  # who holds each
         self._waiters = Waiters()
-        self._coverage = CoverageBook()
-        self._report = CoverageReport(spec.name, self._coverage, log, on_coverage)
+        self._tell = tell
+        self.report = PoolReport(
+            spec.name, policy, clock=clock, log=log, tell=tell, on_coverage=on_coverage
+        )
         self._evictions = Evictions(
             within_s=policy.eviction_within_s,
             enough=policy.evictions_max,
@@ -161,11 +168,7 @@ class LinePool:
         self._frames = 0
         self._bytes = 0
         self._resumes = ResumeTally()
-        self._dark_ns = 0  # since when nothing delivers, monotonic
         self._token: Secret | None = None  # the latest that was told
-        self._health = PoolHealth.STARTING
-        self._young_until_ns: int | None = 0  # may be starting till then, monotonic; None: was up
-        self._health_reason = "not started"
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -183,8 +186,7 @@ class LinePool:
         if self._started:
             raise UsageError("a pool runs once; make a new one")
         self._started = True
-        self._dark_ns = self._clock.monotonic_ns()
-        self._young_until_ns = self._dark_ns + round(self._policy.down_after_s * _NS_PER_S)
+        self.report.begin()
         try:
             async with asyncio.TaskGroup() as lines:
                 manage = lines.create_task(self._manage(lines), name="tape: pool")
@@ -196,8 +198,8 @@ class LinePool:
                         farewells.create_task(member.line.stop(), name=f"{TASK} farewell")
         finally:
             self._stopped.set()
-            self._coverage.close(self._clock.now_ns())
-            self._report.tell()
+            self.report.coverage.close(self._clock.now_ns())
+            self.report.intervals.tell()
             self._waiters.fail(ConnectionLostError("the lines were stopped"))
 
     async def stop(self) -> None:
@@ -282,21 +284,67 @@ class LinePool:
         resuming = any(each.state is LineState.RESUMING for each in self._members.values())
         return resuming and not self.any_live()
 
-    def ask_again(self, call: HubCall) -> None:
-        """Ask for a wanted `call` once more on every line, because its data have stopped."""
+    def delivering(self) -> tuple[int, ...]:
+        """The connections from which data are due."""
+        numbers = (m.line.number for m in self._members.values() if m.state in DELIVERING)
+        return tuple(number for number in numbers if number is not None)
+
+    def ask_again(self, call: HubCall, connection: int | None = None) -> None:
+        """Ask for a wanted `call` once more, because its data have stopped.
+
+        Args:
+            call: subscribes.
+            connection: on which they have; None for every one.
+        """
         if call in self._wanted:
-            for member in self._members.values():
+            members = self._of(connection)
+            for member in self._members.values() if members is None else members:
                 member.line.ask_again(call)
 
-    def request_handover(self, reason: str, kind: HandoverReason = HandoverReason.STALE) -> None:
-        """Replace every line that serves, one after the other, while it still works.
+    def stream_stopped(
+        self, call: HubCall, *, since_ns: int, why: str, connection: int | None = None
+    ) -> None:
+        """Take note that data have stopped: they are uncovered, and the health is told.
+
+        Args:
+            call: the subscription whose data they are.
+            since_ns: up to where they came, wall clock, ns UTC.
+            why: one clause for a person.
+            connection: on which they have stopped; None for every one.
+        """
+        if call in self._wanted:
+            self.report.stopped(call, self._of(connection), since_ns=since_ns, why=why)
+            self._wake.set()
+
+    def stream_flows(self, call: HubCall, connection: int | None = None) -> None:
+        """Take note that data flow again, or that none are expected."""
+        self.report.flows(call, self._of(connection))
+        self._wake.set()
+
+    def _of(self, connection: int | None) -> list[Member] | None:
+        """The line that is meant by a connection, if it is still there; None for all."""
+        if connection is None:
+            return None
+        return [member for member in self._members.values() if member.line.number == connection]
+
+    def request_handover(
+        self,
+        reason: str,
+        kind: HandoverReason = HandoverReason.STALE,
+        *,
+        connection: int | None = None,
+    ) -> None:
+        """Replace the lines that serve, one after the other, while they still work.
 
         Args:
             reason: one clause for a person.
             kind: STALE marks the lines as such.
+            connection: the line that is meant; None for all.
         """
         self._log("handover_requested", line=self._spec.name, reason=reason, kind=kind.value)
         for member in self._serving():
+            if connection not in {None, member.line.number}:
+                continue
             member.due = member.due or kind
             if kind is HandoverReason.STALE:
                 member.line.judge(stale=True, reason=reason)
@@ -305,7 +353,8 @@ class LinePool:
     def data_returned(self, reason: str) -> None:
         """Take note that what made lines stale is over; a hand-over under way goes on."""
         for member in self._serving():
-            member.line.judge(stale=False, reason=reason)
+            if not self.report.lacks(member.number):
+                member.line.judge(stale=False, reason=reason)
 
     def token_renewed(self, token: Secret) -> None:
         """Replace the lines whose connection was opened with another token."""
@@ -320,8 +369,8 @@ class LinePool:
         running = [line.status() for line in self._running.values()]
         return PoolStatus(
             name=self._spec.name,
-            health=self._health,
-            reason=self._health_reason,
+            health=self.report.health,
+            reason=self.report.reason,
             lines=tuple(member.line.status() for member in self._members.values()),
             subscriptions=len(self._wanted),
             handovers=self._handovers,
@@ -333,8 +382,8 @@ class LinePool:
             connections=self._connections + sum(line.connections for line in running),
             frames=self._frames + sum(line.frames for line in running),
             bytes=self._bytes + sum(line.bytes for line in running),
-            uncovered=self._report.intervals(),
-            uncovered_count=self._report.count,
+            uncovered=self.report.intervals.intervals(),
+            uncovered_count=self.report.intervals.count,
             endpoints=() if self._endpoints is None else self._endpoints.health(),
             resumes=sum((line.resumes for line in running), self._resumes),
         )
@@ -360,8 +409,13 @@ class LinePool:
         if self._evictions.judge(now_ns):
             self._say_one_session()
         self._look_for_better_endpoints(now_ns)
-        self._report.tell()
-        self._judge_health(now_ns)
+        self.report.intervals.tell()
+        self.report.judge(
+            [self._view(member) for member in self._members.values()],
+            asked=self._waiters.calls,
+            failing=self._failing,
+            restless=restless(self._serving(), now_ns),
+        )
         return next_step(
             [self._view(member) for member in self._serving()],
             wanted=1 if self._evictions.one_session else self._policy.redundancy,
@@ -563,7 +617,8 @@ class LinePool:
         elif step.after in {LineState.BACKING_OFF, LineState.DOWN, LineState.STOPPED}:
             self._left(member, step, now_ns)
         if step.before in DELIVERING and not self.any_live():
-            self._dark_ns = now_ns
+            self.report.dark_ns = now_ns
+        self._tell(step)
         self._wake.set()
 
     def _left(self, member: Member, step: Transition, now_ns: int) -> None:
@@ -573,7 +628,8 @@ class LinePool:
         self._evictions.ended(member.number, now_ns, by_itself=by_itself)
         member.opened_ns = None
         member.confirmed.clear()
-        self._coverage.ended(
+        self.report.ended(member.number)
+        self.report.coverage.ended(
             member.number,
             until_ns=step.heard_ns,
             now_ns=self._clock.now_ns(),
@@ -587,7 +643,7 @@ class LinePool:
         if error is None:
             member.confirmed.add(call)
             if not member.dismissed:
-                self._coverage.confirmed(member.number, call, self._clock.now_ns())
+                self.report.coverage.confirmed(member.number, call, self._clock.now_ns())
         # Before the waiters: who is told finds the health judged with this answer.
         self._wake.set()
         self._waiters.tell(call, error)
@@ -615,35 +671,6 @@ class LinePool:
             reason="connections ended when others opened: lines are replaced with a gap from now",
         )
 
-    def _judge_health(self, now_ns: int) -> None:
-        # What a caller still waits for has been asked just now, which is no lack yet.
-        young_ns, asked = self._young_until_ns, self._waiters.calls
-        health, self._health_reason = judge_health(
-            [without(self._view(member), asked) for member in self._members.values()],
-            redundancy=self._policy.redundancy,
-            failing=self._failing,
-            dark_s=(now_ns - self._dark_ns) / _NS_PER_S,
-            policy=self._policy,
-            starting=young_ns is not None and now_ns < young_ns,
-            restless=restless(self._serving(), now_ns),
-        )
-        if health is PoolHealth.UP:
-            self._young_until_ns = None
-        if health is self._health:
-            return
-        self._health = health
-        self._log(
-            "pool_health",
-            level="error"
-            if health is PoolHealth.DOWN
-            else "warning"
-            if health is PoolHealth.DEGRADED
-            else "info",
-            line=self._spec.name,
-            health=health.value,
-            reason=self._health_reason,
-        )
-
     # --- wishes ---------------------------------------------------------------------------
 
     def _release(self, call: HubCall, holder: str) -> bool:
@@ -655,7 +682,7 @@ class LinePool:
         if holders:
             return False
         del self._wanted[call]
-        self._coverage.withdrawn(call)
+        self.report.withdrawn(call)
         for member in self._members.values():
             member.confirmed.discard(call)
         return True

@@ -78,6 +78,23 @@ class PoolHealth(StrEnum):
     DOWN = "down"  # nothing has been live for long; it goes on trying
 
 
+class HealthChange(msgspec.Struct, frozen=True):
+    """The health of a hub, or of the whole tape, has become another one.
+
+    Attributes:
+        name: of the hub; `tape` for the whole.
+        before, after: the health.
+        at_ns: wall clock, ns UTC.
+        reason: one clause for a person.
+    """
+
+    name: str
+    before: PoolHealth
+    after: PoolHealth
+    at_ns: int
+    reason: str
+
+
 class PoolStatus(msgspec.Struct, frozen=True):
     """What a pool says of itself; counters are of its whole life.
 
@@ -241,6 +258,7 @@ def judge_health(
     policy: PoolPolicy,
     starting: bool = False,
     restless: str = "",
+    stopped: str = "",
 ) -> tuple[PoolHealth, str]:
     """The health of a pool, and the first reason for it.
 
@@ -248,7 +266,7 @@ def judge_health(
         --------------------------------------------  --------
         nothing delivers, for `down_after_s`          DOWN
         nothing delivers                              DEGRADED
-        data have stopped although the market is open DEGRADED
+        a stream or a line is judged to have stopped   DEGRADED
         a subscription is confirmed by no line        DEGRADED
         fewer lines deliver than the user asked for   DEGRADED
         the last hand-over failed                     DEGRADED
@@ -265,8 +283,9 @@ def judge_health(
         policy: of the pool.
         starting: whether it was never UP, and is young.
         restless: why hand-overs follow each other so closely that they are held back, or "".
+        stopped: which stream has stopped although its market is open, or "".
     """
-    health, reason = _judged(lines, redundancy, failing, dark_s, policy)
+    health, reason = _judged(lines, redundancy, failing, dark_s, policy, stopped)
     if health is PoolHealth.UP and restless:
         health, reason = PoolHealth.DEGRADED, restless
     if health is PoolHealth.DEGRADED and starting:
@@ -275,15 +294,20 @@ def judge_health(
 
 
 def _judged(
-    lines: Sequence[LineView], redundancy: int, failing: str, dark_s: float, policy: PoolPolicy
+    lines: Sequence[LineView],
+    redundancy: int,
+    failing: str,
+    dark_s: float,
+    policy: PoolPolicy,
+    stopped: str,
 ) -> tuple[PoolHealth, str]:
     delivering = [line for line in lines if line.state in DELIVERING]
     if not delivering:
         down = dark_s >= policy.down_after_s
         since = f"no line has been live for {dark_s:.0f} s" if down else "no line is live"
         return PoolHealth.DOWN if down else PoolHealth.DEGRADED, since
-    if any(line.state is LineState.STALE for line in delivering):
-        return PoolHealth.DEGRADED, "data have stopped on a connected line"
+    if stopped or any(line.state is LineState.STALE for line in delivering):
+        return PoolHealth.DEGRADED, stopped or "data have stopped on a connected line"
     lacking = set.intersection(*(set(line.unconfirmed) for line in delivering))
     if lacking:
         first = min(map(str, lacking))

@@ -4,29 +4,43 @@ Once a second it compares the newest tick of every followed stream with the one 
 `tapekeeper.core.freshness` judge, logs every transition, and passes on what is to be tried: a
 stream is asked for again, or a hand-over to a new line is requested. Reading what the pipeline
 keeps anyway costs nothing per tick, and a second is fine enough for thresholds of a minute.
+
+Where several lines deliver, what each of them brings is compared as well, since the tape as a
+whole goes on when a stream of one line has frozen (`tapekeeper.core.line_freshness`).
+
+A stream that has stopped is told to the pool: it is uncovered from its last data on, and the hub is
+degraded. Where neither a rate nor its volume says that there should be data, it may be a contract
+that nobody trades, so that is logged and shown, and does neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeAlias
 
-import msgspec
-
+from tapekeeper.core.brought import Brought
 from tapekeeper.core.freshness import (
     Change,
     Fresh,
     Freshness,
+    FreshnessPolicy,
     Mend,
     MendStep,
     Sessions,
     Stream,
-    StreamFreshness,
     StreamState,
+)
+from tapekeeper.core.line_freshness import (
+    LineFresh,
+    LineFreshness,
+    LineMend,
+    LineStale,
+    StreamKey,
 )
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.line_values import HubCall
+from tapekeeper.runtime.watch_values import LineLack, StreamChange, WatchStatus
 
 LOOK_S = 1.0
 """How often streams are looked at."""
@@ -65,16 +79,26 @@ class Newest(Protocol):
 class Mender(Protocol):
     """What can be done about a stale stream: the pool of the market hub."""
 
-    def any_live(self) -> bool:
-        """Whether any line is live, so that data is due."""
+    def delivering(self) -> Collection[int]:
+        """The connections from which data are due."""
         ...
 
-    def ask_again(self, call: HubCall) -> None:
+    def stream_stopped(
+        self, call: HubCall, *, since_ns: int, why: str, connection: int | None = None
+    ) -> None:
+        """Take note that data have stopped, on one connection or on all; returns at once."""
+        ...
+
+    def stream_flows(self, call: HubCall, connection: int | None = None) -> None:
+        """Take note that it is so no more; returns at once."""
+        ...
+
+    def ask_again(self, call: HubCall, connection: int | None = None) -> None:
         """Ask the hub for this subscription once more; returns at once."""
         ...
 
-    def request_handover(self, reason: str) -> None:
-        """Replace the line, make before break; returns at once."""
+    def request_handover(self, reason: str, *, connection: int | None = None) -> None:
+        """Replace the line, or all, make before break; returns at once."""
         ...
 
     def data_returned(self, reason: str) -> None:
@@ -82,40 +106,51 @@ class Mender(Protocol):
         ...
 
 
-class WatchStatus(msgspec.Struct, frozen=True):
-    """What the watch sees.
+def _unheard(_change: StreamChange) -> None:
+    return
 
-    Attributes:
-        streams: every followed stream.
-        resubscribed: how often a stream was asked for again.
-        handovers: how often a new line was asked for.
-    """
 
-    streams: tuple[StreamFreshness, ...] = ()
-    resubscribed: int = 0
-    handovers: int = 0
+def _nothing() -> None:
+    return
 
 
 class Watch:
     """See the module's text.
 
     Args:
-        freshness: judges; nobody else calls it.
+        policy: how patient to be.
         newest: the pipeline.
+        brought: what each line brought; nobody else takes it.
         mender: the pool of the market hub.
         clock: time.
         log: events for people.
+        tell: told of every change, right after the log.
+        looked: called after every look.
     """
 
     def __init__(
-        self, *, freshness: Freshness, newest: Newest, mender: Mender, clock: Clock, log: Log
+        self,
+        *,
+        policy: FreshnessPolicy,
+        newest: Newest,
+        brought: Brought,
+        mender: Mender,
+        clock: Clock,
+        log: Log,
+        tell: Callable[[StreamChange], None] = _unheard,
+        looked: Callable[[], None] = _nothing,
     ) -> None:
-        self._freshness = freshness
+        self._freshness = Freshness(policy)
+        self._lines = LineFreshness(policy)
+        self._brought = brought
+        self._hear = tell
+        self._looked = looked
         self._newest = newest
         self._mender = mender
         self._clock = clock
         self._log = log
-        self._seen: dict[str, _Newest] = {}  # by contract
+        self._seen: dict[str, _Newest] = {}  # by contract, as is the next
+        self._volumes: dict[str, int] = {}  # the session's, as the last quote had it
         self._resubscribed = 0
         self._handovers = 0
 
@@ -131,7 +166,9 @@ class Watch:
     def forget(self, contract_id: str) -> None:
         """Expect nothing of this contract any more."""
         self._seen.pop(contract_id, None)
+        self._volumes.pop(contract_id, None)
         self._freshness.forget(contract_id)
+        self._lines.forget(contract_id)
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -141,24 +178,55 @@ class Watch:
 
     def look(self) -> None:
         """Judge every stream now, and ask for what can be done."""
-        self._freshness.connected(live=self._mender.any_live())
         now_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
-        look = self._freshness.look(now_ns, mono_ns, self._came())
+        connections = self._mender.delivering()
+        self._freshness.connected(live=bool(connections))
+        # Before what the newest ticks are, so that no news of a line are later than theirs.
+        brought = self._came_by()
+        look = self._freshness.look(now_ns, mono_ns, self._came(), self._grew())
         for change in look.changes:
-            self._tell(change)
+            self._tell(change, now_ns)
         returned = any(isinstance(change, Fresh) for change in look.changes)
         verdicts = {each.state for each in self._freshness.streams(mono_ns)} if returned else set()
         if returned and StreamState.STALE not in verdicts:
             self._mender.data_returned("every stream brings data again")
         self._mend(look.mends)
+        by_line = self._lines.look(now_ns, mono_ns, lines=connections, came=brought)
+        for each in by_line.changes:
+            self._tell_of_line(each, now_ns)
+        self._mend_lines(by_line.mends)
+        self._looked()
 
     def status(self) -> WatchStatus:
         """A frozen view."""
         return WatchStatus(
             streams=self._freshness.streams(self._clock.monotonic_ns()),
+            lacking=tuple(LineLack(*each) for each in self._lines.stale()),
             resubscribed=self._resubscribed,
             handovers=self._handovers,
         )
+
+    def _came_by(self) -> list[tuple[StreamKey, set[int]]]:
+        """Which lines brought each followed stream since the look before."""
+        bringers: dict[StreamKey, set[int]] = {}
+        for line, news in self._brought.take().items():
+            for stream, contracts in ((Stream.TRADES, news.trades), (Stream.QUOTES, news.quotes)):
+                for contract_id in contracts:
+                    if contract_id in self._seen:
+                        bringers.setdefault((contract_id, stream), set()).add(line)
+        return sorted(bringers.items())
+
+    def _grew(self) -> set[str]:
+        """The contracts whose volume is larger than at the look before."""
+        grew: set[str] = set()
+        for contract_id in self._seen:
+            quote = self._newest.quote(contract_id)
+            if quote is None or quote.volume is None:
+                continue
+            if quote.volume > self._volumes.get(contract_id, quote.volume):
+                grew.add(contract_id)
+            self._volumes[contract_id] = quote.volume
+        return grew
 
     def _came(self) -> set[tuple[str, Stream]]:
         """The streams whose newest tick is another one than at the look before."""
@@ -176,25 +244,89 @@ class Watch:
                     came.add((contract_id, stream))
         return came
 
-    def _tell(self, change: Change) -> None:
+    def _tell(self, change: Change, now_ns: int) -> None:
+        contract_id, stream = change.contract_id, change.stream
+        call = HubCall(_CALLS[stream], (contract_id,))
         if isinstance(change, Fresh):
+            self._mender.stream_flows(call)
+            reason = change.cause.value
             self._log(
                 "stream_fresh",
-                contract=change.contract_id,
-                stream=change.stream.value,
+                contract=contract_id,
+                stream=stream.value,
                 silent_s=change.silent_ns / _NS_PER_S,
-                reason=change.cause.value,
+                reason=reason,
             )
+            self._hear(StreamChange(contract_id, stream, StreamState.FRESH, now_ns, reason))
             return
+        reason = f"no {stream.value} of {contract_id}"
+        if change.evident:
+            reason += ", although its volume grows"
         self._log(
             "stream_stale",
             level="warning",
-            contract=change.contract_id,
-            stream=change.stream.value,
+            contract=contract_id,
+            stream=stream.value,
             since_ns=change.since_ns,
             threshold_s=change.threshold_ns / _NS_PER_S,
             rate_known=change.rate_known,
+            reason=reason,
         )
+        since_ns = change.since_ns
+        self._hear(
+            StreamChange(contract_id, stream, StreamState.STALE, now_ns, reason, since_ns=since_ns)
+        )
+        if change.certain:
+            self._mender.stream_stopped(call, since_ns=since_ns, why=reason)
+
+    def _tell_of_line(self, change: LineStale | LineFresh, now_ns: int) -> None:
+        contract_id, stream, line = change.contract_id, change.stream, change.line
+        call = HubCall(_CALLS[stream], (contract_id,))
+        if isinstance(change, LineFresh):
+            reason = change.cause.value
+            self._log(
+                "stream_fresh",
+                contract=contract_id,
+                stream=stream.value,
+                silent_s=change.silent_ns / _NS_PER_S,
+                reason=reason,
+                connection=line,
+            )
+            self._hear(StreamChange(contract_id, stream, StreamState.FRESH, now_ns, reason, line))
+            self._mender.stream_flows(call, line)
+            return
+        reason = f"no {stream.value} of {contract_id} by connection {line}, and by others there are"
+        since_ns = change.since_ns
+        self._log(
+            "stream_stale",
+            level="warning",
+            contract=contract_id,
+            stream=stream.value,
+            since_ns=since_ns,
+            reason=reason,
+            connection=line,
+        )
+        self._hear(
+            StreamChange(contract_id, stream, StreamState.STALE, now_ns, reason, line, since_ns)
+        )
+        self._mender.stream_stopped(call, since_ns=since_ns, why=reason, connection=line)
+
+    def _mend_lines(self, mends: Sequence[LineMend]) -> None:
+        for mend in mends:
+            if mend.step is MendStep.RESUBSCRIBE:
+                self._resubscribed += 1
+                call = HubCall(_CALLS[mend.stream], (mend.contract_id,))
+                self._mender.ask_again(call, mend.line)
+        for line in dict.fromkeys(m.line for m in mends if m.step is MendStep.REPLACE_LINE):
+            frozen = [
+                f"{mend.stream.value} of {mend.contract_id}"
+                for mend in mends
+                if mend.line == line and mend.step is MendStep.REPLACE_LINE
+            ]
+            self._handovers += 1
+            self._mender.request_handover(
+                f"no {_some(frozen)} by connection {line}", connection=line
+            )
 
     def _mend(self, mends: Sequence[Mend]) -> None:
         for mend in mends:
@@ -209,5 +341,9 @@ class Watch:
         if frozen:
             # One new line mends them all.
             self._handovers += 1
-            more = "" if len(frozen) <= _NAMED_MAX else f" and {len(frozen) - _NAMED_MAX} more"
-            self._mender.request_handover(f"no {', '.join(frozen[:_NAMED_MAX])}{more}")
+            self._mender.request_handover(f"no {_some(frozen)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = "" if len(names) <= _NAMED_MAX else f" and {len(names) - _NAMED_MAX} more"
+    return f"{', '.join(names[:_NAMED_MAX])}{more}"
