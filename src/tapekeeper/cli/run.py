@@ -84,6 +84,7 @@ def status_line(status: TapeStatus, now_ns: int) -> str:
     """One line for a log that people read: when, connections, health, ticks, journal."""
     lines = ", ".join(f"{line.name} {line.state}" for line in status.lines) or "no line"
     health = ", ".join(f"{pool.name} {pool.health}" for pool in status.pools) or "no pool"
+    health += ", token failing" if status.token.failing else ""
     return (
         f"{time_text(now_ns)}Z {lines}; health {health}; "
         f"uncovered {sum(pool.uncovered_count for pool in status.pools):,}; "

@@ -123,6 +123,9 @@ class TestRun:
             "waiting 7 frames; journal 2.5 MB in 2 segments"
         )
         assert "health no pool; uncovered 0; " in status_line(STATUS, T0_NS)
+        token = msgspec.structs.replace(STATUS.token, failing="busy")
+        status = msgspec.structs.replace(STATUS, token=token, pools=pools)
+        assert "user up, token failing; " in status_line(status, T0_NS)
 
     def test_the_end_names_what_no_connection_covered(self) -> None:
         """How many, the longest, first to last; one that lasts is as long as it is by now."""
