@@ -179,16 +179,7 @@ async def compose(
         keeper = TokenKeeper(
             tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
         )
-        watch = Watch(
-            policy=config.freshness.policy(),
-            newest=feed.pipeline,
-            brought=feed.pipeline.brought,
-            mender=pools[MARKET_HUB],
-            clock=clock,
-            log=log,
-            tell=announcer,
-            looked=announcer.look,
-        )
+        watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
         announcer.judge([pool.report for pool in pools.values()], keeper.status)
         loop = _loop_watch(outside, log)
         supervisor = Supervisor(
@@ -252,6 +243,19 @@ class _Hubs:
     log: Log
     gaps: GapKeeper
     tell: Announcer
+
+
+def _watch(config: Config, outside: Outside, feed: Feed, market: LinePool, hubs: _Hubs) -> Watch:
+    return Watch(
+        policy=config.freshness.policy(),
+        newest=feed.pipeline,
+        brought=feed.pipeline.brought,
+        mender=market,
+        clock=outside.clock,
+        log=hubs.log,
+        tell=hubs.tell,
+        looked=hubs.tell.look,
+    )
 
 
 def _pools(config: Config, outside: Outside, hubs: _Hubs) -> dict[str, LinePool]:
