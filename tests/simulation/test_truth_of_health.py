@@ -11,6 +11,7 @@ from tapekeeper.app.config import load_config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.model.gap import GapCause
 from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.line_values import Transition
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
@@ -135,6 +136,7 @@ def test_a_frozen_stream_degrades_and_is_uncovered_until_it_is_back() -> None:
     (fresh,) = [e for e in running.told if isinstance(e, StreamChange) and e.after.value == "fresh"]
     (interval,) = running.tape.status().pools[0].uncovered
     assert fresh.at_ns == interval.to_ns
+    assert interval.cause is GapCause.STALE_STREAM
 
 
 def test_a_stream_that_is_frozen_on_one_of_two_lines_is_found_and_its_line_replaced() -> None:

@@ -70,6 +70,7 @@ class Hole(msgspec.Struct, frozen=True):
     from_ns: int
     to_ns: int | None
     why: str
+    cause: GapCause = GapCause.DISCONNECT
 
 
 class _Life(msgspec.Struct, frozen=True):
@@ -102,9 +103,18 @@ class Coverage:
         lasting, self._open = self._open, None
         if lasting is None:
             return []
-        return [Hole(lasting.from_ns, max(now_ns, lasting.from_ns), lasting.why)]
+        to_ns = max(now_ns, lasting.from_ns)
+        return [Hole(lasting.from_ns, to_ns, lasting.why, lasting.cause)]
 
-    def ended(self, line: Hashable, *, until_ns: int | None, now_ns: int, why: str) -> list[Hole]:
+    def ended(
+        self,
+        line: Hashable,
+        *,
+        until_ns: int | None,
+        now_ns: int,
+        why: str,
+        cause: GapCause = GapCause.DISCONNECT,
+    ) -> list[Hole]:
         """The life of `line` ended; the intervals that turn out to have been uncovered.
 
         Args:
@@ -112,6 +122,7 @@ class Coverage:
             until_ns: up to where it was heard; None if that cannot be said of any moment.
             now_ns: when its end was seen.
             why: of the end.
+            cause: the sort of it.
         """
         from_ns = self._present.pop(line, None)
         if from_ns is None:
@@ -119,15 +130,15 @@ class Coverage:
         # A life that brought nothing after its acknowledgement covered that moment alone.
         to_ns = min(max(from_ns, from_ns if until_ns is None else until_ns), max(from_ns, now_ns))
         self._past.append(_Life(from_ns, to_ns))
-        holes = [Hole(a, b, why) for a, b in self._holes(to_ns, now_ns)]
+        holes = [Hole(a, b, why, cause) for a, b in self._holes(to_ns, now_ns)]
         if self._present:
             self._prune()
             return holes
         # Nothing covers from here on: the last hole, if it reaches to now, goes on.
         if holes and holes[-1].to_ns == now_ns:
-            self._open = Hole(holes.pop().from_ns, None, why)
+            self._open = Hole(holes.pop().from_ns, None, why, cause)
         else:
-            self._open = Hole(now_ns, None, why)
+            self._open = Hole(now_ns, None, why, cause)
         self._past.clear()
         return holes
 
@@ -143,11 +154,12 @@ class Coverage:
             now_ns: when that was seen.
             why: one clause for a person.
         """
+        cause = GapCause.STALE_STREAM
         holes: list[Hole] = []
         for line in lines:
-            holes += self.ended(line, until_ns=since_ns, now_ns=now_ns, why=why)
+            holes += self.ended(line, until_ns=since_ns, now_ns=now_ns, why=why, cause=cause)
         if self._open is not None and since_ns < self._open.from_ns and not self._present:
-            self._open = Hole(since_ns, None, why)
+            self._open = Hole(since_ns, None, why, cause)
         return holes
 
     def _holes(self, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
@@ -247,7 +259,7 @@ class CoverageBook:
         for call, coverage in self._coverages.items():
             hole = coverage.lasting
             if hole is not None and now_ns - hole.from_ns >= _FAREWELL_NS:
-                self._found.append((call, Hole(hole.from_ns, now_ns, hole.why)))
+                self._found.append((call, Hole(hole.from_ns, now_ns, hole.why, hole.cause)))
         self._coverages.clear()
 
     def take(self) -> list[Uncovered]:
@@ -315,12 +327,13 @@ class CoverageReport:
 
 
 def _grouped(found: list[tuple[HubCall, Hole]]) -> list[Uncovered]:
-    groups: dict[tuple[int, str], list[tuple[HubCall, Hole]]] = {}
+    groups: dict[tuple[int, str, GapCause], list[tuple[HubCall, Hole]]] = {}
     for call, hole in found:
-        groups.setdefault((hole.from_ns, hole.why), []).append((call, hole))
+        groups.setdefault((hole.from_ns, hole.why, hole.cause), []).append((call, hole))
     intervals = []
-    for (from_ns, why), members in sorted(groups.items(), key=lambda item: item[0]):
+    for (from_ns, why, cause), members in sorted(groups.items(), key=lambda item: item[0]):
         ends_ns = [hole.to_ns for _, hole in members if hole.to_ns is not None]
         to_ns = max(ends_ns) if len(ends_ns) == len(members) else None
-        intervals.append(Uncovered(from_ns, to_ns, why, tuple(call for call, _ in members)))
+        calls = tuple(call for call, _ in members)
+        intervals.append(Uncovered(from_ns, to_ns, why, calls, cause))
     return intervals

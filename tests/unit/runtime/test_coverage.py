@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tapekeeper.model.gap import GapCause
 from tapekeeper.runtime.coverage import Coverage, CoverageBook, Hole
 from tapekeeper.runtime.line_values import HubCall
 
@@ -162,6 +163,7 @@ def test_a_stopped_stream_is_uncovered_until_its_data_flow_again() -> None:
         book.confirmed(1, call, 100)
     book.stopped(_A, None, since_ns=150, now_ns=210, why="no trades")
     assert [(each.from_ns, each.calls) for each in book.lasting()] == [(150, (_A,))]
+    assert [each.cause for each in book.lasting()] == [GapCause.STALE_STREAM]
     book.confirmed(1, _A, 220)
     book.confirmed(2, _A, 230)
     book.ended(1, until_ns=240, now_ns=240, why="replaced")

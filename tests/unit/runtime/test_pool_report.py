@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tapekeeper.runtime.coverage import UNCOVERED_MAX
 from tapekeeper.runtime.line_values import HubCall, LineState, Transition
-from tapekeeper.runtime.pool_report import UNCOVERED_MAX, PoolReport
+from tapekeeper.runtime.pool_report import PoolReport
 from tapekeeper.runtime.pool_values import HealthChange, LineView, PoolHealth, PoolPolicy
 from tapekeeper.sim.manual_clock import ManualClock
 
@@ -69,9 +70,9 @@ def test_what_was_uncovered_is_said_and_kept_to_a_bound() -> None:
         bench.report.stopped(_A, None, since_ns=bench.clock.now_ns() - 1, why="no trades of A")
         bench.clock.advance(1.0)
         bench.report.flows(_A, None)
-        bench.report.say_uncovered()
+        bench.report.intervals.tell()
     bench.report.stopped(_A, None, since_ns=bench.clock.now_ns(), why="no trades of A")
-    kept, count = bench.report.uncovered()
+    kept, count = bench.report.intervals.intervals(), bench.report.intervals.count
     assert (len(kept), count) == (UNCOVERED_MAX + 1, UNCOVERED_MAX + 6)
     assert kept[-1].to_ns is None
     assert {event for event, _ in bench.logged} == {"uncovered"}
