@@ -298,9 +298,7 @@ class CoverageReport:
     def tell(self) -> None:
         """Tell what was found since the last time."""
         found, lasting = self._book.take(), self._book.lasting()
-        if self._listener is not None and (found or lasting != self._lasting):
-            self._listener(found, lasting)
-        self._lasting = lasting
+        is_news, self._lasting = bool(found) or lasting != self._lasting, lasting
         for interval in found:
             self._ended.append(interval)
             self._ended_count += 1
@@ -315,6 +313,9 @@ class CoverageReport:
                 seconds=(to_ns - interval.from_ns) / _NS_PER_S,
                 subscriptions=len(interval.calls),
             )
+        # Last, because it writes, and what was found must not be lost with a full disk.
+        if self._listener is not None and is_news:
+            self._listener(found, lasting)
 
     def intervals(self) -> tuple[Uncovered, ...]:
         """The latest that ended, then those that last."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tapekeeper.errors import JournalError
 from tapekeeper.model.gap import GapCause
-from tapekeeper.runtime.coverage import Coverage, CoverageBook, Hole
+from tapekeeper.runtime.coverage import (
+    Coverage,
+    CoverageBook,
+    CoverageReport,
+    Hole,
+    Uncovered,
+)
 from tapekeeper.runtime.line_values import HubCall
 
 _A = HubCall("SubscribeContractTrades", ("A",))
@@ -211,3 +219,21 @@ def test_what_nobody_wants_any_more_may_stop() -> None:
     assert (_told(book), book.lasting()) == ([], [])
     book.ended(1, until_ns=310, now_ns=310, why="lost")
     assert len(book.lasting()) == 1
+
+
+def test_what_was_found_is_told_although_its_listener_cannot_write() -> None:
+    """A full disk ends the tape, and what it could not enter is in the log and the status."""
+    book = CoverageBook()
+    logged: list[str] = []
+
+    def refuse(_found: list[Uncovered], _lasting: list[Uncovered]) -> None:
+        raise JournalError("no space left on device")
+
+    report = CoverageReport("market", book, lambda event, /, **_: logged.append(event), refuse)
+    book.confirmed(1, _A, 100)
+    book.ended(1, until_ns=150, now_ns=200, why="lost")
+    book.close(2_000_000_000)
+    with pytest.raises(JournalError):
+        report.tell()
+    assert logged == ["uncovered"]
+    assert [each.from_ns for each in report.intervals()] == [150]
