@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapekeeper.core.bars import ContractBars, LatePolicy
+from tapekeeper.core.bars import BarPolicy, ContractBars
 from tapekeeper.core.calendar import Calendar, calendar_by_name
 from tapekeeper.model.bar import Bar, BarState
 from tapekeeper.model.tick import TradeBatch
@@ -20,7 +20,7 @@ CALENDARS = {name: calendar_by_name(name) for name in ("cme", "24x7")}
 SHORT = ("1s", "2s", "3s", "5s", "7s", "15s", "60s", "1m", "2m", "5m", "7m", "15m", "30m", "1h")
 LONG = ("90m", "2h", "3h", "4h", "7h", "1d", "2d", "3d", "1w", "2w", "1mo", "3mo")
 YEAR_NS = 366 * 86_400 * SECOND_NS
-FOREVER = LatePolicy(horizon_ns=YEAR_NS)
+FOREVER = BarPolicy(horizon_ns=YEAR_NS)
 Print = tuple[int, float, int, int]
 Key = tuple[str, int]
 
@@ -150,7 +150,7 @@ def test_bars_are_those_of_one_dictionary_per_timeframe(
     lateness_ns: int,
 ) -> None:
     """However late prints come within the horizon, the last word on every bar is the same."""
-    policy = LatePolicy(lateness_ns, YEAR_NS)
+    policy = BarPolicy(lateness_ns, YEAR_NS)
     bars = ContractBars(CONTRACT, timeframes, calendar, policy=policy)
     told, late = fold_in(bars, tape, sizes)
     assert late == []
@@ -170,7 +170,7 @@ def test_what_is_told_does_not_depend_on_how_batches_are_cut(
     horizon_s: int,
 ) -> None:
     """The same bars, revisions, order and lates, whatever came together."""
-    policy = LatePolicy(lateness_ns, horizon_s * SECOND_NS)
+    policy = BarPolicy(lateness_ns, horizon_s * SECOND_NS)
     one = ContractBars(CONTRACT, timeframes, calendar, policy=policy)
     other = ContractBars(CONTRACT, timeframes, calendar, policy=policy)
     assert fold_in(one, tape, sizes) == fold_in(other, tape, [len(tape) or 1])
@@ -206,7 +206,7 @@ def test_disorder_within_the_lateness_changes_nothing(
 ) -> None:
     """Prints that change places by less than the lateness make the bars of prints in order."""
     lateness_ns = 3 * SECOND_NS
-    policy = LatePolicy(lateness_ns, 0)
+    policy = BarPolicy(lateness_ns, 0)
     in_order = sorted(tape, key=lambda row: row[0])
     delays = [data.draw(st.integers(0, lateness_ns)) for _ in in_order]
     # Equal times keep their order, because among them it is the order of arrival that counts.
@@ -230,7 +230,7 @@ def test_no_contract_is_lost_or_made(
     tape: list[Print], timeframes: list[Timeframe], calendar: Calendar, horizon_s: int
 ) -> None:
     """Of every timeframe, the bars hold exactly the volume and prints that were accepted."""
-    policy = LatePolicy(horizon_ns=horizon_s * SECOND_NS)
+    policy = BarPolicy(horizon_ns=horizon_s * SECOND_NS)
     bars = ContractBars(CONTRACT, timeframes, calendar, policy=policy)
     told, late = fold_in(bars, tape, [5])
     accepted = without(tape, late)
@@ -315,7 +315,7 @@ def test_a_timer_closes_what_is_due_and_nothing_else(
     lateness_ns: int,
 ) -> None:
     """After `close_due(now)` nothing is due by now; what comes nevertheless revises."""
-    policy = LatePolicy(lateness_ns, YEAR_NS)
+    policy = BarPolicy(lateness_ns, YEAR_NS)
     bars = ContractBars(CONTRACT, timeframes, calendar, policy=policy)
     told: list[Bar] = []
     volume = 0

@@ -47,7 +47,7 @@ from tapekeeper.app.config_types import (
     UserPath,
 )
 from tapekeeper.app.start import StartMode
-from tapekeeper.core.bars import LatePolicy
+from tapekeeper.core.bars import BarPolicy
 from tapekeeper.core.freshness import FreshnessPolicy
 from tapekeeper.errors import ConfigError, UsageError
 from tapekeeper.model.secret import Secret
@@ -258,6 +258,17 @@ class BarsConfig(Section):
         description="Seconds for which a print that is later still revises its closed bars; "
         "beyond them it is quarantined as late.",
     )
+    empty: Literal["omit", "carry"] = Field(
+        default="omit",
+        description="What becomes of an interval without a trade while the market is open: no "
+        "bar, or one that repeats the last close and is marked quiet (or gap).",
+    )
+    carry_max: Count = Field(
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Bars in a row that repeat a close, at most.",
+    )
     keep: Count = Field(
         default=20_000,
         ge=1,
@@ -265,7 +276,7 @@ class BarsConfig(Section):
         description="Closed bars kept in memory, per timeframe.",
     )
 
-    def late_policy(self, lateness_ms: int | None = None) -> LatePolicy:
+    def policy(self, lateness_ms: int | None = None) -> BarPolicy:
         """The same as the bars have it, with a lateness of one contract's own.
 
         Raises:
@@ -274,7 +285,8 @@ class BarsConfig(Section):
         lateness_ms = self.lateness_ms if lateness_ms is None else lateness_ms
         if lateness_ms < 0:
             raise UsageError(f"lateness_ms is {lateness_ms}, and must be 0 or more")
-        return LatePolicy(lateness_ms * 1_000_000, round(self.revise_for_s * 1e9))
+        carry_max = self.carry_max if self.empty == "carry" else 0
+        return BarPolicy(lateness_ms * 1_000_000, round(self.revise_for_s * 1e9), carry_max)
 
 
 class QuotesConfig(Section):

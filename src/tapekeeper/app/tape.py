@@ -282,7 +282,7 @@ class Tape:
             wanted,
             parts.calendar_of(instrument.calendar),
             depth,
-            self._config.bars.late_policy(lateness_ms),
+            self._config.bars.policy(lateness_ms),
         )
         contract_id = instrument.contract_id
         async with self._turn(contract_id) as others:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
-from tapekeeper.core.bars import ContractBars, LatePolicy, marks_of
+from tapekeeper.core.bars import BarPolicy, ContractBars, marks_of
 from tapekeeper.core.brought import Brought
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.depth import DepthStage
@@ -59,7 +59,7 @@ class Subscription(msgspec.Struct, frozen=True):
     timeframes: tuple[Timeframe, ...]
     calendar: Calendar
     depth: bool = False
-    late: LatePolicy = LatePolicy()
+    policy: BarPolicy = BarPolicy()
 
 
 _SPOILT = frozenset(Reason) - {Reason.LATE, Reason.NOT_SUBSCRIBED}
@@ -154,7 +154,7 @@ class Pipeline:
                 contract_id,
                 subscription.timeframes,
                 subscription.calendar,
-                policy=subscription.late,
+                policy=subscription.policy,
             )
             self._contracts[contract_id] = _Contract(
                 subscription.instrument, bars, subscription.depth

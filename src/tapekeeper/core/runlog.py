@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tapekeeper.core.bars import LatePolicy
+from tapekeeper.core.bars import BarPolicy
 from tapekeeper.core.calendar import Calendar, CalendarSpec
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
@@ -44,7 +44,7 @@ class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscrib
     timeframes: tuple[str, ...]
     calendar: CalendarSpec
     depth: bool = False
-    late: LatePolicy = LatePolicy()
+    policy: BarPolicy = BarPolicy()
 
 
 class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
@@ -138,7 +138,7 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
         tuple(str(timeframe) for timeframe in subscription.timeframes),
         subscription.calendar.spec,
         subscription.depth,
-        subscription.late,
+        subscription.policy,
     )
     return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
@@ -335,7 +335,7 @@ class Rerun:
                 f"the journal holds an entry that cannot be read: {error}"
             ) from error
         self._pipeline.subscribe(
-            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.late)
+            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.policy)
         )
 
 

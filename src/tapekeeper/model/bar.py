@@ -55,8 +55,8 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
             so that no order of adding changes it.
         completeness: see `Completeness`.
         gap_ids: the entries of the gap ledger that touch it, rising; repaired ones included.
-        live_share: part of the time from its open to its due end in which live lines covered
-            it; the rest is missing or was filled in from the gateway's history.
+        live_share: part of its trading time in which live lines covered it; the rest is missing
+            or was filled in from the gateway's history.
     """
 
     contract_id: str

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from tapekeeper.core.bars import ContractBars, LatePolicy
+from tapekeeper.core.bars import BarPolicy, ContractBars
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
@@ -162,7 +162,7 @@ def test_a_late_print_revises_its_bar_and_those_above() -> None:
 
 def test_beyond_the_horizon_a_print_is_late() -> None:
     """It is named by its index, folded nowhere, and changes no bar."""
-    bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=LatePolicy(0, 10 * S))
+    bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=BarPolicy(0, 10 * S))
     bars.fold(tape((NOON, 10.0), (NOON + 11 * S, 11.0)))
     folded = bars.fold(tape((NOON + 12 * S, 12.0), (NOON + S, 99.0), (NOON + 2 * S, 98.0)))
     assert folded.late == [1]
@@ -175,7 +175,7 @@ def test_beyond_the_horizon_a_print_is_late() -> None:
 
 def test_within_the_lateness_nobody_is_told_before_the_print() -> None:
     """A bar that is over waits for the watermark; it shows as forming until then."""
-    bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=LatePolicy(2 * S))
+    bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=BarPolicy(2 * S))
     assert bars.watermark_ns is None
     assert bars.fold(tape((NOON, 10.0), (NOON + 2 * S, 11.0))).closed == []
     assert brief(bars.forming_all()) == [("1s", 1), ("1s", 1), ("1m", 2)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tapekeeper.core.bars import ContractBars, LatePolicy, Mark
+from tapekeeper.core.bars import BarPolicy, ContractBars, Mark
 from tapekeeper.core.bars.marks import MARKS_MAX, NEVER_NS, Marks
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
@@ -32,6 +32,11 @@ def tape(*rows: tuple[int, float] | tuple[int, float, int]) -> TradeBatch:
     for seq, row in enumerate(rows):
         batch.append(row[0], row[1], row[2] if len(row) > 2 else 1, 0, row[0], seq)
     return batch
+
+
+def all_of(from_ns: int, to_ns: int) -> int:
+    """A market that is always open."""
+    return to_ns - from_ns
 
 
 def worths(bars: list[Bar]) -> list[tuple[str, int, Completeness, tuple[int, ...], int]]:
@@ -192,7 +197,7 @@ def test_history_of_another_timeframe_is_refused() -> None:
 
 def test_a_gap_within_the_lateness_needs_no_revision() -> None:
     """Bars that were not told yet are told once, with the gap."""
-    bars = ContractBars(CONTRACT, [tf("1s")], CME, policy=LatePolicy(5 * S))
+    bars = ContractBars(CONTRACT, [tf("1s")], CME, policy=BarPolicy(5 * S))
     bars.fold(tape((NOON, 10.0), (NOON + 2 * S, 10.0)))
     assert bars.mark(1, [Mark(NOON, NOON + S, 1)]) == []
     told = bars.fold(tape((NOON + 9 * S, 10.0))).closed
@@ -204,10 +209,10 @@ def test_marks_are_bounded_and_never_forgotten_in_favour_of_a_bar() -> None:
     marks = Marks()
     for number in range(MARKS_MAX + 1):
         marks.replace(number, [Mark(10 * number, 10 * number + 1, number)])
-    worth = marks.worth(2, 5, 5)
+    worth = marks.worth(2, 5, all_of)
     assert worth.completeness is GAP
     marks.forget(12)
-    assert marks.worth(2, 5, 5).completeness is WHOLE
+    assert marks.worth(2, 5, all_of).completeness is WHOLE
     with pytest.raises(ValueError, match="another gap"):
         marks.replace(1, [Mark(0, 1, 2)])
 
@@ -217,5 +222,6 @@ def test_overlapping_gaps_are_missing_once() -> None:
     marks = Marks()
     marks.replace(1, [Mark(0, 40, 1)])
     marks.replace(2, [Mark(20, 50, 2)])
-    assert marks.worth(0, 100, 100).live_share == 0.5
-    assert marks.worth(0, 100, 50).live_share == 0.0
+    assert marks.worth(0, 100, all_of).live_share == 0.5
+    assert marks.worth(0, 100, lambda from_ns, to_ns: min(to_ns, 50) - from_ns).live_share == 0.0
+    assert marks.worth(0, 100, lambda _from_ns, _to_ns: 0).live_share == 0.0

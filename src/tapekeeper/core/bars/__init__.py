@@ -2,6 +2,6 @@
 
 from tapekeeper.core.bars.cascade import ContractBars
 from tapekeeper.core.bars.marks import Mark, marks_of
-from tapekeeper.core.bars.values import Folded, Grid, LatePolicy
+from tapekeeper.core.bars.values import BarPolicy, Folded, Grid
 
-__all__ = ["ContractBars", "Folded", "Grid", "LatePolicy", "Mark", "marks_of"]
+__all__ = ["BarPolicy", "ContractBars", "Folded", "Grid", "Mark", "marks_of"]

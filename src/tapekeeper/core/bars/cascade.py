@@ -29,9 +29,10 @@ import msgspec
 
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks
 from tapekeeper.core.bars.node import Node, Row, joined, with_bar, with_print
-from tapekeeper.core.bars.values import PATIENT, Folded, Grid, LatePolicy
+from tapekeeper.core.bars.quiet import flat_bars, is_flat, next_interval
+from tapekeeper.core.bars.values import PATIENT, BarPolicy, Folded, Grid
 from tapekeeper.errors import UsageError
-from tapekeeper.model.bar import Bar, BarState
+from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
@@ -57,7 +58,7 @@ class ContractBars:
         timeframes: Iterable[Timeframe],
         grid: Grid,
         *,
-        policy: LatePolicy = PATIENT,
+        policy: BarPolicy = PATIENT,
     ) -> None:
         self.contract_id = contract_id
         self._grid = grid
@@ -213,6 +214,8 @@ class ContractBars:
         The common way out of a bar, so it is one loop.
         """
         ts_ns = self._high_ns = row[1]
+        if self._untold:
+            self._tell_due(self._watermark_ns(), closed)
         low_ns, limit_ns = LONG_AGO_NS, NEVER_NS
         for root in self._roots:
             if root.is_open and ts_ns < root.end:
@@ -227,18 +230,21 @@ class ContractBars:
         if self._fed_end_ns <= ts_ns:
             self._close_fed(closed)
         if self._policy.lateness_ns:
-            self._tell_due(self._watermark_ns(), closed)
             self._bound()
+        if self._policy.carry_max:
+            self._carry_all(ts_ns, closed)
 
     def _advance(self, ts_ns: int, closed: list[Bar]) -> None:
         """Go on to the time of the latest row, where a timer has gone ahead of it."""
         self._high_ns = ts_ns
+        self._tell_due(self._watermark_ns(), closed)
         for root in self._roots:
             if root.is_open and root.end <= ts_ns:
                 self._hand_out(root, closed)
         if self._fed_end_ns <= ts_ns:
             self._close_fed(closed)
-        self._tell_due(self._watermark_ns(), closed)
+        if self._policy.carry_max:
+            self._carry_all(ts_ns, closed)
 
     def _close_fed(self, closed: list[Bar]) -> None:
         """Close the bars of fed nodes that end at or before the largest event time."""
@@ -265,8 +271,9 @@ class ContractBars:
             node.leave_out(row[3])
         else:
             before = node.kept.get(interval.start_ns)
-            after = with_print(node, interval, before, self.contract_id, row)
-            node.count(before, after)
+            solid = _solid(before)
+            after = with_print(node, interval, solid, self.contract_id, row)
+            node.count(solid, after)
             self._amend(node, before, after, closed)
         for fed in node.fed:
             self._place(fed, row, closed)
@@ -275,12 +282,11 @@ class ContractBars:
         """Close the open bar of a node, and fold it into the nodes that hang from it."""
         bar = node.shut()
         if self._marks:
-            bar = self._judged(node, bar)
+            bar = self._judged(bar)
         if node.kept.put(bar):
             node.kept.trim(self._needed_from_ns(node))
         if timed or not self._policy.lateness_ns or bar.ts_end <= self._watermark_ns():
-            node.told_ns = min(node.told_ns, bar.ts_open)
-            closed.append(bar)
+            self._tell(node, bar, closed)
         else:
             self._untold[node.name, bar.ts_open] = bar.ts_end
         for fed in node.fed:
@@ -299,9 +305,10 @@ class ContractBars:
             return
         # Closed by a timer before the smaller bar began, or below the open bar of a node that
         # took prints itself when that began.
-        parts = [bar] if before is None else [before, bar]
+        solid = _solid(before)
+        parts = [bar] if solid is None else [solid, bar]
         after = joined(node, interval, parts, _CLOSED)
-        node.count(before, after)
+        node.count(solid, after)
         self._amend(node, before, after, closed)
         for fed in node.fed:
             self._absorb(fed, bar, closed)
@@ -328,7 +335,7 @@ class ContractBars:
         """
         revision = 0 if before is None else before.revision
         if (node.name, after.ts_open) in self._untold:
-            self._keep(node, self._judged(node, after))
+            self._keep(node, self._judged(after))
             return
         if (
             before is None
@@ -336,15 +343,14 @@ class ContractBars:
             and (after.ts_end > node.passed_ns)
         ):
             self._untold[node.name, after.ts_open] = after.ts_end
-            self._keep(node, self._judged(node, after))
+            self._keep(node, self._judged(after))
             return
         # Of what lies before the first bar that was told, nobody knows that there was none.
         if before is not None or after.ts_open > (node.told_ns if told_ns is None else told_ns):
             after = msgspec.structs.replace(after, state=_REVISED, revision=revision + 1)
-        after = self._judged(node, after)
-        node.told_ns = min(node.told_ns, after.ts_open)
+        after = self._judged(after)
         self._keep(node, after)
-        closed.append(after)
+        self._tell(node, after, closed)
 
     def _keep(self, node: Node, bar: Bar) -> None:
         if node.kept.put(bar):
@@ -359,15 +365,17 @@ class ContractBars:
         above = [self._grid.interval(fed.timeframe, horizon_ns).start_ns for fed in node.fed]
         return min([horizon_ns, *above])
 
-    def _judged(self, node: Node, bar: Bar) -> Bar:
+    def _judged(self, bar: Bar) -> Bar:
         """The bar with what is known of its completeness."""
-        if not self._marks:
+        if not self._marks and not is_flat(bar):
             return bar
-        due_ns = self._grid.interval(node.timeframe, bar.ts_open).due_ns
-        worth = self._marks.worth(bar.ts_open, bar.ts_end, due_ns)
+        worth = self._marks.worth(bar.ts_open, bar.ts_end, self._grid.open_time_ns)
+        completeness = worth.completeness
+        if completeness is Completeness.COMPLETE and is_flat(bar):
+            completeness = Completeness.QUIET
         return msgspec.structs.replace(
             bar,
-            completeness=worth.completeness,
+            completeness=completeness,
             gap_ids=worth.gap_ids,
             live_share=worth.live_share,
         )
@@ -389,7 +397,36 @@ class ContractBars:
             del self._untold[node.name, start_ns]
             bar = node.kept.get(start_ns)
             assert bar is not None  # noqa: S101 - nothing untold is beyond the horizon
-            node.told_ns = min(node.told_ns, start_ns)
+            self._tell(node, bar, closed)
+
+    def _tell(self, node: Node, bar: Bar, closed: list[Bar]) -> None:
+        """Hand a bar out, and before it those of the intervals that were passed without one."""
+        node.told_ns = min(node.told_ns, bar.ts_open)
+        if self._policy.carry_max and (node.told is None or bar.ts_open >= node.told.ts_end):
+            self._carry(node, bar.ts_open, closed)
+            node.told, node.flats = bar, 0
+        closed.append(bar)
+
+    def _carry_all(self, ts_ns: int, closed: list[Bar]) -> None:
+        """Repeat closes up to the intervals of a print, but not before what is not told yet."""
+        for node in self._nodes:
+            untold_ns = [start_ns for name, start_ns in self._untold if name == node.name]
+            start_ns = self._grid.interval(node.timeframe, ts_ns).start_ns
+            self._carry(node, min([start_ns, self._watermark_ns(), *untold_ns]), closed)
+
+    def _carry(self, node: Node, until_ns: int, closed: list[Bar]) -> None:
+        """Repeat the last close for intervals that are due by a time (ns UTC)."""
+        if node.told is None:
+            return
+        last = node.kept.get(node.told.ts_open) or node.told
+        for flat in flat_bars(self._grid, node.timeframe, last, until_ns):
+            if node.flats >= self._policy.carry_max:
+                return
+            bar = self._judged(flat)
+            self._pass(node, bar.ts_end)
+            self._keep(node, bar)
+            node.told = bar
+            node.flats += 1
             closed.append(bar)
 
     # -- time ------------------------------------------------------------------------------------
@@ -401,11 +438,13 @@ class ContractBars:
         below the end of a bar that was closed, revise it.
         """
         closed: list[Bar] = []
+        self._tell_due(exchange_now_ns, closed)
         for node in self._complete():
             if node.due_ns() <= exchange_now_ns:
                 self._pass(node, node.end)
                 self._hand_out(node, closed, timed=True)
-        self._tell_due(exchange_now_ns, closed)
+        for node in self._quiet():
+            self._carry(node, exchange_now_ns, closed)
         if closed:
             self._bound()
             self._bound_fed()
@@ -420,6 +459,9 @@ class ContractBars:
     def due_ns(self) -> int | None:
         """The earliest exchange time (ns UTC) at which a bar is due; None if none is open."""
         ends_ns = [node.due_ns() for node in self._complete()]
+        for node in self._quiet():
+            assert node.told is not None  # noqa: S101 - `_quiet` gives no other
+            ends_ns.append(next_interval(self._grid, node.timeframe, node.told.ts_end).due_ns)
         return min([*ends_ns, *self._untold.values()], default=None)
 
     # -- gaps ------------------------------------------------------------------------------------
@@ -476,14 +518,15 @@ class ContractBars:
             for start_ns in sorted(anew.get(node.name, set()) - set(new)):
                 interval = self._grid.interval(node.timeframe, start_ns)
                 assert node.feeder is not None  # noqa: S101 - only what is fed is made of parts
-                parts = list(node.feeder.kept.between(interval.start_ns, interval.end_ns))
+                within = node.feeder.kept.between(interval.start_ns, interval.end_ns)
+                parts = [bar for bar in within if not is_flat(bar)]
                 if self._is_over(node, interval):
                     new[start_ns] = joined(node, interval, parts, _CLOSED)
                 else:
                     node.rebuild(interval, parts)
             for start_ns, bar in sorted(new.items()):
                 before = node.kept.get(start_ns)
-                node.count_backfill(before, bar)
+                node.count_backfill(_solid(before), bar)
                 # Nothing is trimmed before the bars above are made.
                 node.kept.put(bar)
                 replaced[node.name, start_ns] = before
@@ -511,7 +554,7 @@ class ContractBars:
             for after in touched:
                 assert after is not None  # noqa: S101 - it was found there
                 before = replaced.get((node.name, after.ts_open), after)
-                if before is None or self._judged(node, after) != before:
+                if before is None or self._judged(after) != before:
                     self._amend(node, before, after, closed, told_ns=told_ns)
         closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
         self._marks.forget(min(map(self._oldest_ns, self._nodes), default=NEVER_NS))
@@ -576,10 +619,17 @@ class ContractBars:
             if node.is_open and not any(below.is_open for below in _chain(node.feeder)):
                 yield node
 
+    def _quiet(self) -> Iterator[Node]:
+        """Nodes of which nothing is open, where intervals without a print have bars."""
+        for node in self._nodes if self._policy.carry_max else ():
+            may_carry = node.told is not None and node.flats < self._policy.carry_max
+            if may_carry and not any(each.is_open for each in _chain(node)):
+                yield node
+
     def _forming(self, node: Node) -> Bar | None:
         """The open bar with everything below it folded in."""
         bar = self._gathered(node)
-        return None if bar is None else self._judged(node, bar)
+        return None if bar is None else self._judged(bar)
 
     def _gathered(self, node: Node) -> Bar | None:
         below = None if node.feeder is None else self._gathered(node.feeder)
@@ -613,13 +663,20 @@ class ContractBars:
     def _order(self, closed: list[Bar], mark: int) -> None:
         """Put the bars that one event closed in the order of their ends, small before large.
 
-        In a single chain they are closed in this order.
+        In a single chain that nothing holds back they are closed in this order.
         """
-        if (self._branched or self._policy.lateness_ns) and len(closed) - mark > 1:
+        policy = self._policy
+        is_chain = not (self._branched or policy.lateness_ns or policy.carry_max)
+        if not is_chain and len(closed) - mark > 1:
             closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
 
     def _place_in_order(self, bar: Bar) -> tuple[int, int]:
         return bar.ts_end, self._ranks[bar.timeframe]
+
+
+def _solid(bar: Bar | None) -> Bar | None:
+    """A bar with something traded; a flat one adds nothing to what comes to its place."""
+    return None if bar is None or is_flat(bar) else bar
 
 
 def _chain(node: Node | None) -> Iterator[Node]:

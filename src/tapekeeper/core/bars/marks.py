@@ -7,7 +7,8 @@ known before, while or after its bars are made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,6 +21,10 @@ LONG_AGO_NS = -NEVER_NS
 MARKS_MAX = 1_024
 """Marks of one contract. Beyond it the two oldest are taken for one: that may call a bar between
 them worse than it is, which forgetting one would not."""
+
+
+OpenTime: TypeAlias = Callable[[int, int], int]
+"""How much of [from, to) (ns UTC) is trading time, in ns."""
 
 
 class Mark(msgspec.Struct, frozen=True, order=True):
@@ -103,8 +108,8 @@ class Marks:
         """Forget what ended before this time (ns UTC)."""
         self._marks = [mark for mark in self._marks if mark.to_ns > before_ns]
 
-    def worth(self, start_ns: int, end_ns: int, due_ns: int) -> Worth:
-        """The worth of the bar over [start, end), which is due at `due_ns` (all ns UTC)."""
+    def worth(self, start_ns: int, end_ns: int, open_time_ns: OpenTime) -> Worth:
+        """The worth of the bar over [start, end) (ns UTC), of which part is trading time."""
         if not self._marks:
             return WHOLE
         touching = [mark for mark in self._marks if mark.from_ns < end_ns and mark.to_ns > start_ns]
@@ -119,18 +124,21 @@ class Marks:
         else:
             completeness = Completeness.BACKFILLED
         gap_ids = tuple(sorted({mark.gap_id for mark in touching}))
-        return Worth(completeness, gap_ids, _live_share(touching, start_ns, due_ns))
+        return Worth(completeness, gap_ids, _live_share(touching, start_ns, end_ns, open_time_ns))
 
 
-def _live_share(marks: list[Mark], start_ns: int, due_ns: int) -> float:
-    """The part of [start, due) that no mark covers; `marks` rise."""
+def _live_share(marks: list[Mark], start_ns: int, end_ns: int, open_time_ns: OpenTime) -> float:
+    """The part of the trading time in [start, end) that no mark covers; `marks` rise."""
+    total_ns = open_time_ns(start_ns, end_ns)
+    if total_ns == 0:  # printed outside trading hours
+        return 0.0
     missing_ns, reached_ns = 0, start_ns
     for mark in marks:
-        from_ns, to_ns = max(mark.from_ns, reached_ns), min(mark.to_ns, due_ns)
+        from_ns, to_ns = max(mark.from_ns, reached_ns), min(mark.to_ns, end_ns)
         if to_ns > from_ns:
-            missing_ns += to_ns - from_ns
+            missing_ns += open_time_ns(from_ns, to_ns)
             reached_ns = to_ns
-    return 1.0 - missing_ns / (due_ns - start_ns)
+    return 1.0 - missing_ns / total_ns
 
 
 def _both(first: Mark, second: Mark) -> Mark:

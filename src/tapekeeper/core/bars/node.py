@@ -36,6 +36,8 @@ class Node:
         since_ns: bars that end at or before this time were over when this timeframe was added.
         passed_ns: bars that end at or before this time were closed by a timer, or by history.
         told_ns: open of the first bar that was told.
+        told: the latest bar that was told, the flat ones included.
+        flats: how many flat bars in a row end with it.
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Node:
         "end",
         "fed",
         "feeder",
+        "flats",
         "is_open",
         "kept",
         "last_ns",
@@ -68,6 +71,7 @@ class Node:
         "since_ns",
         "start",
         "timeframe",
+        "told",
         "told_ns",
     )
 
@@ -81,6 +85,8 @@ class Node:
         self.is_open = False
         self.since_ns = self.passed_ns = LONG_AGO_NS
         self.told_ns = NEVER_NS
+        self.told: Bar | None = None
+        self.flats = 0
         self._closed_bars = self._closed_volume = self._baseline = self._backfilled = 0
         self.start = self.end = self._due = self._first_ns = self.last_ns = 0
         self._open = self._high = self._low = self._close = 0.0

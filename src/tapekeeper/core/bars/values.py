@@ -28,21 +28,32 @@ class Grid(Protocol):
         """The interval of the bar of `timeframe` that a print at `ts_ns` belongs to."""
         ...
 
+    def open_time_ns(self, from_ns: int, to_ns: int) -> int:
+        """How much of [from_ns, to_ns) is trading time."""
+        ...
 
-class LatePolicy(msgspec.Struct, frozen=True):
-    """How long bars wait for prints, in event time.
+    def next_open_ns(self, ts_ns: int) -> int:
+        """When trading opens next after `ts_ns`."""
+        ...
+
+
+class BarPolicy(msgspec.Struct, frozen=True):
+    """How long bars wait for prints, in event time, and what becomes of intervals without any.
 
     Attributes:
         lateness_ns: by how much a print may be behind the latest one before it changes a bar
             that has been told.
         horizon_ns: how far behind the watermark a print still revises bars.
+        carry_max: intervals in a row that repeat the last close where nothing is traded; what
+            is behind them has no bars, as all of it has with 0.
     """
 
     lateness_ns: int = 0
     horizon_ns: int = HOUR_NS
+    carry_max: int = 0
 
 
-PATIENT = LatePolicy()
+PATIENT = BarPolicy()
 
 
 @dataclass(slots=True)
