@@ -331,3 +331,53 @@ async def test_a_burst_holds_back_and_a_trickle_cuts() -> None:
             pieces.append(await socket.receive_str())
         assert max(map(len, pieces)) == 9
         assert "Method does not exist" in "".join(pieces)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", [1000, 1006, 1009, 1011, 1012])
+async def test_a_close_frame_comes_with_its_code(code: int) -> None:
+    """And without a Close record before it."""
+    async with scripted(f'kind = "close_code"\ncode = {code}') as client:
+        socket = await client.connect()
+        await client.strike()
+        message = await socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, code)
+
+
+@pytest.mark.asyncio
+async def test_a_reset_is_an_error_and_no_end_of_the_stream() -> None:
+    """The system of the peer is told to forget the connection."""
+    async with scripted('kind = "reset"') as client:
+        socket = await client.connect()
+        await client.strike()
+        message = await socket.receive()
+        assert message.type is aiohttp.WSMsgType.CLOSED or isinstance(message.data, OSError)
+        assert isinstance(socket.exception(), ConnectionResetError | aiohttp.ClientOSError)
+
+
+@pytest.mark.asyncio
+async def test_on_a_half_open_connection_nothing_passes() -> None:
+    """Neither a call nor a farewell is answered; after a while the server gives it up."""
+    async with scripted('kind = "half_open"') as client:
+        socket = await client.connect()
+        await client.strike()
+        await client.call(socket, "SubscribeContractTrades")
+        (connection,) = client.gateway.faults.chosen()
+        client.clock.advance(100.0)  # far longer than a server waits for a client's ping
+        connection.on_tick()
+        assert connection.is_open
+        assert socket._reader.is_eof() is False
+        client.clock.advance(20.0)
+        connection.on_tick()
+        assert connection.aborted_because == "nothing came through any more"
+
+
+@pytest.mark.asyncio
+async def test_a_redirected_upgrade_says_where_to() -> None:
+    """It leads back to where it came from."""
+    async with scripted('kind = "refuse"\ndoor = "upgrade"\nstatus = 302') as client:
+        await client.strike()
+        async with client.http.get(
+            client.gateway.urls.market_hub, headers=client.headers, allow_redirects=False
+        ) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, "/hubs/market")

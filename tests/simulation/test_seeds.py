@@ -77,7 +77,7 @@ def test_the_seeds_of_ci_draw_every_fault_of_the_table() -> None:
     """With the options that the table shows, each at least once; and 1 to 3 lines and addresses."""
     plans = [scenario(seed) for seed in range(1, SEEDS + 1)]
     drawn = [fault for plan in plans for fault in plan.schedule]
-    options = ("door", "status", "allow_reconnect", "drop", "type")
+    options = ("door", "status", "allow_reconnect", "drop", "type", "code")
 
     def told(fault: Fault, names: list[str]) -> tuple[object, ...]:
         return (kind_of(fault), *(getattr(fault, name) for name in names))

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from tapekeeper.sim.config import HubLimits
 from tapekeeper.sim.outbox import Outbox
+from tapekeeper.sim.reset import reset
 
 WEBSOCKET_BYTES_MAX = 4 * 1024 * 1024
 """Largest WebSocket message that is read at all; the protocol's own limit is far below."""
@@ -26,6 +27,9 @@ class Carrier:
         socket: the WebSocket.
         blocked_since_ns: when the write that is under way began, monotonic.
         is_muted: whether nothing is ever written any more, although it stays.
+        deaf_until_ns: when this side gives it up whose other end is out of reach, monotonic; None
+            where it is not.
+        close_code: of the close frame that ends it politely.
         is_dropped: whether it ended, or was ended, without regard to what waits.
         aborted_because: why this side cut it without a word, if it did.
     """
@@ -41,6 +45,8 @@ class Carrier:
         )
         self.blocked_since_ns: int | None = None
         self.is_muted = False
+        self.deaf_until_ns: int | None = None
+        self.close_code = 1000
         self.is_dropped = False
         self.aborted_because: str | None = None
 
@@ -65,10 +71,40 @@ class Carrier:
             self.outbox.drop()
         self.outbox.end()
 
-    def abort(self, reason: str) -> None:
-        """Cut the TCP connection: no Close record, no close frame."""
+    async def close(self) -> None:
+        """Say farewell, where it can be heard."""
+        if self.deaf_until_ns is None:
+            await self.socket.close(code=self.close_code)
+
+    def mute(self) -> None:
+        """Stay, and never write anything again."""
+        self.is_muted = True
+        self.outbox.drop()
+
+    def go_deaf(self, until_ns: int) -> None:
+        """Half-open: nothing is written any more, and nothing that comes is read, not even an end.
+
+        Args:
+            until_ns: when this side will notice, monotonic.
+        """
+        self.mute()
+        self.deaf_until_ns = until_ns
+        if self._request.transport is not None:
+            self._request.transport.pause_reading()
+
+    def abort(self, reason: str, *, with_reset: bool = False) -> None:
+        """Cut the TCP connection: no Close record, no close frame.
+
+        Args:
+            reason: for the statistics; the first one is kept.
+            with_reset: whether TCP ends with a reset, and what is on its way is lost.
+        """
         if self.aborted_because is None:
             self.aborted_because = reason
         self.end(drop=True)
-        if self._request.transport is not None:
+        if self._request.transport is None:
+            return
+        if with_reset:
+            reset(self._request.transport)
+        else:
             self._request.transport.abort()

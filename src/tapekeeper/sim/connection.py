@@ -29,6 +29,9 @@ HANDSHAKE_ANSWER = b"{}\x1e"
 RECENT_RECORDS = 64
 """Records of a connection that are remembered, so that they can be sent a second time."""
 
+DEAF_S = 120
+"""How long a connection is kept whose other end cannot be reached any more."""
+
 SLOW_STEP_S = 0.1
 """How often a slow writer looks whether its connection still stands."""
 
@@ -165,7 +168,10 @@ class HubConnection:
     async def _read(self, carrier: Carrier) -> bool:
         """Read until the transport ends; whether the client closed it."""
         while True:
-            message = await carrier.socket.receive()
+            try:
+                message = await carrier.socket.receive()
+            except ConnectionError:  # where a ping came just before the end, its answer fails
+                return False
             if message.type is WSMsgType.TEXT:
                 data = message.data.encode()
             elif message.type is WSMsgType.BINARY:
@@ -189,7 +195,7 @@ class HubConnection:
                     carrier.blocked_since_ns = self._clock.monotonic_ns()
                     await carrier.socket.send_frame(message, self._opcode())
                     carrier.blocked_since_ns = None
-            await carrier.socket.close(code=1000)
+            await carrier.close()
         except ConnectionError:
             # The peer is gone; the reader learns of it by itself.
             self._lost(carrier, graceful=False)
@@ -376,6 +382,10 @@ class HubConnection:
             if now_ns - self._detached_ns > self._limits.id_life_s * SECOND_NS:
                 self._finish()
             return
+        if carrier.deaf_until_ns is not None:
+            if now_ns >= carrier.deaf_until_ns:
+                self.abort("nothing came through any more")
+            return
         since_ns = carrier.blocked_since_ns
         if since_ns is not None and now_ns - since_ns > self._limits.send_timeout_s * SECOND_NS:
             self.abort("a write was blocked for too long")
@@ -390,23 +400,34 @@ class HubConnection:
         self._session.close(error=error, allow_reconnect=allow_reconnect)
         self._end_if_over()
 
+    def close_frame(self, code: int) -> None:
+        """End the transport with this code, after what waits, without a Close record."""
+        if self._carrier is not None:
+            self._carrier.close_code = code
+            self._carrier.end(drop=False)
+
     def mute(self) -> None:
         """Stay connected and never say anything again by this transport."""
         if self._carrier is not None:
-            self._carrier.is_muted = True
-            self._carrier.outbox.drop()
+            self._carrier.mute()
 
-    def abort(self, reason: str, *, forget: bool = False) -> None:
+    def go_deaf(self) -> None:
+        """Half-open: by this transport nothing passes any more, in either direction."""
+        if self._carrier is not None:
+            self._carrier.go_deaf(self._clock.monotonic_ns() + DEAF_S * SECOND_NS)
+
+    def abort(self, reason: str, *, forget: bool = False, with_reset: bool = False) -> None:
         """Cut the TCP connection: no Close record, no close frame.
 
         Args:
             reason: for the statistics.
             forget: whether the connection ends with it, although it could be resumed.
+            with_reset: whether TCP ends with a reset.
         """
         carrier = self._carrier
         if carrier is not None:
             self.aborted_because = self.aborted_because or reason
-            carrier.abort(reason)
+            carrier.abort(reason, with_reset=with_reset)
             self._lost(carrier, graceful=forget)
         elif forget:
             self._finish()

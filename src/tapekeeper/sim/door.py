@@ -14,6 +14,8 @@ SCHEME = "bearer "
 FAILED = 1
 """What a code means depends on the operation; this one is a failure of every one."""
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 SILENCE_S = 120
 """How long a request without an answer is held, unless its client goes first."""
 
@@ -85,4 +87,6 @@ class Doorkeeper:
         headers = {}
         if planned.retry_after_s is not None:
             headers[hdrs.RETRY_AFTER] = str(planned.retry_after_s)
+        if planned.status in _REDIRECTS:
+            headers[hdrs.LOCATION] = str(request.rel_url)
         return web.Response(status=planned.status, headers=headers)

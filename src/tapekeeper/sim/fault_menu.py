@@ -130,8 +130,45 @@ class Close(Fault, frozen=True):
         )
 
 
+class Reset(Fault, frozen=True):
+    """TCP ends with a reset (RST); a connection that can be resumed is kept."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Reset the connections."""
+        faults.reset(self.hub, self.which)
+
+
+class CloseCode(Fault, frozen=True):
+    """A WebSocket close frame with this code and no Close record, as proxies send it.
+
+    A connection that can be resumed is kept: its server has lost a transport, and no more.
+    """
+
+    code: Annotated[int, msgspec.Meta(ge=1000, le=4999)] = 1011
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Close the connections."""
+        faults.close_frames(self.code, self.hub, self.which)
+
+
+class HalfOpen(Fault, frozen=True):
+    """Nothing passes in either direction any more, and neither end is told."""
+
+    hub: Hub | None = None
+    which: Which = "all"
+
+    def apply(self, faults: Faults) -> None:
+        """Let the other end be out of reach."""
+        faults.go_deaf(self.hub, self.which)
+
+
 class Silence(Fault, frozen=True):
-    """Half-open: the connection stays and says nothing any more, not even pings."""
+    """The connection stays and says nothing any more, not even pings; it still hears."""
 
     hub: Hub | None = None
     which: Which = "all"
@@ -142,7 +179,10 @@ class Silence(Fault, frozen=True):
 
 
 class Refuse(Fault, frozen=True):
-    """HTTP refusals: 401, 404, 409, 429 or 503 at a door, with `Retry-After` if it is given."""
+    """HTTP answers at a door: 302, 401, 404, 409, 429 or 503, with `Retry-After` if it is given.
+
+    A redirect leads to where it came from, and its sender goes round for ever if it follows.
+    """
 
     door: Door
     status: Status
@@ -423,6 +463,9 @@ class Outage(Fault, frozen=True):
 KINDS: tuple[type[Fault], ...] = (
     Drop,
     Close,
+    Reset,
+    CloseCode,
+    HalfOpen,
     Silence,
     Refuse,
     HangUp,

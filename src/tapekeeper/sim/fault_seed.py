@@ -18,12 +18,14 @@ from tapekeeper.sim.fault_menu import (
     BadHandshake,
     Burst,
     Close,
+    CloseCode,
     Delay,
     Drop,
     Failure,
     Fault,
     Freeze,
     Garbage,
+    HalfOpen,
     HangUp,
     Hub,
     Logout,
@@ -38,6 +40,7 @@ from tapekeeper.sim.fault_menu import (
     RefuseSubscription,
     RefuseTokens,
     Replay,
+    Reset,
     SessionLimit,
     Silence,
     Trickle,
@@ -52,6 +55,7 @@ FAULTS_EACH = (3, 12)
 _HUBS: tuple[Hub | None, ...] = (None, "market", "market", "user")
 _WHICH: tuple[Which, ...] = ("all", "one", "oldest", "newest")
 _DOORS = tuple(Door)
+_CODES = (1000, 1006, 1009, 1011, 1012)
 _RETRY_AFTER_S = (None, 0, 2, 20)
 
 
@@ -144,6 +148,10 @@ _MORE_MAKERS: Sequence[Callable[[_Draw], Fault]] = (
     lambda d: Stuck(at_s=d.at_s, for_s=d.number(1, 20)),
     lambda d: Failure(at_s=d.at_s, door="rest" if d.flag() else "login", count=d.number(1, 3)),
     lambda d: NullTrades(at_s=d.at_s, which=d.which()),
+    lambda d: Reset(at_s=d.at_s, hub=d.hub(), which=d.which()),
+    lambda d: CloseCode(at_s=d.at_s, code=_CODES[d.number(0, 4)], hub=d.hub(), which=d.which()),
+    lambda d: HalfOpen(at_s=d.at_s, hub=d.hub(), which=d.which()),
+    lambda d: d.refuse(Door.UPGRADE, 302, 307),
 )
 
 

@@ -214,10 +214,32 @@ class Faults:
             connection.close(error=error, allow_reconnect=allow_reconnect)
         return len(live)
 
-    def go_silent(self, hub: str | None = None, which: Which = "all") -> int:
-        """Leave present connections half open: nothing is ever sent on them again.
+    def close_frames(self, code: int, hub: str | None = None, which: Which = "all") -> int:
+        """End connections with a WebSocket close code and no Close record."""
+        live = self.chosen(hub, which)
+        for connection in live:
+            connection.close_frame(code)
+        return len(live)
 
-        Connections made later are not touched.
+    def reset(self, hub: str | None = None, which: Which = "all") -> int:
+        """End connections with a TCP reset."""
+        live = self.chosen(hub, which)
+        for connection in live:
+            connection.abort("reset on demand", with_reset=True)
+        return len(live)
+
+    def go_deaf(self, hub: str | None = None, which: Which = "all") -> int:
+        """Leave present connections half open: nothing passes in either direction again."""
+        live = self.chosen(hub, which)
+        for connection in live:
+            connection.go_deaf()
+        return len(live)
+
+    def go_silent(self, hub: str | None = None, which: Which = "all") -> int:
+        """Let present connections fall silent: nothing is ever sent on them again.
+
+        What comes is still read, so a farewell is answered by the end. Connections made later are
+        not touched.
         """
         live = self.chosen(hub, which)
         for connection in live:

@@ -58,7 +58,7 @@ class _Way:
         return STUCK_WATER_BYTES if now_s < self.stuck_until_s else HIGH_WATER_BYTES
 
 
-class _End(asyncio.Transport):
+class End(asyncio.Transport):
     """One end of a connection. Two of them are joined; each sends into the other."""
 
     def __init__(
@@ -74,7 +74,7 @@ class _End(asyncio.Transport):
         self._way = way
         self._loop = asyncio.get_running_loop()
         self._numbers = numbers
-        self._peer: _End
+        self._peer: End
         self._protocol: asyncio.Protocol
         # bound: writers are asked to wait at HIGH_WATER_BYTES
         self._arrived: deque[bytes | None] = deque()
@@ -85,7 +85,7 @@ class _End(asyncio.Transport):
         self._closing = False
         self._lost = False
 
-    def join(self, peer: _End, protocol: asyncio.Protocol) -> None:
+    def join(self, peer: End, protocol: asyncio.Protocol) -> None:
         """Name the other end and who uses this one."""
         self._peer = peer
         self._protocol = protocol
@@ -126,6 +126,12 @@ class _End(asyncio.Transport):
             return
         if self._numbers.below(2):
             self.close()
+        else:
+            self.cut()
+
+    def cut(self) -> None:
+        """End it with a reset."""
+        if self._closing:
             return
         self._closing = True
         reaches_s = max(self._loop.time(), self._way.stuck_until_s) + LATENCY_S[0]
@@ -217,7 +223,7 @@ class MemoryNetwork:
         self._servers: dict[int, ProtocolFactory] = {}  # bound: one per server
         self._cut_off: set[int] = set()
         # bound: one per open connection; the port of its server, and its two ends
-        self._open: dict[int, tuple[int, _End, _End]] = {}
+        self._open: dict[int, tuple[int, End, End]] = {}
         self.connections = 0
         """Connections made so far."""
         self.open_ends = 0
@@ -281,8 +287,8 @@ class MemoryNetwork:
         number = self.connections
         here, there = (HOST, self._clients + number), (HOST, port)
         over = partial(self._end_is_over, number)
-        near = _End(self._numbers, self._way, here, there, over)
-        far = _End(self._numbers, self._way, there, here, over)
+        near = End(self._numbers, self._way, here, there, over)
+        far = End(self._numbers, self._way, there, here, over)
         self.open_ends += 2
         self._open[number] = (port, near, far)
         server = factory()
