@@ -16,7 +16,7 @@ from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
 from tapekeeper.verify.losses import Lost, Span, frozen_spans, lost_prints, spans_of, unexplained
 from tapekeeper.verify.oracle import Key, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
-from tapekeeper.verify.scenario import RECOVERY_S, RETURN_S, TIMEFRAMES
+from tapekeeper.verify.scenario import RECOVERY_S, TIMEFRAMES
 
 SHOWN_MAX = 3
 """Examples in one finding."""
@@ -82,7 +82,7 @@ def _ended_well(evidence: Evidence) -> Iterator[str]:
     if evidence.recovered_s is None:
         yield f"not recovered {RECOVERY_S:g} s after the last fault: {evidence.waiting}"
     elif evidence.returned_s is None:
-        yield f"not at the preferred endpoint after {RETURN_S:g} s: {evidence.waiting}"
+        yield f"not at the preferred endpoint in time: {evidence.waiting}"
     elif not evidence.lives or evidence.last.end is not End.STOPPED:
         yield "it did not stop in order"
     if evidence.leftovers:

@@ -33,7 +33,7 @@ from tapekeeper.sim.virtual_time import (
 from tapekeeper.sim.wire import WIRE_NS, MarketEvent, Trades
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Freezing, Made
 from tapekeeper.verify.process import Process
-from tapekeeper.verify.scenario import RECOVERY_S, RESTART_S, RETURN_S, Scenario
+from tapekeeper.verify.scenario import ONE_SESSION_S, RECOVERY_S, RESTART_S, RETURN_S, Scenario
 
 PATIENCE_S = 7_200.0
 """Virtual seconds after which a run that goes on is stuck: some await has no bound."""
@@ -159,7 +159,7 @@ class _Run:
         calm_ns = self._clock.monotonic_ns()
         evidence.recovered_s = await self._until(self._not_recovered, calm_ns, RECOVERY_S)
         if evidence.recovered_s is not None:
-            evidence.returned_s = await self._until(self._not_returned, calm_ns, RETURN_S)
+            evidence.returned_s = await self._until(self._not_returned, calm_ns, self._return_s())
         await self._clock.sleep_s(evidence.scenario.calm_s)
         self._over = True
         while True:
@@ -196,6 +196,15 @@ class _Run:
                 if not self._gateway.delivers(stream, contract_id):
                     return f"the gateway sends no {stream} of {contract_id}"
         return ""
+
+    def _return_s(self) -> float:
+        """Within so many seconds the preferred endpoint is to be used again.
+
+        Where one session is believed to be allowed no line leaves a good one to look for a better
+        address, as it would have to break before it makes; nor until that is forgotten.
+        """
+        pools = () if self._process is None else self._process.tape.status().pools
+        return RETURN_S + max((p.one_session * ONE_SESSION_S for p in pools), default=0.0)
 
     def _not_returned(self) -> str:
         present = self._gateway.faults.chosen()
