@@ -15,12 +15,13 @@ identity holds at every moment. Nothing is shed here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
+from tapekeeper.core.audit import AuditStage
 from tapekeeper.core.bars import BarPolicy, ContractBars, marks_of
 from tapekeeper.core.brought import Brought
 from tapekeeper.core.calendar import Calendar
@@ -38,11 +39,13 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.skew import Skew
 from tapekeeper.core.validate import (
     LATEST_NS,
+    SIZE_MAX,
     quote_fault,
     rejected_quote,
     rejected_row,
     trade_faults,
 )
+from tapekeeper.model.audit import AuditFinding, AuditVerdict
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
 from tapekeeper.model.gap import Gap
@@ -79,6 +82,8 @@ class Outputs:
     user: list[UserEvent] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     spoilt: list[Rejected] = field(default_factory=list)  # what may have been prints
+    findings: list[AuditFinding] = field(default_factory=list)
+    verdicts: list[AuditVerdict] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -123,6 +128,7 @@ class Pipeline:
     Attributes:
         depth: the stage of the order books, for reading.
         brought: what each line brought, for whoever compares them.
+        audit: the stage that compares quotes with prints, for reading.
     """
 
     def __init__(
@@ -138,6 +144,7 @@ class Pipeline:
         self._contracts: dict[str, _Contract] = {}
         self.depth = DepthStage(self._depth_grid)
         self.brought = Brought()
+        self.audit = AuditStage()
         self._skew = Skew()
         self._trades = _Tally()
         self._quotes = _Tally()
@@ -149,6 +156,7 @@ class Pipeline:
         """Accept a contract's ticks from now on, or add timeframes to it."""
         contract_id = subscription.instrument.contract_id
         known = self._contracts.get(contract_id)
+        self.audit.follow(contract_id, subscription.calendar)
         if known is None:
             bars = ContractBars(
                 contract_id,
@@ -175,6 +183,8 @@ class Pipeline:
             self._release(contract_id, contract, outputs)
             contract.subscribed = contract.depth = False
             self.depth.forget(contract_id)
+            self._judge(outputs)
+            self.audit.forget(contract_id)
             self._decoder.forget(contract_id)
             self._quote_echoes.forget(contract_id)
             self._arbiter.forget(contract_id)
@@ -199,6 +209,7 @@ class Pipeline:
         self.depth.disconnected(line)
         self.brought.ended(line)
         self._collect_depth(outputs)
+        self._judge(outputs)
         return outputs
 
     def take(self, calls: Iterable[Invocation], recv_ns: int, line: int = 0) -> None:
@@ -263,6 +274,8 @@ class Pipeline:
             self._trades.received += burst.trades_received
             self._quotes.received += burst.quotes_received
             self._quarantine(self._trades, burst.rejected_trades, outputs)
+            for item in burst.rejected_trades:
+                self.audit.set_aside(item.contract_id, None, None)
             self._quarantine(self._quotes, burst.rejected_quotes, outputs)
             self.brought.note(line, burst.trades, (quote.contract_id for quote in burst.quotes))
             for batch in burst.trades.values():
@@ -276,7 +289,13 @@ class Pipeline:
             for quote in burst.quotes:
                 self._step_quote(line, quote, outputs)
         self._collect_depth(outputs)
+        self._judge(outputs)
         return outputs
+
+    def _judge(self, outputs: Outputs) -> None:
+        findings, verdicts = self.audit.collect()
+        outputs.findings += findings
+        outputs.verdicts += verdicts
 
     def _collect_depth(self, outputs: Outputs) -> None:
         outputs.depth, rejected = self.depth.collect()
@@ -304,6 +323,7 @@ class Pipeline:
         if faults:
             rejected = [rejected_row(batch, row, *fault) for row, fault in faults.items()]
             self._quarantine(self._trades, rejected, outputs)
+            self._set_aside(batch, faults)
             batch = batch.without(set(faults))
             if not len(batch):
                 return
@@ -323,7 +343,15 @@ class Pipeline:
         contract.last = batch.row(-1)
         contract.traded_ns = now_ns
         self._trades.accepted += len(batch)
+        self.audit.take_trades(batch)
         outputs.trades.append(batch)
+
+    def _set_aside(self, batch: TradeBatch, faults: Mapping[int, tuple[Reason, str]]) -> None:
+        """Tell the audit of prints that were quarantined, as far as they can be believed."""
+        for row, (reason, _) in faults.items():
+            size = batch.size[row] if 0 <= batch.size[row] <= SIZE_MAX else None
+            ts_event = None if reason is Reason.TIME else batch.ts_event[row]
+            self.audit.set_aside(batch.contract_id, ts_event, size)
 
     def _step_quote(self, line: int, quote: Quote, outputs: Outputs) -> None:
         if self._quote_echoes.is_echo(line, quote):
@@ -341,6 +369,7 @@ class Pipeline:
             return
         self._quote_echoes.publish(line, quote)
         contract.quote = quote
+        self.audit.take_quote(quote)
         self._quotes.accepted += 1
         outputs.quotes.append(quote)
 
@@ -442,6 +471,9 @@ class Pipeline:
             return outputs
         self._release(contract_id, contract, outputs)
         outputs.closed.extend(contract.bars.close_due(limit_ns))
+        self._judge(outputs)
+        self.audit.passed(contract_id, limit_ns)
+        self._judge(outputs)
         return outputs
 
     def release(self) -> Outputs:
@@ -449,6 +481,7 @@ class Pipeline:
         outputs = Outputs()
         for contract_id, contract in self._contracts.items():
             self._release(contract_id, contract, outputs)
+        self._judge(outputs)
         return outputs
 
     def _release(self, contract_id: str, contract: _Contract, outputs: Outputs) -> None:

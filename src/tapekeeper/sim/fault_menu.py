@@ -14,6 +14,7 @@ import msgspec
 from tapekeeper.core.signalr import msgpack, records
 from tapekeeper.sim.connection import Slowness, Spoiled
 from tapekeeper.sim.faults import Door, Faults, Which
+from tapekeeper.sim.losses import Loss
 from tapekeeper.sim.subscriptions import Stream
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=10_000_000.0)]
@@ -400,6 +401,32 @@ class Freeze(Fault, frozen=True):
         faults.freeze(self.stream, self.which)
 
 
+class LosePrints(Fault, frozen=True):
+    """Prints are lost inside the gateway: its quotes and bars count them, nobody is sent them.
+
+    Attributes:
+        share: of the prints that are at least as large as `size_min`, each by itself.
+        size_min: contracts; 1 leaves prints of size 0 alone, which count nothing.
+        for_s: how long; None is for ever, as in a feed that serves a part of the market only.
+    """
+
+    share: Share = 1.0
+    size_min: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 1
+    for_s: Seconds | None = 10.0
+
+    def apply(self, faults: Faults) -> float | None:
+        """Begin to lose them."""
+        faults.losses.begin(self._loss())
+        return self.for_s
+
+    def revert(self, faults: Faults) -> None:
+        """Lose no more."""
+        faults.losses.end(self._loss())
+
+    def _loss(self) -> Loss:
+        return Loss(self.share, self.size_min)
+
+
 class Logout(Fault, frozen=True):
     """`GatewayLogout`; the connections end after a while, or for None do not."""
 
@@ -485,6 +512,7 @@ KINDS: tuple[type[Fault], ...] = (
     Trickle,
     Delay,
     Freeze,
+    LosePrints,
     Logout,
     SessionLimit,
     RefuseTokens,

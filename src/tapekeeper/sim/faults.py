@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.sim.connection import HubConnection, Slowness, Spoiled
 from tapekeeper.sim.host import Host
+from tapekeeper.sim.losses import PrintLosses
 from tapekeeper.sim.methods import CallFault
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream, Subscriptions
@@ -88,6 +89,7 @@ class Faults:
         subscriptions: of all hubs.
         change_key: makes every token issued so far invalid.
         numbers: draws where one of several is to be chosen.
+        losses: of prints, for reading and for planning.
     """
 
     def __init__(
@@ -97,7 +99,9 @@ class Faults:
         subscriptions: Sequence[Subscriptions] = (),
         change_key: Callable[[], None] = lambda: None,
         numbers: Seeded | None = None,
+        losses: PrintLosses | None = None,
     ) -> None:
+        self.losses = losses or PrintLosses()
         self._connections = connections
         self._subscriptions = subscriptions
         self._change_key = change_key
@@ -336,6 +340,7 @@ class Faults:
             planned.clear()
         self._handshakes.clear()
         self._calls.clear()
+        self.losses.clear()
         self._redirects = 0
         self.is_away = False
         self.session_limit = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from tapekeeper.sim.connection import HubConnection
 from tapekeeper.sim.depth import DepthLadder
 from tapekeeper.sim.history import History
+from tapekeeper.sim.losses import PrintLosses
 from tapekeeper.sim.pace import Pacer
 from tapekeeper.sim.subscriptions import Stream, Subscriptions
 from tapekeeper.sim.wire import (
@@ -31,10 +32,12 @@ class Feed:
 
     Args:
         subscriptions: of the market hub.
+        losses: prints that nobody is sent.
     """
 
-    def __init__(self, subscriptions: Subscriptions) -> None:
+    def __init__(self, subscriptions: Subscriptions, losses: PrintLosses | None = None) -> None:
         self._subscriptions = subscriptions
+        self._losses = losses or PrintLosses()
         # bound: one entry per contract of the configuration, here and below
         self._histories: dict[str, History] = {}
         self._pacers: dict[str, Pacer] = {}
@@ -42,7 +45,7 @@ class Feed:
         self._since_yield = 0
         self._ladders: dict[str, DepthLadder] = {}
         self.trades_made: Counter[str] = Counter()
-        """Prints that the market made, by contract."""
+        """Prints that the market made, by contract; those that were lost are among them."""
         self.trades_sent: Counter[str] = Counter()
         """Prints handed to connections, by contract; two subscribers count twice."""
         self.quotes_sent: Counter[str] = Counter()
@@ -54,7 +57,8 @@ class Feed:
         self.taps: list[Callable[[MarketEvent], None]] = []
         """Called with every event that at least one connection was sent."""
         self.made_taps: list[Callable[[MarketEvent], None]] = []
-        """Called with every event that the market made, before anybody is sent it."""
+        """Called with every event that the market made, before anybody is sent it, and without
+        the prints that the gateway loses."""
 
     def open(
         self,
@@ -139,6 +143,13 @@ class Feed:
             self.quotes_sent[contract_id] += 1
 
     def _publish(self, event: MarketEvent) -> list[HubConnection]:
+        if isinstance(event, Trades):
+            self.trades_made[event.contract_id] += len(event.prints)
+            self._histories[event.contract_id].add(event)
+            left = self._losses.left_of(event)
+            if left is None:
+                return []
+            event = left
         for tap in self.made_taps:
             tap(event)
         if isinstance(event, Trades):
@@ -179,8 +190,6 @@ class Feed:
 
     def _publish_trades(self, event: Trades) -> list[HubConnection]:
         contract_id = event.contract_id
-        self.trades_made[contract_id] += len(event.prints)
-        self._histories[contract_id].add(event)
         listeners = self._subscriptions.of(Stream.TRADES, contract_id)
         if listeners:
             taken = self._send(listeners, trades_record(event))

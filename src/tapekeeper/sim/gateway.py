@@ -30,6 +30,7 @@ from tapekeeper.sim.faults import Faults
 from tapekeeper.sim.feed import Feed
 from tapekeeper.sim.history import History, SeededPast
 from tapekeeper.sim.hub import Hub, HubStatistics
+from tapekeeper.sim.losses import PrintLosses
 from tapekeeper.sim.market import MarketSpec, SyntheticMarket
 from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.methods import market_methods, user_methods
@@ -138,7 +139,8 @@ class SimGateway:
         self._subscriptions = Subscriptions()
         self._user_subscriptions = Subscriptions()
         self._book = ContractBook()
-        self.feed = Feed(self._subscriptions)
+        losses = PrintLosses(Seeded(config.seed, "prints that are lost"))
+        self.feed = Feed(self._subscriptions, losses)
         self.finished = asyncio.Event()
         office = TokenOffice(
             config.token_life_s,
@@ -152,6 +154,7 @@ class SimGateway:
             subscriptions=(self._subscriptions, self._user_subscriptions),
             change_key=office.change_key,
             numbers=Seeded(config.seed, "which connection a fault meets"),
+            losses=losses,
         )
         self._door = Doorkeeper(
             office, self.faults, clock, allow_query_token=config.allow_query_token

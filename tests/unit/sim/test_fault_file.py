@@ -18,6 +18,7 @@ from tapekeeper.sim.fault_menu import (
     Failure,
     Fault,
     HalfOpen,
+    LosePrints,
     NullTrades,
     Outage,
     Refuse,
@@ -143,6 +144,6 @@ def test_seeds_draw_every_kind_and_repeat() -> None:
     assert schedules == [seeded_faults(seed, within_s=60.0) for seed in range(200)]
     drawn = [fault for schedule in schedules for fault in schedule]
     assert {type(fault) for fault in drawn} == set(KINDS) - {
-        *(Failure, NullTrades, Reset, CloseCode, HalfOpen)
+        *(Failure, NullTrades, Reset, CloseCode, HalfOpen, LosePrints)
     }
     assert all(1.0 <= fault.first_s <= 60.0 for fault in drawn)
