@@ -31,6 +31,7 @@ from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import Census
 from tapekeeper.ports import Clock, Log, Transport
 from tapekeeper.runtime.announcer import Announcer
+from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.gap_keeper import GapKeeper
@@ -66,6 +67,7 @@ class Parts:
     user: LinePool | None
     keeper: TokenKeeper
     watch: Watch
+    comparison: Comparison
     loop: LoopWatch | None
     dates: GatewayDates
     transport: AiohttpTransport
@@ -182,12 +184,26 @@ async def compose(
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
         announcer.judge([pool.report for pool in pools.values()], keeper.status)
         loop = _loop_watch(outside, log)
+        comparison = Comparison(
+            theirs=rest,
+            ours=feed.recent,
+            followed=feed.pipeline,
+            clock=clock,
+            log=log,
+            every_s=config.audit.compare_every_s,
+            settle_s=config.audit.settle_s,
+        )
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers=_helpers(token=keeper, watch=watch, loop=loop),
+            helpers=_helpers(
+                token=keeper,
+                watch=watch,
+                loop=loop,
+                comparison=comparison if config.audit.compare else None,
+            ),
         )
         return Parts(
             config=config,
@@ -201,6 +217,7 @@ async def compose(
             user=pools.get(USER_HUB),
             keeper=keeper,
             watch=watch,
+            comparison=comparison,
             loop=loop,
             dates=dates,
             transport=transport,

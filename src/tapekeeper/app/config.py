@@ -398,6 +398,22 @@ class FreshnessConfig(Section):
         )
 
 
+class AuditConfig(Section):
+    """How the gateway's own bars are used to check those of the tape; nothing is overwritten."""
+
+    compare: bool = Field(
+        default=True, description="Whether closed bars are compared with the gateway's own."
+    )
+    compare_every_s: Seconds = Field(
+        default=900.0,
+        description="Seconds between two comparisons; each asks once for each contract.",
+    )
+    settle_s: Seconds = Field(
+        default=120.0,
+        description="Seconds after a bar's end before it is compared, so that late prints are in.",
+    )
+
+
 class ServiceConfig(Section):
     """How `tapekeeper run` behaves as a service."""
 
@@ -444,6 +460,7 @@ class Config(BaseSettings):
     journal: JournalConfig = JournalConfig()
     feed: FeedConfig = FeedConfig()
     freshness: FreshnessConfig = FreshnessConfig()
+    audit: AuditConfig = AuditConfig()
     service: ServiceConfig = ServiceConfig()
     log: LogConfig = LogConfig()
 

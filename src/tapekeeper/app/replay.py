@@ -22,6 +22,7 @@ from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
+from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot
 from tapekeeper.model.instrument import Instrument
@@ -68,6 +69,8 @@ class ReplayResult:
         checks: the volume identity of every contract and timeframe.
         rejected: quarantined ticks by reason.
         depth: what became of the rows of depth.
+        audit: of every contract, whether its prints account for the volume that its quotes tell;
+            of the latest run.
         books: the order books at the end, by contract; of the latest run that had one.
         quote_rows: every accepted quote, in order of arrival, if that was asked for.
         problems: what could not be read, one sentence each; the rest was.
@@ -82,6 +85,7 @@ class ReplayResult:
     rejected: dict[str, int]
     depth: TickCounts = field(default_factory=TickCounts)
     books: dict[str, BookSnapshot] = field(default_factory=dict)
+    audit: tuple[AuditTally, ...] = ()
     quote_rows: QuoteColumns | None = None
     problems: list[str] = field(default_factory=list)
     harmless: list[str] = field(default_factory=list)
@@ -151,6 +155,7 @@ def result_of(pipeline: Pipeline, bars: Iterable[Bar]) -> ReplayResult:
         rejected=pipeline.reasons(),
         depth=pipeline.depth.counts(),
         books=_books_of(pipeline),
+        audit=pipeline.audit.tallies(),
     )
 
 
@@ -219,6 +224,7 @@ def _joined(runs: list[ReplayResult]) -> ReplayResult:
         rejected=dict(sorted(rejected.items())),
         depth=_count_sum([run.depth for run in runs]),
         books=books,
+        audit=runs[-1].audit,
         quote_rows=runs[-1].quote_rows,
     )
 

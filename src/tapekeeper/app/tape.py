@@ -28,6 +28,7 @@ from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.skew import HostClockStatus
 from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
+from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot, BookTally, DepthUpdate
 from tapekeeper.model.gap import Gap
@@ -36,6 +37,7 @@ from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, Tick
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.announcer import judge_tape
+from tapekeeper.runtime.comparison import ComparisonStatus
 from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.journaler import JournalStatistics
@@ -80,6 +82,8 @@ class TapeStatus(msgspec.Struct, frozen=True):
         tallies: what each of the latest market connections brought, was first with and lacked,
             in the order in which they joined; `LineTally.line` is `LineStatus.connection`.
         arbiter: what is kept to merge them, and what had to be given up.
+        audit: of every contract, whether its prints account for the volume that its quotes tell.
+        comparison: what comparing closed bars with the gateway's own has come to.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -101,6 +105,8 @@ class TapeStatus(msgspec.Struct, frozen=True):
     arbiter: ArbiterStatistics = ArbiterStatistics()
     depth: TickCounts = TickCounts()
     books: tuple[BookTally, ...] = ()
+    audit: tuple[AuditTally, ...] = ()
+    comparison: ComparisonStatus = ComparisonStatus()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -559,6 +565,8 @@ class Tape:
             fastest_ms=None if fastest_ns is None else fastest_ns / 1e6,
             rest=parts.rest.health(),
             tallies=pipeline.line_tallies(),
+            audit=pipeline.audit.tallies(),
+            comparison=parts.comparison.status(),
             arbiter=pipeline.arbiter_statistics(),
             depth=pipeline.depth.counts(),
             books=pipeline.depth.tallies(),

@@ -34,6 +34,7 @@ from tapekeeper.core.runlog import (
 )
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError
+from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
 from tapekeeper.model.gap import Gap, Repair
 from tapekeeper.model.tick import Rejected
 from tapekeeper.ports import Clock, Log
@@ -266,6 +267,30 @@ class Feed:
         self._report(outputs.rejected)
         for listener in self._listeners:
             listener(outputs)
+        self._report_audit(outputs.findings, outputs.verdicts)
+
+    def _report_audit(
+        self, findings: Iterable[AuditFinding], verdicts: Iterable[AuditVerdict]
+    ) -> None:
+        for found in findings:
+            self._log(
+                "audit_finding",
+                level="warning" if found.kind is AuditKind.MISSING else "info",
+                contract=found.contract_id,
+                kind=found.kind.value,
+                from_ns=found.from_ns,
+                to_ns=found.to_ns,
+                volume=found.volume,
+                quoted=found.quoted,
+            )
+        for verdict in verdicts:
+            self._log(
+                "feed_judged",
+                level="warning" if verdict.state is AuditState.INCOMPLETE else "info",
+                contract=verdict.contract_id,
+                state=verdict.state.value,
+                missing_share=round(verdict.share, 4),
+            )
 
     def _report(self, rejected: Iterable[Rejected]) -> None:
         first: dict[tuple[str, str], Rejected] = {}

@@ -53,6 +53,8 @@ SETTLE_NS = 10_000_000_000
 """What is found within so long of each other is one finding."""
 REPORT_NS = 40_000_000_000
 """And is reported this long after its first sign at the latest: within a minute of the loss."""
+CALM_WITHIN_NS = 60_000_000_000
+"""A proof that is better but older by more than this does not bound a finding."""
 JUMP_NS = 600_000_000_000
 """A stamp that is further ahead than this moves time only when a second one agrees."""
 SILENT_NS = 600_000_000_000
@@ -108,7 +110,8 @@ class _Undo(msgspec.Struct, frozen=True):
     level: int
     spell: _Spell | None
     volume: int
-    agreed_ns: int
+    met_ns: int
+    calm_ns: int
     rise: int
 
 
@@ -138,7 +141,8 @@ class ContractAudit:
         self._established = False
         self._loose = False  # the level may be higher than the truth: it was taken by force
         self._supports = self._checks = 0
-        self._based_ns = self._agreed_ns = 0
+        self._based_ns = 0
+        self._met_ns = self._calm_ns = 0  # latest quotes that met the level, see `_meet`
         self._credit = 0  # by how much the level may rise because it was lowered too far
         self._outstanding = 0  # reported as missing, and not returned
         self._spell: _Spell | None = None
@@ -295,7 +299,7 @@ class ContractAudit:
         if settled or forced:
             self._level = self._level if settled else hi
             self._established, self._loose = True, not settled
-            self._agreed_ns = ts_ns
+            self._met_ns = self._calm_ns = ts_ns
             self._supports = 0
 
     def _compare(self, ts_ns: int, lo: int, hi: int, at: int, before: int) -> None:
@@ -312,7 +316,7 @@ class ContractAudit:
             if lo > self._level:
                 self._shift(ts_ns, lo, before)
             self._supports = 0
-            self._agreed_ns = ts_ns
+            self._meet(ts_ns, lo, at)
             return
         if hi < level:
             self._take_back(ts_ns, lo, hi, before)
@@ -321,21 +325,34 @@ class ContractAudit:
             self._supports += 1
             if self._supports >= SUPPORTS_MIN:
                 self._credit, self._loose = 0, False
-        if level in {lo, at}:
-            self._agreed_ns = ts_ns
+        self._meet(ts_ns, lo, at)
         if self._spell is not None:
             self._spell = msgspec.structs.replace(self._spell, confirmed=self._spell.confirmed + 1)
+
+    def _meet(self, ts_ns: int, lo: int, at: int) -> None:
+        """Note that a quote is what the level says: so far nothing more is missing.
+
+        Where prints went on after it, the same number may be a loss and prints of that size that
+        it counts already, so that one without any after it is the better proof.
+        """
+        if at == self._level:
+            self._met_ns = ts_ns
+            if lo == at:
+                self._calm_ns = ts_ns
+
+    def _last_whole_ns(self) -> int:
+        """Event time (ns UTC) up to which the level accounts for everything."""
+        calm_ns, met_ns = self._calm_ns, self._met_ns
+        return (calm_ns if met_ns - calm_ns <= CALM_WITHIN_NS else met_ns) - self._slack_ns
 
     def _shift(self, ts_ns: int, level: int, before: int) -> None:
         """The level has to be another one: a difference begins, or goes on."""
         old = self._level
         assert old is not None  # noqa: S101 - as in `_compare`
-        self._undo = _Undo(old, self._spell, before, self._agreed_ns, level - old)
+        self._undo = _Undo(old, self._spell, before, self._met_ns, self._calm_ns, level - old)
         spell = self._spell
         if spell is None:
-            spell = _Spell(
-                old, before, self._agreed_ns - self._slack_ns, ts_ns, since_ns=ts_ns, last_ns=ts_ns
-            )
+            spell = _Spell(old, before, self._last_whole_ns(), ts_ns, since_ns=ts_ns, last_ns=ts_ns)
         else:
             spell = msgspec.structs.replace(spell, confirmed=spell.confirmed + 1)
         self._spell = msgspec.structs.replace(spell, to_ns=ts_ns + self._slack_ns, last_ns=ts_ns)
@@ -363,7 +380,8 @@ class ContractAudit:
         if undo is not None:
             # The one before was a jump that nobody confirmed, and is contradicted now.
             self._level, self._spell = undo.level, undo.spell
-            self._volume, self._agreed_ns = undo.volume, undo.agreed_ns
+            self._volume, self._met_ns = undo.volume, undo.met_ns
+            self._calm_ns = undo.calm_ns
             self._share.missed(-undo.rise)
             self._undo = None
             if volume >= self._volume:
