@@ -1,0 +1,149 @@
+"""Prints that are lost inside the gateway: the whole tape in virtual time finds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tapekeeper.adapters.http_session import open_session
+from tapekeeper.app.config import load_config
+from tapekeeper.app.outside import Outside
+from tapekeeper.app.replay import ReplayResult
+from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.pipeline import Pipeline
+from tapekeeper.core.runlog import Rerun
+from tapekeeper.model.audit import AuditState, AuditTally
+from tapekeeper.runtime.journal_reader import JournalReader
+from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.fault_menu import Fault, LosePrints
+from tapekeeper.sim.gateway import SimGateway
+from tapekeeper.sim.memory_files import MemoryFiles
+from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.seeded import Seeded
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+START_NS = 1_767_625_200_000_000_000
+"""2026-01-05T15:00Z, a Monday in the middle of a session."""
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass
+class Ran:
+    """What a tape said, and what the gateway lost."""
+
+    status: TapeStatus
+    result: ReplayResult
+    files: MemoryFiles
+    lost: list[tuple[int, int]]
+    events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
+
+    def of(self, *names: str) -> list[tuple[int, dict[str, Any]]]:
+        """Time and fields of all events of these names."""
+        return [(at_ns, fields) for at_ns, event, fields in self.events if event in names]
+
+
+def run(minutes: float, *schedule: Fault, redundancy: int = 1) -> Ran:
+    """Follow one contract for so long, with default settings."""
+
+    async def main(clock: VirtualClock) -> Ran:
+        network = MemoryNetwork(Seeded(1, "network"))
+        calendar = calendar_by_name("cme")
+        gateway = SimGateway(
+            SimConfig(products=("MES",)),
+            clock,
+            Seeded(1, "gateway"),
+            sessions=calendar,
+            schedule=schedule,
+            network=network,
+        )
+        files = MemoryFiles()
+        events: list[tuple[int, str, dict[str, Any]]] = []
+        lost: list[tuple[int, int]] = []
+        gateway.faults.losses.taps.append(lambda _, ts_ns, one: lost.append((ts_ns, one.size)))
+
+        def log(event: str, /, **fields: Any) -> None:
+            events.append((clock.now_ns(), event, fields))
+
+        outside = Outside(
+            clock=clock,
+            random=Seeded(1, "jitter"),
+            files=lambda _: files,
+            session=lambda: open_session(connector=MemoryConnector(network)),
+            log=lambda _: log,
+        )
+        async with gateway:
+            tape = Tape(_config(gateway, redundancy), outside=outside)
+            async with tape:
+                await tape.subscribe("MES", ["1s", "1m"])
+                await clock.sleep_s(minutes * 60)
+            return Ran(tape.status(), tape.result(), files, lost, events)
+
+    return run_virtual(main, start_ns=START_NS)
+
+
+def _config(gateway: SimGateway, redundancy: int) -> Any:
+    return load_config(
+        {
+            "gateway": {
+                "rest_url": gateway.urls.rest,
+                "market_hub_url": gateway.urls.market_hub,
+                "user_hub": False,
+                "user_name": TEST_USER,
+                "api_key": TEST_API_KEY,
+            },
+            "pool": {"redundancy": redundancy},
+            "calendar": {"default": "cme"},
+        }
+    )
+
+
+def replayed(files: MemoryFiles) -> tuple[AuditTally, ...]:
+    """What the audit comes to when the journal is read again."""
+    pipeline = Pipeline(grace_ns=0)
+    rerun = Rerun(pipeline)
+    for entry in JournalReader(files):
+        list(rerun.take(entry))
+    pipeline.release()
+    return pipeline.audit.tallies()
+
+
+def test_what_the_gateway_loses_is_found_and_a_replay_says_the_same() -> None:
+    """At least 99 % within a minute, by the log; the gateway's own bars show the same minutes."""
+    ran = run(33, LosePrints(at_s=600, share=0.4, for_s=90), redundancy=2)
+    volume = sum(size for _, size in ran.lost)
+    found = ran.of("audit_finding")
+    assert {fields["kind"] for _, fields in found} == {"missing"}
+    assert 0.99 * volume <= sum(fields["volume"] for _, fields in found) <= volume > 50
+    for ts_ns, _ in ran.lost:
+        told_ns = min(at for at, one in found if one["from_ns"] <= ts_ns <= one["to_ns"])
+        assert told_ns - ts_ns <= 60 * _NS_PER_S
+    (tally,) = ran.status.audit
+    assert tally.state is AuditState.COMPLETE
+    assert ran.result.audit == ran.status.audit == replayed(ran.files)
+    comparison = ran.status.comparison
+    assert comparison.compared >= 25
+    assert -comparison.volume == volume
+    minutes = {ts_ns // (60 * _NS_PER_S) for ts_ns, _ in ran.lost}
+    assert {one.ts_open // (60 * _NS_PER_S) for one in comparison.latest} == minutes
+    assert [fields["bars"] for _, fields in ran.of("bars_differ")] == [len(minutes)]
+
+
+def test_a_gateway_that_serves_a_part_of_the_market_is_recognised() -> None:
+    """A steady share from the beginning is one warning, after some findings at most."""
+    ran = run(30, LosePrints(at_s=0, share=0.25, for_s=None))
+    ((_, verdict),) = ran.of("feed_judged")
+    assert verdict["state"] == "incomplete"
+    assert 0.15 < verdict["missing_share"] < 0.35
+    assert len(ran.of("audit_finding")) < 20
+    (tally,) = ran.status.audit
+    assert tally.state is AuditState.INCOMPLETE
+
+
+def test_a_tape_that_loses_nothing_says_nothing() -> None:
+    """An hour on two lines: no finding, no difference to the gateway's bars."""
+    ran = run(62, redundancy=2)
+    assert ran.of("audit_finding", "feed_judged", "bars_differ", "bars_not_compared") == []
+    assert ran.status.comparison.compared >= 40
+    (tally,) = ran.status.audit
+    assert (tally.state, tally.findings) == (AuditState.COMPLETE, 0)
