@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tapekeeper.core.audit import AuditStage
@@ -70,7 +70,6 @@ def audited(found: list[Arrival], cuts: list[int]) -> tuple[list[AuditFinding], 
 
 
 @given(moments=MOMENTS, cuts=st.lists(st.integers(1, 60), min_size=1, max_size=8))
-@settings(max_examples=80, deadline=None)
 def test_steps_of_any_size_say_the_same(
     moments: list[tuple[int, int, bool, bool, int]], cuts: list[int]
 ) -> None:
@@ -80,7 +79,6 @@ def test_steps_of_any_size_say_the_same(
 
 
 @given(moments=MOMENTS)
-@settings(max_examples=150, deadline=None)
 def test_a_feed_that_loses_nothing_is_never_blamed(
     moments: list[tuple[int, int, bool, bool, int]],
 ) -> None:

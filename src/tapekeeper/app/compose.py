@@ -67,7 +67,7 @@ class Parts:
     user: LinePool | None
     keeper: TokenKeeper
     watch: Watch
-    comparison: Comparison
+    comparison: Comparison | None
     loop: LoopWatch | None
     dates: GatewayDates
     transport: AiohttpTransport
@@ -184,26 +184,13 @@ async def compose(
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
         announcer.judge([pool.report for pool in pools.values()], keeper.status)
         loop = _loop_watch(outside, log)
-        comparison = Comparison(
-            theirs=rest,
-            ours=feed.recent,
-            followed=feed.pipeline,
-            clock=clock,
-            log=log,
-            every_s=config.audit.compare_every_s,
-            settle_s=config.audit.settle_s,
-        )
+        comparison = _comparison(config, outside, rest, feed, log)
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers=_helpers(
-                token=keeper,
-                watch=watch,
-                loop=loop,
-                comparison=comparison if config.audit.compare else None,
-            ),
+            helpers=_helpers(token=keeper, watch=watch, loop=loop, comparison=comparison),
         )
         return Parts(
             config=config,
@@ -238,6 +225,22 @@ def _feed(config: Config, journaler: Journaler, clock: Clock, log: Log) -> Feed:
         clock=clock,
         limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
         log=log,
+    )
+
+
+def _comparison(
+    config: Config, outside: Outside, rest: GatewayRest, feed: Feed, log: Log
+) -> Comparison | None:
+    if not config.audit.compare:
+        return None
+    return Comparison(
+        theirs=rest,
+        ours=feed.recent,
+        followed=feed.pipeline,
+        clock=outside.clock,
+        log=log,
+        every_s=config.audit.compare_every_s,
+        settle_s=config.audit.settle_s,
     )
 
 

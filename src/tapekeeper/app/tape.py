@@ -566,7 +566,9 @@ class Tape:
             rest=parts.rest.health(),
             tallies=pipeline.line_tallies(),
             audit=pipeline.audit.tallies(),
-            comparison=parts.comparison.status(),
+            comparison=(
+                ComparisonStatus() if parts.comparison is None else parts.comparison.status()
+            ),
             arbiter=pipeline.arbiter_statistics(),
             depth=pipeline.depth.counts(),
             books=pipeline.depth.tallies(),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from tapekeeper.core.audit import AuditStage
+from tapekeeper.core.audit.contract import PENDING_MAX, REPORT_NS, SETTLE_NS
+from tapekeeper.core.audit.prints import KEEP_NS, STEP_NS
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditTally, AuditVerdict
 from tapekeeper.model.tick import Quote, TradeBatch
@@ -112,7 +114,8 @@ def test_losses_close_to_each_other_are_one_finding() -> None:
 def test_a_loss_that_goes_on_is_told_within_a_minute() -> None:
     """Whoever reads the findings need not wait for its end."""
     market = settled()
-    market.trade(50, lost=1)
+    assert SETTLE_NS < REPORT_NS
+    market.trade(REPORT_NS // SECOND + 10, lost=1)
     assert market.gist()[0][0] == "missing"
     market.trade(60)
     assert sum(volume for _, volume in market.gist()) == 50
@@ -346,8 +349,8 @@ def test_memory_is_bounded() -> None:
         market.now_ns += 20 * MS
         market.print(market.now_ns, 1)
     (audit,) = market.stage._audits.values()
-    assert len(audit._printed._steps) <= 601
+    assert len(audit._printed._steps) <= KEEP_NS // STEP_NS + 1
     for _ in range(5_000):
         market.volume += 1
         market.quote(market.now_ns, market.volume)
-    assert len(audit._pending) <= 2_048
+    assert len(audit._pending) <= PENDING_MAX

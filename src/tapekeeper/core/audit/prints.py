@@ -22,7 +22,8 @@ class PrintedVolume:
 
     def __init__(self) -> None:
         self._below = 0
-        self._steps: deque[list[int]] = deque()  # [number, size], rising; bound: KEEP_NS / STEP_NS
+        # Number and size of each step, numbers rising.
+        self._steps: deque[list[int]] = deque()  # bound: KEEP_NS / STEP_NS
         self.newest_ns = 0
 
     def add(self, ts_ns: int, size: int) -> None:
