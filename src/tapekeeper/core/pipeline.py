@@ -184,6 +184,8 @@ class Pipeline:
             contract.subscribed = contract.depth = False
             self.depth.forget(contract_id)
             self._judge(outputs)
+            self.audit.end(contract_id)
+            self._judge(outputs)
             self.audit.forget(contract_id)
             self._decoder.forget(contract_id)
             self._quote_echoes.forget(contract_id)
@@ -481,6 +483,8 @@ class Pipeline:
         outputs = Outputs()
         for contract_id, contract in self._contracts.items():
             self._release(contract_id, contract, outputs)
+        self._judge(outputs)
+        self.audit.end()
         self._judge(outputs)
         return outputs
 

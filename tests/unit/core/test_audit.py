@@ -342,6 +342,17 @@ def test_a_contract_that_is_forgotten_begins_anew() -> None:
     assert market.tally.state is AuditState.COMPLETE
 
 
+def test_what_is_proven_is_told_at_the_end() -> None:
+    """A stop within the minute after a loss does not hide it, if a second quote agreed with it."""
+    market = settled()
+    market.trade(1, lost=7)
+    market.trade(5)
+    assert market.found == []
+    market.stage.end()
+    market.collect()
+    assert market.gist() == [("missing", 7)]
+
+
 def test_memory_is_bounded() -> None:
     """Hours of prints without a quote, or of quotes without a print, keep a few seconds."""
     market = settled()

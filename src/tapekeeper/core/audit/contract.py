@@ -210,6 +210,14 @@ class ContractAudit:
         """A timer says that the contract's event time has come to `ts_ns`."""
         self._reach(ts_ns)
 
+    def end(self) -> None:
+        """Nothing more comes: report what has been proven and agreed with, early as it is.
+
+        What was not compared yet stays so, because its prints need not have arrived.
+        """
+        if self._spell is not None and self._spell.confirmed:
+            self._report()
+
     # -- what can be read --------------------------------------------------------------------
 
     def tally(self) -> AuditTally:

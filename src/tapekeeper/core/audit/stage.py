@@ -22,6 +22,7 @@ class AuditStage:
         self._audits: dict[str, ContractAudit] = {}
         self._batches: dict[str, list[TradeBatch]] = {}
         self._quotes: dict[str, list[Quote]] = {}
+        self._touched: set[str] = set()  # contracts about which a timer or an end said something
 
     # -- what comes in -----------------------------------------------------------------------
 
@@ -60,6 +61,14 @@ class AuditStage:
         audit = self._audits.get(contract_id)
         if audit is not None:
             audit.passed(ts_ns)
+            self._touched.add(contract_id)
+
+    def end(self, contract_id: str | None = None) -> None:
+        """Nothing more comes of a contract, or for None of any: say what is known by now."""
+        for each in list(self._audits) if contract_id is None else [contract_id]:
+            if each in self._audits:
+                self._audits[each].end()
+                self._touched.add(each)
 
     # -- what comes of it --------------------------------------------------------------------
 
@@ -67,15 +76,17 @@ class AuditStage:
         """Judge what was taken since the last call: what was found, and which states changed."""
         batches, self._batches = self._batches, {}
         quotes, self._quotes = self._quotes, {}
+        touched, self._touched = self._touched, set()
         findings: list[AuditFinding] = []
         verdicts: list[AuditVerdict] = []
-        for contract_id, audit in self._audits.items():
-            if contract_id in batches or contract_id in quotes:
-                _judge(audit, batches.get(contract_id, []), quotes.get(contract_id, []))
-            if audit.findings or audit.verdicts:
-                findings += audit.findings
-                verdicts += audit.verdicts
-                audit.findings, audit.verdicts = [], []
+        for contract_id in sorted(touched | batches.keys() | quotes.keys()):
+            audit = self._audits.get(contract_id)
+            if audit is None:
+                continue
+            _judge(audit, batches.get(contract_id, []), quotes.get(contract_id, []))
+            findings += audit.findings
+            verdicts += audit.verdicts
+            audit.findings, audit.verdicts = [], []
         return findings, verdicts
 
     def tallies(self) -> tuple[AuditTally, ...]:
