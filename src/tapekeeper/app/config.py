@@ -46,6 +46,7 @@ from tapekeeper.app.config_types import (
     Urls,
     UserPath,
 )
+from tapekeeper.app.config_validation import ValidationConfig
 from tapekeeper.app.start import StartMode
 from tapekeeper.core.bars import BarPolicy
 from tapekeeper.core.freshness import FreshnessPolicy
@@ -455,6 +456,7 @@ class Config(BaseSettings):
     bars: BarsConfig = BarsConfig()
     quotes: QuotesConfig = QuotesConfig()
     gaps: GapsConfig = GapsConfig()
+    validation: ValidationConfig = ValidationConfig()
     subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()

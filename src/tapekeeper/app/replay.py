@@ -19,7 +19,7 @@ from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
-from tapekeeper.core.runlog import Rerun
+from tapekeeper.core.runlog import Rerun, readmitted_later
 from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.audit import AuditTally
@@ -27,7 +27,7 @@ from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
-from tapekeeper.model.tick import Side, TradeBatch
+from tapekeeper.model.tick import Side, Trade, TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.journal_reader import JournalReader
 
@@ -180,6 +180,7 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
     reader = JournalReader(FolderFiles(folder))
     results: list[ReplayResult] = []
     run = reader.run
+    pardons = readmissions(folder)
     # The grace is in the recorded timer entries; nothing here closes a bar by a clock of its own.
     quotes = QuoteColumns() if options.keep_quotes else None
     collector = _Collector(Pipeline(grace_ns=0), quotes)
@@ -191,7 +192,9 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
             results.append(collector.result())
             run = reader.run
             collector = _Collector(Pipeline(grace_ns=0), quotes)
-            rerun = Rerun(collector.pipeline, timeframes=options.timeframes)
+            rerun = Rerun(
+                collector.pipeline, timeframes=options.timeframes, pardons=pardons.get(run, ())
+            )
         collector.take(rerun.take(entry))
         if number % ENTRIES_PER_REPORT == 0:
             progress(reader.progress.bytes_read, reader.progress.bytes_total)
@@ -200,6 +203,20 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
     for problem in reader.problems:
         (result.harmless if problem.expected else result.problems).append(str(problem))
     return result
+
+
+def readmissions(folder: Path) -> dict[int, list[Trade]]:
+    """The prints that were let in when their run was over, by the run's first segment.
+
+    Raises:
+        UnreadableSourceError: there is no journal.
+    """
+    found: dict[int, list[Trade]] = {}
+    for entry in JournalReader(FolderFiles(folder)):
+        meta = readmitted_later(entry)
+        if meta is not None:
+            found.setdefault(meta.run, []).append(meta.trade)
+    return found
 
 
 def _joined(runs: list[ReplayResult]) -> ReplayResult:

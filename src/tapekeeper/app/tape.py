@@ -27,6 +27,7 @@ from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.skew import HostClockStatus
+from tapekeeper.core.validate import Quarantined
 from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
@@ -66,6 +67,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
             A quote that another line had told already is a duplicate; no other quote is left out.
         checks: the second identity, for every contract and timeframe.
         rejected: quarantined ticks by reason.
+        flags: accepted ticks that were remarkable, by `Flag`.
         depth: what became of the rows of depth; the same identity.
         books: the published order books.
         journal, feed: counters of the journal and of the hand-over.
@@ -107,6 +109,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     books: tuple[BookTally, ...] = ()
     audit: tuple[AuditTally, ...] = ()
     comparison: ComparisonStatus = ComparisonStatus()
+    flags: dict[str, int] = {}
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -289,6 +292,7 @@ class Tape:
             parts.calendar_of(instrument.calendar),
             depth,
             self._config.bars.policy(lateness_ms),
+            self._config.validation.policy(instrument),
         )
         contract_id = instrument.contract_id
         async with self._turn(contract_id) as others:
@@ -543,6 +547,26 @@ class Tape:
         lag_ns = self._running().feed.pipeline.lag_ns(self.instrument(contract).contract_id)
         return None if lag_ns is None else lag_ns / 1e6
 
+    def quarantined(self) -> list[Quarantined]:
+        """The latest prints that were set aside and could be let back in, oldest first.
+
+        The journal has all of them: `tapekeeper quarantine list`.
+        """
+        return self._running().feed.pipeline.quarantined()
+
+    def readmit(self, trade: Trade) -> None:
+        """Let a print in that was quarantined; its bars are revised.
+
+        It is written into the journal, so that a replay does the same.
+
+        Args:
+            trade: of one of `quarantined()`.
+
+        Raises:
+            UsageError: it is not there any more, or its bars are too old to be revised.
+        """
+        self._live().feed.readmit(trade)
+
     def status(self) -> TapeStatus:
         """A frozen view of all counters."""
         parts = self._running()
@@ -572,6 +596,7 @@ class Tape:
             arbiter=pipeline.arbiter_statistics(),
             depth=pipeline.depth.counts(),
             books=pipeline.depth.tallies(),
+            flags=pipeline.flags(),
         )
 
     def result(self) -> ReplayResult:

@@ -18,6 +18,7 @@ from tapekeeper.cli.endurance import endurance_command
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
 from tapekeeper.cli.gaps import gaps_command
 from tapekeeper.cli.gateway import gateway_command
+from tapekeeper.cli.quarantine import quarantine
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
 from tapekeeper.cli.simulate import simulate_command
@@ -77,6 +78,7 @@ app.command("endurance")(endurance_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)
 app.command("gaps")(gaps_command)
+app.add_typer(quarantine, name="quarantine")
 app.command("config")(config)
 
 

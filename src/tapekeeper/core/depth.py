@@ -33,10 +33,16 @@ class DepthStage:
     Args:
         grid_of: the tick size of a contract whose depth is wanted, 0 where it is unknown; None
             where it is not wanted.
+        may_be_negative: whether the prices of a contract may be zero or negative.
     """
 
-    def __init__(self, grid_of: Callable[[str], float | None]) -> None:
+    def __init__(
+        self,
+        grid_of: Callable[[str], float | None],
+        may_be_negative: Callable[[str], bool] = lambda _contract_id: False,
+    ) -> None:
         self._grid_of = grid_of
+        self._may_be_negative = may_be_negative
         self._decoder = DepthDecoder()
         self._books = Books()
         self._received = 0
@@ -81,7 +87,9 @@ class DepthStage:
         if tick_size is None:
             self._quarantine(record.rejected + _unwanted(record))
             return True
-        good, bad = _judged(record, tick_size)
+        good, bad = _judged(
+            record, tick_size, may_be_negative=self._may_be_negative(record.contract_id)
+        )
         self._quarantine(record.rejected + bad)
         if record.received:
             self._last_seq[record.contract_id] = self._received
@@ -129,11 +137,13 @@ class DepthStage:
         return self._books.tallies()
 
 
-def _judged(record: DepthRecord, tick_size: float) -> tuple[list[DepthRow], list[Rejected]]:
+def _judged(
+    record: DepthRecord, tick_size: float, *, may_be_negative: bool
+) -> tuple[list[DepthRow], list[Rejected]]:
     """The rows that are valid, and the quarantined form of the others."""
     bad = []
     good = record.rows
-    faults = [depth_fault(row, tick_size) for row in record.rows]
+    faults = [depth_fault(row, tick_size, may_be_negative=may_be_negative) for row in record.rows]
     if any(faults):
         good = []
         for row, fault in zip(record.rows, faults, strict=True):

@@ -1,6 +1,6 @@
 """The one place that knows the order of the stages.
 
-    records -> decode -> arbiter -> validate -> bars -> outputs
+    records -> decode -> stamps -> arbiter -> validate -> bars -> outputs
 
 The same object runs live, in replay and in simulation. It is pure and synchronous: everything
 it may depend on comes in through its methods, so feeding it the same inputs in the same order
@@ -15,7 +15,7 @@ identity holds at every moment. Nothing is shed here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -29,21 +29,24 @@ from tapekeeper.core.depth import DepthStage
 from tapekeeper.core.echoes import EventEchoes, QuoteEchoes
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
 from tapekeeper.core.gateway.user import (
-    AccountUpdate,
-    FillUpdate,
-    OrderUpdate,
     UserEvent,
     decode_user,
+    object_of,
 )
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.skew import Skew
 from tapekeeper.core.validate import (
     LATEST_NS,
     SIZE_MAX,
+    Quarantine,
+    Quarantined,
+    RulePolicy,
+    StampRules,
+    TradeRules,
     quote_fault,
     rejected_quote,
-    rejected_row,
-    trade_faults,
+    rejected_trade,
+    unwanted_rows,
 )
 from tapekeeper.model.audit import AuditFinding, AuditVerdict
 from tapekeeper.model.bar import Bar
@@ -51,7 +54,7 @@ from tapekeeper.model.depth import DepthUpdate
 from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
-from tapekeeper.model.tick import Quote, Reason, Rejected, Trade, TradeBatch
+from tapekeeper.model.tick import Flag, Quote, Reason, Rejected, Trade, TradeBatch, joined_batches
 from tapekeeper.model.timeframe import Timeframe
 
 
@@ -63,22 +66,30 @@ class Subscription(msgspec.Struct, frozen=True):
     calendar: Calendar
     depth: bool = False
     policy: BarPolicy = BarPolicy()
+    rules: RulePolicy = RulePolicy()
 
 
-_SPOILT = frozenset(Reason) - {Reason.LATE, Reason.NOT_SUBSCRIBED}
+_SPOILT = frozenset(Reason) - {Reason.LATE, Reason.NOT_SUBSCRIBED, Reason.ZERO_SIZE}
 """Reasons for which a bar lacks something: what is late was told of in time, and nobody misses
-what nobody asked for."""
+what nobody asked for, or what the configuration refuses."""
+
+_WILD = frozenset({Reason.TIME, Reason.FUTURE})
+"""Reasons for which the time of a print is not believed."""
 
 
 @dataclass(slots=True)
 class Outputs:
-    """What one step produced, in the order in which it happened within each list."""
+    """What one step produced, in the order in which it happened within each list.
+
+    A print in `readmitted` was in `rejected` before, and is in quarantine no more.
+    """
 
     closed: list[Bar] = field(default_factory=list)
     trades: list[TradeBatch] = field(default_factory=list)
     quotes: list[Quote] = field(default_factory=list)
     depth: list[DepthUpdate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    readmitted: list[Trade] = field(default_factory=list)
     user: list[UserEvent] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     spoilt: list[Rejected] = field(default_factory=list)  # what may have been prints
@@ -92,6 +103,10 @@ class _Contract:
 
     instrument: Instrument
     bars: ContractBars
+    calendar: Calendar
+    policy: RulePolicy
+    stamps: StampRules
+    rules: TradeRules
     depth: bool = False
     subscribed: bool = True
     accepted_volume: int = 0
@@ -142,13 +157,15 @@ class Pipeline:
         self._event_echoes = EventEchoes()
         self._bursts: list[tuple[int, Burst]] = []  # runs of frames of one line, in order
         self._contracts: dict[str, _Contract] = {}
-        self.depth = DepthStage(self._depth_grid)
+        self.depth = DepthStage(self._depth_grid, self._may_be_negative)
         self.brought = Brought()
         self.audit = AuditStage()
         self._skew = Skew()
         self._trades = _Tally()
         self._quotes = _Tally()
         self._reasons: Counter[Reason] = Counter()
+        self._crossed = 0
+        self._quarantined = Quarantine()
 
     # -- what comes in -----------------------------------------------------------------------
 
@@ -165,7 +182,13 @@ class Pipeline:
                 policy=subscription.policy,
             )
             self._contracts[contract_id] = _Contract(
-                subscription.instrument, bars, subscription.depth
+                subscription.instrument,
+                bars,
+                subscription.calendar,
+                subscription.rules,
+                StampRules(subscription.rules),
+                TradeRules(subscription.instrument.tick_size, subscription.rules),
+                subscription.depth,
             )
             return
         known.subscribed = True
@@ -203,6 +226,8 @@ class Pipeline:
         Prints that the arbiter held back for its sake go on.
         """
         outputs = Outputs()
+        for contract in self._contracts.values():
+            contract.stamps.ended(line)
         held = self._arbiter.held
         let_go = self._arbiter.ended(line)
         self._trades.received += held - self._arbiter.held
@@ -241,7 +266,7 @@ class Pipeline:
 
     def _is_echo(self, line: int, event: UserEvent) -> bool:
         content = msgspec.structs.replace(event, ts_recv=0)
-        return self._event_echoes.is_echo(line, _object_of(event), content, event.ts_recv)
+        return self._event_echoes.is_echo(line, object_of(event), content, event.ts_recv)
 
     def take_garbled(self, raw: bytes, detail: str, recv_ns: int) -> None:
         """Count bytes that are no record; what they might have held cannot be known."""
@@ -285,7 +310,7 @@ class Pipeline:
                 ready.setdefault(batch.contract_id, []).extend(admitted.batches)
         self._trades.received -= self._arbiter.held - held
         for contract_id, batches in ready.items():
-            for batch in _joined(batches):
+            for batch in joined_batches(batches):
                 self._step_trades(self._contracts[contract_id], batch, now_ns, outputs)
         for line, burst in bursts:
             for quote in burst.quotes:
@@ -308,9 +333,18 @@ class Pipeline:
     def _arbitrate(self, line: int, batch: TradeBatch, now_ns: int, outputs: Outputs) -> Admitted:
         contract = self._contract(batch.contract_id)
         if contract is None:
-            self._quarantine(self._trades, _unwanted_rows(batch), outputs)
+            self._quarantine(self._trades, unwanted_rows(batch), outputs)
             return Admitted()
-        admitted = self._arbiter.admit(line, batch)
+        sifted = contract.stamps.sift(line, batch)
+        if sifted is None:
+            admitted = self._arbiter.admit(line, batch)
+        else:
+            self._count_changes(sifted.rejected, sifted.readmitted, Reason.FUTURE, outputs)
+            admitted = Admitted()
+            for of_line, run in sifted.runs:
+                each = self._arbiter.admit(of_line, run)
+                admitted.batches += each.batches
+                admitted.duplicates += each.duplicates
         self._trades.duplicate += admitted.duplicates
         if not self._arbiter.holds(batch.contract_id):
             contract.held_ns = None
@@ -321,21 +355,17 @@ class Pipeline:
     def _step_trades(
         self, contract: _Contract, batch: TradeBatch, now_ns: int, outputs: Outputs
     ) -> None:
-        faults = trade_faults(batch, contract.instrument.tick_size)
-        if faults:
-            rejected = [rejected_row(batch, row, *fault) for row, fault in faults.items()]
-            self._quarantine(self._trades, rejected, outputs)
-            self._set_aside(batch, faults)
-            batch = batch.without(set(faults))
+        judged = contract.rules.judge(batch)
+        if judged is not None:
+            batch = judged.batch
+            self._count_changes(judged.rejected, judged.readmitted, Reason.PRICE_BAND, outputs)
             if not len(batch):
                 return
         folded = contract.bars.fold(batch)
         if folded.late:
-            late = [
-                rejected_row(batch, row, Reason.LATE, "too late to revise its bars")
-                for row in folded.late
-            ]
-            self._quarantine(self._trades, late, outputs)
+            for row in folded.late:
+                late = "too late to revise its bars"
+                self._set_aside(batch.row(row), Reason.LATE, late, outputs)
             batch = batch.without(set(folded.late))
         outputs.closed.extend(folded.closed)
         if not len(batch):
@@ -345,15 +375,9 @@ class Pipeline:
         contract.last = batch.row(-1)
         contract.traded_ns = now_ns
         self._trades.accepted += len(batch)
-        self.audit.take_trades(batch)
+        let_in = judged is not None and judged.readmitted
+        self.audit.take_trades(batch.by_arrival() if let_in else batch)
         outputs.trades.append(batch)
-
-    def _set_aside(self, batch: TradeBatch, faults: Mapping[int, tuple[Reason, str]]) -> None:
-        """Tell the audit of prints that were quarantined, as far as they can be believed."""
-        for row, (reason, _) in faults.items():
-            size = batch.size[row] if 0 <= batch.size[row] <= SIZE_MAX else None
-            ts_event = None if reason is Reason.TIME else batch.ts_event[row]
-            self.audit.set_aside(batch.contract_id, ts_event, size)
 
     def _step_quote(self, line: int, quote: Quote, outputs: Outputs) -> None:
         if self._quote_echoes.is_echo(line, quote):
@@ -363,7 +387,7 @@ class Pipeline:
         fault = (
             (Reason.NOT_SUBSCRIBED, "nobody asked for this contract")
             if contract is None
-            else quote_fault(quote)
+            else quote_fault(quote, may_be_negative=contract.policy.negative_prices)
         )
         if contract is None or fault is not None:
             assert fault is not None  # noqa: S101 - tells the type checker what the line above says
@@ -372,6 +396,9 @@ class Pipeline:
         self._quote_echoes.publish(line, quote)
         contract.quote = quote
         self.audit.take_quote(quote)
+        bid, ask = quote.bid, quote.ask
+        if bid is not None and ask is not None and bid > ask:
+            self._crossed += contract.calendar.is_open(quote.ts_event)
         self._quotes.accepted += 1
         outputs.quotes.append(quote)
 
@@ -379,6 +406,10 @@ class Pipeline:
         """The tick size of a contract whose depth is wanted, or None."""
         contract = self._contract(contract_id)
         return contract.instrument.tick_size if contract is not None and contract.depth else None
+
+    def _may_be_negative(self, contract_id: str) -> bool:
+        contract = self._contracts.get(contract_id)
+        return contract is not None and contract.policy.negative_prices
 
     def _contract(self, contract_id: str) -> _Contract | None:
         contract = self._contracts.get(contract_id)
@@ -428,6 +459,66 @@ class Pipeline:
         None before the first trade, because the two clocks may be anything apart.
         """
         return self._skew.exchange_now_ns(host_ns)
+
+    def _count_changes(
+        self,
+        rejected: Iterable[tuple[Trade, Reason, str]],
+        readmitted: Iterable[Trade],
+        confirmed: Reason,
+        outputs: Outputs,
+    ) -> None:
+        """Count what a stage set aside, and what it let in of that which broke a rule."""
+        for refused in rejected:
+            self._set_aside(*refused, outputs)
+        for trade in readmitted:
+            self._let_back_in(trade, confirmed, outputs)
+
+    def _set_aside(self, trade: Trade, reason: Reason, detail: str, outputs: Outputs) -> None:
+        self._quarantined.add(trade, reason, detail)
+        if reason is not Reason.LATE:  # late volume is in the quotes, and its print came
+            size = trade.size if 0 <= trade.size <= SIZE_MAX else None
+            known_ns = None if reason in _WILD else trade.ts_event
+            self.audit.set_aside(trade.contract_id, known_ns, size)
+        self._quarantine(self._trades, [rejected_trade(trade, reason, detail)], outputs)
+
+    def _let_back_in(self, trade: Trade, reason: Reason, outputs: Outputs) -> None:
+        """Undo the count of a print that was set aside."""
+        self._quarantined.remove(trade.seq)
+        self._reasons[reason] -= 1
+        self._trades.quarantined -= 1
+        outputs.readmitted.append(trade)
+        if outputs.spoilt:
+            raw = rejected_trade(trade, reason, "").raw
+            outputs.spoilt = [item for item in outputs.spoilt if item.raw != raw]
+
+    def readmit(self, trade: Trade) -> Outputs:
+        """Let a quarantined print in after all; its bars are revised where they were closed.
+
+        The caller records that. Nothing comes of it where no quarantined print equals `trade`,
+        or where its bars are too old to be revised.
+
+        Args:
+            trade: as in `quarantined`; its arrival number may be another one.
+        """
+        outputs = Outputs()
+        known = self._quarantined.find(trade)
+        contract = self._contracts.get(trade.contract_id)
+        if known is None or contract is None:
+            return outputs
+        trade = known.trade
+        batch = TradeBatch(trade.contract_id)
+        batch.append(trade.ts_event, trade.price, trade.size, trade.side, trade.ts_recv, trade.seq)
+        folded = contract.bars.fold(batch)
+        outputs.closed.extend(folded.closed)
+        if folded.late:
+            return outputs
+        contract.stamps.forgive(trade.seq)
+        contract.rules.forgive(trade.seq)
+        self._let_back_in(trade, known.reason, outputs)
+        contract.accepted_volume += trade.size
+        self._trades.accepted += 1
+        outputs.trades.append(batch)
+        return outputs
 
     # -- time --------------------------------------------------------------------------------
 
@@ -505,7 +596,7 @@ class Pipeline:
         arrived_ns = contract.held_ns or 0
         if not self._arbiter.holds(contract_id):
             contract.held_ns = None
-        for batch in _joined(admitted.batches):
+        for batch in joined_batches(admitted.batches):
             self._step_trades(contract, batch, arrived_ns, outputs)
 
     # -- what can be read --------------------------------------------------------------------
@@ -578,7 +669,18 @@ class Pipeline:
 
     def reasons(self) -> dict[str, int]:
         """Quarantined ticks by reason; at most one entry per `Reason`."""
-        return {str(reason): count for reason, count in sorted(self._reasons.items())}
+        return {str(reason): count for reason, count in sorted(self._reasons.items()) if count}
+
+    def flags(self) -> dict[str, int]:
+        """Accepted ticks that were remarkable, by flag; at most one entry per `Flag`."""
+        flags = Counter({Flag.CROSSED: self._crossed})
+        for contract in self._contracts.values():
+            flags.update(contract.rules.flags)
+        return {str(flag): count for flag, count in sorted(flags.items()) if count}
+
+    def quarantined(self) -> list[Quarantined]:
+        """The latest quarantined prints that could be let back in, oldest first."""
+        return self._quarantined.all()
 
     def checks(self) -> list[VolumeCheck]:
         """The volume identity of every contract and timeframe."""
@@ -587,43 +689,3 @@ class Pipeline:
             for contract in self._contracts.values()
             for check in contract.bars.checks(contract.accepted_volume)
         ]
-
-
-def _object_of(event: UserEvent) -> tuple[type, int]:
-    """What a user event is about."""
-    if isinstance(event, OrderUpdate):
-        return OrderUpdate, event.order_id
-    if isinstance(event, FillUpdate):
-        return FillUpdate, event.fill_id
-    if isinstance(event, AccountUpdate):
-        return AccountUpdate, event.account_id
-    return type(event), event.position_id
-
-
-def _joined(batches: list[TradeBatch]) -> list[TradeBatch]:
-    """The same rows in as few batches as their sequence numbers rise in."""
-    joined: list[TradeBatch] = []
-    ours = False  # the arbiter keeps what it let through, so only a copy may be added to
-    for batch in batches:
-        if not joined or batch.seq[0] < joined[-1].seq[-1]:
-            joined.append(batch)
-            ours = False
-            continue
-        if not ours:
-            joined[-1] = joined[-1].without(set())
-            ours = True
-        last = joined[-1]
-        last.ts_event += batch.ts_event
-        last.price += batch.price
-        last.size += batch.size
-        last.side += batch.side
-        last.ts_recv += batch.ts_recv
-        last.seq += batch.seq
-    return joined
-
-
-def _unwanted_rows(batch: TradeBatch) -> list[Rejected]:
-    return [
-        rejected_row(batch, row, Reason.NOT_SUBSCRIBED, "nobody asked for this contract")
-        for row in range(len(batch))
-    ]

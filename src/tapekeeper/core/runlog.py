@@ -1,7 +1,8 @@
 """What a run writes into its journal, and how a journal becomes a run again.
 
 Everything that can change a bar is an entry: frames, connections that begin, go on by another
-transport and end, subscriptions, and the moments at which a timer closed bars. `Rerun` feeds
+transport and end, subscriptions, prints let back in by command, and the moments at which a timer
+closed bars. `Rerun` feeds
 entries to a pipeline in their order through the same session and stages as live, which is why its
 bars are equal byte for byte.
 """
@@ -9,7 +10,7 @@ bars are equal byte for byte.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -20,9 +21,11 @@ from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.signalr.protocol import JSON, HubProtocol, protocol_by_name
 from tapekeeper.core.signalr.resume import ReceivePoint, Resume
 from tapekeeper.core.signalr.session import Called, Garbled, Session
+from tapekeeper.core.validate import LENIENT, RulePolicy
 from tapekeeper.errors import UnreadableSourceError, UsageError
 from tapekeeper.model.gap import Gap, HistoryRow, Repair
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.tick import Trade
 from tapekeeper.model.timeframe import Timeframe
 
 USER_HUB = "user"
@@ -35,16 +38,21 @@ CONNECTIONS_MAX = 64
 More were never open at once, and what an ended one left unfinished is of no use."""
 
 _LIMIT = struct.Struct("<q")
+_READMIT = b'"readmit"'
 
 
 class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribe"):
-    """A subscription, with all it takes to make the same bars again."""
+    """A subscription, with all it takes to make the same bars again.
+
+    Journals of old name no rules, because there was no choice.
+    """
 
     instrument: Instrument
     timeframes: tuple[str, ...]
     calendar: CalendarSpec
     depth: bool = False
     policy: BarPolicy = BarPolicy()
+    rules: RulePolicy = LENIENT
 
 
 class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
@@ -117,6 +125,20 @@ class RepairMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="repair"):
     bars: tuple[HistoryRow, ...]
 
 
+class ReadmitMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="readmit"):
+    """A quarantined print is let in after all.
+
+    Attributes:
+        trade: the print. Its arrival number counts from the beginning of the journal of its
+            run, of which a part may be gone: what else it holds says which print is meant.
+        run: the run that the print is of, by the number of its first segment, where that is
+            over; 0 means the run of this entry, at this place.
+    """
+
+    trade: Trade
+    run: int = 0
+
+
 Meta = (
     SubscribeMeta
     | UnsubscribeMeta
@@ -126,6 +148,7 @@ Meta = (
     | ReattachedMeta
     | GapMeta
     | RepairMeta
+    | ReadmitMeta
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
@@ -139,6 +162,7 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
         subscription.calendar.spec,
         subscription.depth,
         subscription.policy,
+        subscription.rules,
     )
     return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
@@ -146,6 +170,22 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
 def unsubscribe_entry(contract_id: str, now_ns: int) -> Entry:
     """The entry of the end of a subscription at host time `now_ns`."""
     return Entry(EntryKind.META, 0, now_ns, _encode(UnsubscribeMeta(contract_id)))
+
+
+def readmit_entry(trade: Trade, now_ns: int, *, run: int = 0) -> Entry:
+    """The entry of a quarantined print that is let in at host time `now_ns`; see `ReadmitMeta`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(ReadmitMeta(trade, run)))
+
+
+def readmitted_later(entry: Entry) -> ReadmitMeta | None:
+    """What an entry says of a run that was over when it was written."""
+    if entry.kind is not EntryKind.META or _READMIT not in entry.payload:
+        return None
+    try:
+        meta = _decode(entry.payload)
+    except msgspec.DecodeError:
+        return None
+    return meta if isinstance(meta, ReadmitMeta) and meta.run else None
 
 
 def connected_entry(line: int, hub: str, now_ns: int, protocol: str = JSON.name) -> Entry:
@@ -229,13 +269,20 @@ class Rerun:
     Args:
         pipeline: fresh; fed by nobody else.
         timeframes: used instead of those the run was subscribed with; None keeps those.
+        pardons: prints that were let in when the run was over (`ReadmitMeta`). Each is let in as
+            soon as it is quarantined, while its bars can be revised.
     """
 
     def __init__(
-        self, pipeline: Pipeline, *, timeframes: tuple[Timeframe, ...] | None = None
+        self,
+        pipeline: Pipeline,
+        *,
+        timeframes: tuple[Timeframe, ...] | None = None,
+        pardons: Iterable[Trade] = (),
     ) -> None:
         self._pipeline = pipeline
         self._timeframes = timeframes
+        self._pardons = list(pardons)
         self._wires: dict[int, _Wire] = {}
 
     def take(self, entry: Entry) -> Iterator[Outputs]:
@@ -244,6 +291,19 @@ class Rerun:
         Raises:
             UnreadableSourceError: the entry's content is not what its kind says.
         """
+        for outputs in self._take(entry):
+            yield outputs
+            if self._pardons and outputs.rejected:
+                yield from self._pardon()
+
+    def _pardon(self) -> Iterator[Outputs]:
+        for trade in list(self._pardons):
+            outputs = self._pipeline.readmit(trade)
+            if outputs.readmitted:
+                self._pardons.remove(trade)
+            yield outputs
+
+    def _take(self, entry: Entry) -> Iterator[Outputs]:
         if entry.kind is EntryKind.FRAME:
             yield from self._frame(entry)
         elif entry.kind is EntryKind.CLOCK:
@@ -305,11 +365,21 @@ class Rerun:
         if wire is None or wire.hub != USER_HUB:
             yield self._pipeline.disconnected(line)
 
+    def _of_contract(self, meta: UnsubscribeMeta | ReadmitMeta | GapMeta | RepairMeta) -> Outputs:
+        if isinstance(meta, UnsubscribeMeta):
+            return self._pipeline.unsubscribe(meta.contract_id)
+        if isinstance(meta, ReadmitMeta):
+            return Outputs() if meta.run else self._pipeline.readmit(meta.trade)
+        if isinstance(meta, GapMeta):
+            return self._pipeline.know_gap(meta.gap)
+        repair = Repair(meta.gap, meta.until_ns, meta.timeframe, meta.bars)
+        return self._pipeline.repair(meta.gap, repair.bars(), meta.until_ns)
+
     def _meta(self, entry: Entry) -> Iterator[Outputs]:
         try:
             meta = _decode(entry.payload)
-            if isinstance(meta, UnsubscribeMeta):
-                yield self._pipeline.unsubscribe(meta.contract_id)
+            if isinstance(meta, UnsubscribeMeta | ReadmitMeta | GapMeta | RepairMeta):
+                yield self._of_contract(meta)
                 return
             if isinstance(meta, ConnectedMeta):
                 if meta.line not in self._wires:
@@ -321,13 +391,6 @@ class Rerun:
             if isinstance(meta, CountedMeta | ReattachedMeta):
                 self._resumable(meta)
                 return
-            if isinstance(meta, GapMeta):
-                yield self._pipeline.know_gap(meta.gap)
-                return
-            if isinstance(meta, RepairMeta):
-                repair = Repair(meta.gap, meta.until_ns, meta.timeframe, meta.bars)
-                yield self._pipeline.repair(meta.gap, repair.bars(), meta.until_ns)
-                return
             timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
             calendar = Calendar(meta.calendar)
         except (msgspec.DecodeError, UsageError) as error:
@@ -335,7 +398,7 @@ class Rerun:
                 f"the journal holds an entry that cannot be read: {error}"
             ) from error
         self._pipeline.subscribe(
-            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.policy)
+            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.policy, meta.rules)
         )
 
 

@@ -75,6 +75,18 @@ class Reason(StrEnum):
     OFF_GRID = "off_grid"  # not a multiple of the contract's tick size
     LATE = "late"  # belongs to bars that are too old to be revised
     NOT_SUBSCRIBED = "not_subscribed"  # a contract nobody asked for
+    PRICE_BAND = "price_band"  # too far from recent prices, and confirmed by no other print
+    FUTURE = "future"  # too far ahead of the exchange's clock as it is tracked
+    ZERO_SIZE = "zero_size"  # a print of size 0, where the configuration refuses them
+
+
+class Flag(StrEnum):
+    """What is remarkable of a tick that was accepted. The set is closed, too."""
+
+    UNKNOWN_SIDE = "unknown_side"  # no aggressor, or a code that nobody knows
+    REPEATED = "repeated"  # a print that equals the one before it in all but its arrival
+    ZERO_SIZE = "zero_size"  # a print of size 0
+    CROSSED = "crossed"  # a quote with bid above ask while the market is open
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +162,14 @@ class TradeBatch:
             self.seq[index],
         )
 
+    def by_arrival(self) -> TradeBatch:
+        """A batch of the same rows in the order of their arrival numbers."""
+        made = TradeBatch(self.contract_id)
+        for row in sorted(range(len(self)), key=self.seq.__getitem__):
+            each = self.row(row)
+            made.append(each.ts_event, each.price, each.size, each.side, each.ts_recv, each.seq)
+        return made
+
     def without(self, rows: set[int]) -> TradeBatch:
         """A batch with the rows at these indexes left out, order kept."""
         keep = [i for i in range(len(self)) if i not in rows]
@@ -162,3 +182,25 @@ class TradeBatch:
             [self.ts_recv[i] for i in keep],
             [self.seq[i] for i in keep],
         )
+
+
+def joined_batches(batches: list[TradeBatch]) -> list[TradeBatch]:
+    """The same rows in as few batches as their sequence numbers rise in."""
+    joined: list[TradeBatch] = []
+    ours = False  # the arbiter keeps what it let through, so only a copy may be added to
+    for batch in batches:
+        if not joined or batch.seq[0] < joined[-1].seq[-1]:
+            joined.append(batch)
+            ours = False
+            continue
+        if not ours:
+            joined[-1] = joined[-1].without(set())
+            ours = True
+        last = joined[-1]
+        last.ts_event += batch.ts_event
+        last.price += batch.price
+        last.size += batch.size
+        last.side += batch.side
+        last.ts_recv += batch.ts_recv
+        last.seq += batch.seq
+    return joined

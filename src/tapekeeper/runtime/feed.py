@@ -27,16 +27,17 @@ from tapekeeper.core.runlog import (
     counted_entry,
     disconnected_entry,
     gap_entry,
+    readmit_entry,
     reattached_entry,
     repair_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
 from tapekeeper.core.signalr.resume import ReceivePoint
-from tapekeeper.errors import JournalError
+from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
 from tapekeeper.model.gap import Gap, Repair
-from tapekeeper.model.tick import Rejected
+from tapekeeper.model.tick import Rejected, Trade
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.journaler import Journaler
@@ -265,6 +266,8 @@ class Feed:
         self.dispatch.publish_depth(outputs.depth)
         self.dispatch.publish_user(outputs.user)
         self._report(outputs.rejected)
+        for trade in outputs.readmitted:
+            self._log("let_back_in", contract=trade.contract_id, price=trade.price)
         for listener in self._listeners:
             listener(outputs)
         self._report_audit(outputs.findings, outputs.verdicts)
@@ -350,6 +353,27 @@ class Feed:
             if note.to_ns is None:
                 self._gaps[note.gap_id] = note
             self._publish(self.pipeline.know_gap(note))
+
+    def readmit(self, trade: Trade) -> None:
+        """Record and let in a print that was quarantined.
+
+        Raises:
+            UsageError: it is not among the latest that were, or its bars are too old.
+        """
+        self.drain()
+        if not any(each.trade == trade for each in self.pipeline.quarantined()):
+            raise UsageError(
+                f"the print of {trade.contract_id} at {trade.price!r} is not among the latest "
+                "that were quarantined"
+            )
+        self._journaler.append([readmit_entry(trade, self._clock.now_ns())])
+        outputs = self.pipeline.readmit(trade)
+        self._publish(outputs)
+        if not outputs.readmitted:
+            raise UsageError(
+                f"the print of {trade.contract_id} at {trade.price!r} is too old: its bars cannot "
+                "be revised any more"
+            )
 
     def _known(self, now_ns: int) -> list[Entry]:
         """What a reader must know who has not seen the segments before."""

@@ -15,7 +15,7 @@ from tapekeeper.core.validate import (
     quote_fault,
     rejected_quote,
     rejected_row,
-    trade_faults,
+    trade_fault,
 )
 from tapekeeper.model.tick import Quote, Reason, Trade, TradeBatch
 
@@ -44,23 +44,35 @@ def batch(*rows: tuple[int, float, int]) -> TradeBatch:
         ((NOON, 1.1, 1), Reason.OFF_GRID),
     ],
 )
-def test_each_rule_rejects_only_the_row_that_breaks_it(
-    row: tuple[int, float, int], reason: Reason
-) -> None:
-    """A fault names its row and its rule; the neighbours pass."""
-    faults = trade_faults(batch((NOON, 1.0, 1), row, (NOON, 1.25, 1)), 0.25)
-    assert {index: fault[0] for index, fault in faults.items()} == {1: reason}
+def test_each_rule_rejects_what_breaks_it(row: tuple[int, float, int], reason: Reason) -> None:
+    """A fault names its rule."""
+    fault = trade_fault(*row, 0.25)
+    assert fault is not None
+    assert fault[0] is reason
 
 
 def test_the_limits_themselves_pass() -> None:
     """The bounds are inclusive below and exclusive above; size 0 is a print."""
-    rows = batch((EARLIEST_NS, 0.25, 0), (LATEST_NS - 1, 0.25, SIZE_MAX))
-    assert trade_faults(rows, 0.25) == {}
+    assert trade_fault(EARLIEST_NS, 0.25, 0, 0.25) is None
+    assert trade_fault(LATEST_NS - 1, 0.25, SIZE_MAX, 0.25) is None
 
 
 def test_without_a_tick_size_the_grid_is_not_checked() -> None:
     """A source that does not know its tick size still has its other rules."""
-    assert trade_faults(batch((NOON, 1.1, 1)), 0.0) == {}
+    assert trade_fault(NOON, 1.1, 1, 0.0) is None
+
+
+def test_a_product_may_trade_at_zero_and_below() -> None:
+    """What may be negative may be zero as well; it is on the grid, and a finite number, still."""
+    for price in (0.0, -0.01, -37.63):
+        assert trade_fault(NOON, price, 1, 0.01, may_be_negative=True) is None
+    for price, reason in ((-math.inf, Reason.PRICE), (-37.635, Reason.OFF_GRID)):
+        fault = trade_fault(NOON, price, 1, 0.01, may_be_negative=True)
+        assert fault is not None
+        assert fault[0] is reason
+    quote = Quote("C", NOON, NOON, 0, bid=-37.64, ask=-37.63)
+    assert quote_fault(quote) is not None
+    assert quote_fault(quote, may_be_negative=True) is None
 
 
 @pytest.mark.parametrize(

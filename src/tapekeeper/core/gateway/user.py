@@ -352,3 +352,14 @@ def _name(kind: type[IntEnum], code: int) -> str:
         return kind(code).name.lower()
     except ValueError:
         return f"unknown({code})"
+
+
+def object_of(event: UserEvent) -> tuple[type, int]:
+    """What a user event is about."""
+    if isinstance(event, OrderUpdate):
+        return OrderUpdate, event.order_id
+    if isinstance(event, FillUpdate):
+        return FillUpdate, event.fill_id
+    if isinstance(event, AccountUpdate):
+        return AccountUpdate, event.account_id
+    return type(event), event.position_id

@@ -1,0 +1,162 @@
+"""`tapekeeper quarantine`: what was set aside, why, and letting it in after all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich import box
+from rich.table import Table
+
+from tapekeeper.adapters.clock import SystemClock
+from tapekeeper.app.config import load_config
+from tapekeeper.app.quarantine import QuarantineList, SetAside, quarantine_of
+from tapekeeper.app.quarantine import readmit as readmit_into
+from tapekeeper.cli.bars import time_text
+from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.report import rejected_line
+from tapekeeper.cli.terminal import console, print_table
+from tapekeeper.errors import UsageError
+from tapekeeper.model.tick import Reason, Rejected
+
+quarantine = typer.Typer(
+    name="quarantine",
+    help="List what a journal's runs have set aside, and let prints of it in after all.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+JournalOption = Annotated[
+    Path | None, typer.Option("--journal", metavar="DIR", help="The journal to read.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="A configuration that says where the journal is."
+    ),
+]
+RAW_SHOWN = 160
+"""Bytes of an input that a table shows."""
+
+
+@quarantine.command("list")
+def list_command(
+    journal: JournalOption = None,
+    config: ConfigOption = None,
+    reason: Annotated[
+        Reason | None, typer.Option(metavar="REASON", help="Only what broke this rule.")
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only what is of this contract id.")
+    ] = None,
+    last: Annotated[
+        int, typer.Option(metavar="N", min=0, help="How many of the latest; 0 for all.")
+    ] = 50,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line, with the whole input.")
+    ] = False,
+) -> None:
+    """List what was set aside, with its reason and the input itself.
+
+    The whole journal is replayed for it. An input that has an id is a print and can be let in.
+    Exits with 1 if a part of the journal is damaged.
+    """
+    listed = quarantine_of(
+        _folder(journal, config),
+        lambda item: (
+            (reason is None or item.reason is reason)
+            and (contract is None or item.contract_id == contract)
+        ),
+        last=last or None,
+    )
+    if as_json:
+        for item in listed.items:
+            typer.echo(_json_line(item))
+    else:
+        _show(listed)
+    for problem in listed.problems:
+        typer.echo(f"error: {problem}", err=True)
+    if listed.problems:
+        raise typer.Exit(UNTRUE)
+
+
+@quarantine.command("readmit")
+def readmit_command(
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="As `quarantine list` shows them.")
+    ],
+    journal: JournalOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Let prints in that were set aside: every replay from now on makes its bars with them.
+
+    It is written into the journal, so no tape may be writing there; in a program that is running,
+    use `Tape.readmit`.
+    """
+    chosen = readmit_into(_folder(journal, config), ids, SystemClock().now_ns())
+    for item in chosen:
+        typer.echo(f"let in: {item.id} {item.rejected.contract_id} ({item.rejected.detail})")
+
+
+def _folder(journal: Path | None, config: Path | None) -> Path:
+    if journal is not None and config is not None:
+        raise UsageError("give --journal or --config, not both")
+    folder = journal if journal is not None else load_config(config).journal.dir
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
+        )
+    return folder
+
+
+def _show(listed: QuarantineList) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("id", no_wrap=True)
+    table.add_column("received (UTC)", no_wrap=True)
+    table.add_column("reason", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    table.add_column("input", overflow="fold")
+    for item in listed.items:
+        rejected = item.rejected
+        table.add_row(
+            item.id or "-",
+            _received(rejected),
+            str(rejected.reason),
+            rejected.detail,
+            _text(rejected.raw[:RAW_SHOWN]),
+        )
+    if listed.items:
+        print_table(console(), table)
+    typer.echo(rejected_line(listed.reasons))
+
+
+def _received(rejected: Rejected) -> str:
+    try:
+        return time_text(rejected.ts_recv)
+    except (OverflowError, ValueError, OSError):
+        return str(rejected.ts_recv)
+
+
+def _json_line(item: SetAside) -> str:
+    rejected = item.rejected
+    return msgspec.json.encode(
+        {
+            "id": item.id or None,
+            "run": item.run,
+            "reason": str(rejected.reason),
+            "why": rejected.detail,
+            "contract_id": rejected.contract_id,
+            "ts_recv": rejected.ts_recv,
+            "ticks": rejected.ticks,
+            "input": _text(rejected.raw),
+        }
+    ).decode()
+
+
+def _text(raw: bytes) -> str:
+    """Bytes as a text that no terminal takes for a command; undecodable ones are escaped."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
