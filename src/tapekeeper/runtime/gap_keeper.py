@@ -18,6 +18,7 @@ import msgspec
 
 from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
+from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.tick import Rejected
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
@@ -140,6 +141,11 @@ class GapKeeper:
             self._keep(gap)
         if outputs.spoilt:
             self._note_spoilt(outputs.spoilt)
+        for finding in outputs.findings:
+            if finding.kind is AuditKind.MISSING:
+                self._note_missing(finding)
+            elif finding.kind is AuditKind.RETURNED:
+                self._note_returned(finding)
         if not outputs.trades:
             return
         if self._unplaced:
@@ -169,6 +175,56 @@ class GapKeeper:
             gap = self._new(contract_id, GapCause.QUARANTINE, evidence)
             gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=last.ts_event)
             self._feed.know([gap])
+
+    def _note_missing(self, finding: AuditFinding) -> None:
+        """The quoted volume grew by more than the prints: a gap, unless one is known there."""
+        known = self.ledger.find(
+            contract_id=finding.contract_id,
+            causes=frozenset(GapCause) - {GapCause.MISSING_PRINTS},
+            from_ns=finding.from_ns,
+            to_ns=finding.to_ns + 1,
+        )
+        if any(gap.cause is GapCause.START for gap in known):
+            return  # nothing was to come
+        if known:
+            # An outage's volume shows in an interval that is somewhat larger than the outage.
+            gap = known[-1]
+            volume = (gap.missing_volume or 0) + finding.volume
+            self._feed.know([msgspec.structs.replace(gap, missing_volume=volume)])
+            return
+        evidence = f"{finding.volume:,} contracts were quoted as traded, and never came"
+        gap = self._new(finding.contract_id, GapCause.MISSING_PRINTS, evidence)
+        self._feed.know(
+            [
+                msgspec.structs.replace(
+                    gap,
+                    from_ns=finding.from_ns,
+                    to_ns=finding.to_ns + 1,  # both ends of a finding are within
+                    missing_volume=finding.volume,
+                )
+            ]
+        )
+
+    def _note_returned(self, finding: AuditFinding) -> None:
+        """What had been found missing came after all: a gap that was opened for it is taken back.
+
+        An empty interval touches no bar; the entry stays, and says why.
+        """
+        left = finding.volume
+        for gap in self.ledger.find(
+            contract_id=finding.contract_id,
+            causes=[GapCause.MISSING_PRINTS],
+            from_ns=finding.from_ns,
+            to_ns=finding.to_ns,
+        ):
+            missing = gap.missing_volume or 0
+            if not 0 < missing <= left:
+                continue
+            left -= missing
+            note = "its prints came late, or were not missing"
+            self._feed.know(
+                [msgspec.structs.replace(gap, to_ns=gap.from_ns, missing_volume=0, note=note)]
+            )
 
     def _new(self, contract_id: str, cause: GapCause, evidence: str) -> Gap:
         gap = Gap(self._next_id, contract_id, cause, None, None, evidence, self._clock.now_ns())
