@@ -9,7 +9,17 @@ import pytest
 
 from tapekeeper.app.tape import TapeStatus
 from tapekeeper.runtime.line_values import ResumeTally
-from tapekeeper.sim.fault_menu import Close, Drop, Fault, HangUp, Silence, Trickle
+from tapekeeper.sim.fault_menu import (
+    Close,
+    CloseCode,
+    Drop,
+    Fault,
+    HalfOpen,
+    HangUp,
+    Reset,
+    Silence,
+    Trickle,
+)
 from tapekeeper.sim.faults import Door
 from tapekeeper.verify.checks import judge
 from tapekeeper.verify.evidence import Evidence
@@ -27,6 +37,11 @@ BACK_LATE = (
     *(HangUp(at_s=at_s, door=Door.UPGRADE, count=6) for at_s in (12.29, 33.09, 55.49)),
 )
 HALF_OPEN = (Silence(at_s=10.0), Silence(at_s=70.0, hub="market"))
+HARD_ENDS = (
+    *(CloseCode(at_s=5.0 + n, code=code) for n, code in enumerate((1000, 1006, 1009, 1011, 1012))),
+    Reset(at_s=12.0, every_s=1.0, until_s=20.0),
+    HalfOpen(at_s=25.0),
+)
 
 
 def plan(schedule: tuple[Fault, ...], **changes: Any) -> Scenario:
@@ -66,8 +81,17 @@ def resumes_of(evidence: Evidence) -> ResumeTally:
         (CUTS_IN_RECORDS, {}, 30),
         (BACK_LATE, {"token_life_s": 86_400.0, "trades_per_s": 4.0}, 3),
         (HALF_OPEN, {"token_life_s": 86_400.0, "trades_per_s": 4.0}, 3),
+        (HARD_ENDS, {"token_life_s": 86_400.0, "trades_per_s": 4.0}, 20),
     ],
-    ids=["cuts and refreshes", "two lines", "a storm", "within records", "back late", "half open"],
+    ids=[
+        "cuts and refreshes",
+        "two lines",
+        "a storm",
+        "within records",
+        "back late",
+        "half open",
+        "hard ends",
+    ],
 )
 def test_cuts_lose_nothing_and_no_gap_is_reported(
     schedule: tuple[Fault, ...], changes: dict[str, Any], least: int

@@ -241,6 +241,91 @@ def test_a_muted_transport_loses_nothing() -> None:
     play(scenario)
 
 
+def test_a_close_frame_ends_a_transport_and_not_the_connection() -> None:
+    """A proxy ends with any code; what comes meanwhile is kept."""
+
+    async def scenario(bench: _Bench) -> None:
+        first = await bench.opened()
+        bench.tell(1)
+        assert bench.gateway.faults.close_frames(1012) == 1
+        bench.tell(2)
+        assert numbers(await first.read()) == [1]
+        assert await first.read() == [{"closed": 1012}]
+        assert numbers(await (await bench.connect()).read()) == [1, 2]
+
+    play(scenario)
+
+
+def test_a_reset_ends_a_transport_and_not_the_connection() -> None:
+    """What was under way is lost, and sent again."""
+
+    async def scenario(bench: _Bench) -> None:
+        first = await bench.opened()
+        bench.tell(1)
+        assert bench.gateway.faults.reset() == 1
+        assert "closed" in (await first.read())[0]
+        assert numbers(await (await bench.connect()).read()) == [1]
+
+    play(scenario)
+
+
+def test_a_half_open_transport_hears_nothing_and_is_given_up() -> None:
+    """Not the client's farewell either; another transport takes its place before or after that."""
+
+    async def scenario(bench: _Bench) -> None:
+        first = await bench.opened()
+        market = bench.gateway.statistics
+        bench.gateway.faults.go_deaf()
+        bench.tell(1)
+        await first.socket.close()
+        await bench.clock.sleep_s(100)
+        assert market().market.live == 1
+        second = await bench.connect()
+        assert numbers(await second.read()) == [1]
+        assert market().market.live == 1
+        bench.gateway.faults.go_deaf()
+        await bench.clock.sleep_s(125)
+        assert (market().market.live, market().market.kept) == (0, 1)
+        assert market().market.aborted["nothing came through any more"] == 1
+        assert numbers(await (await bench.connect()).read()) == [1]
+
+    play(scenario)
+
+
+def test_what_ends_a_half_open_connection_cannot_be_heard() -> None:
+    """A Close record and its frame stay here; the connection is over when it is given up."""
+
+    async def scenario(bench: _Bench) -> None:
+        client = await bench.opened()
+        bench.gateway.faults.go_deaf()
+        bench.gateway.faults.close_all()
+        await bench.clock.sleep_s(100)
+        assert not client.socket.closed
+        assert bench.gateway.statistics().market.live == 1
+        await bench.clock.sleep_s(25)
+        assert bench.gateway.statistics().market.live == 0
+
+    play(scenario)
+
+
+def test_a_ping_that_comes_with_the_end_is_no_trouble() -> None:
+    """Its answer cannot be sent any more, and the transport has ended like any other."""
+
+    async def scenario(bench: _Bench) -> None:
+        await bench.opened()
+        (connection,) = bench.gateway.faults.chosen()
+        assert connection._carrier is not None
+        inbound = connection._carrier.socket._reader
+        assert inbound is not None
+        inbound.feed_data(aiohttp.WSMessage(aiohttp.WSMsgType.PING, b"", None), 0)
+        connection.abort("cut", with_reset=True)
+        await bench.clock.sleep_s(1)
+        assert bench.gateway.statistics().market.aborted == {"cut": 1}
+        assert bench.gateway.statistics().market.kept == 1
+
+    play(scenario)
+
+
 def test_a_connection_is_forgotten_in_time() -> None:
     """After the life of an id, with its subscriptions; then it is unknown."""
 
