@@ -83,6 +83,8 @@ def test_the_seeds_of_ci_draw_every_fault_of_the_table() -> None:
         return (kind_of(fault), *(getattr(fault, name) for name in names))
 
     for wanted in _table():
+        if kind_of(wanted) == "lose_prints":
+            continue  # nobody is sent them, so a seed's oracle cannot demand them: the audit does
         names = [name for name in options if hasattr(wanted, name)]
         if kind_of(wanted) in {"hang_up", "no_answer", "failure"}:
             names = []
