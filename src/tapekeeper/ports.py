@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
+from tapekeeper.core.gateway.rest_payloads import BARS_MAX, BarUnit, HistoryBar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.secret import Secret
 
@@ -178,6 +179,29 @@ class ContractDirectory(Protocol):
 
     async def by_id(self, contract_id: str) -> Instrument | None:
         """The contract of this id, or None."""
+        ...
+
+
+class BarHistory(Protocol):
+    """The gateway's own bars."""
+
+    async def retrieve_bars(
+        self,
+        contract_id: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        unit: BarUnit,
+        unit_number: int = 1,
+        limit: int = BARS_MAX,
+    ) -> list[HistoryBar]:
+        """One page of bars that start in [start_ns, end_ns] (ns UTC), oldest first.
+
+        The newest `limit` of them, and none that is not finished.
+
+        Raises:
+            OutsideError: the gateway did not answer, or refused.
+        """
         ...
 
 

@@ -35,6 +35,7 @@ from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
 from tapekeeper.runtime.gap_keeper import GapKeeper
+from tapekeeper.runtime.history import History, HistoryPolicy
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
 from tapekeeper.runtime.loop_lag import LoopWatch
@@ -63,6 +64,7 @@ class Parts:
     feed: Feed
     journaler: Journaler
     gaps: GapKeeper
+    history: History | None
     market: LinePool
     user: LinePool | None
     keeper: TokenKeeper
@@ -124,6 +126,13 @@ class Parts:
             known = self.calendars[name] = self.config.calendar.calendar(name)
         return known
 
+    def unfollow(self, contract_id: str) -> None:
+        """Nobody wants a contract any more."""
+        self.gaps.unfollow(contract_id)
+        self.feed.unsubscribe(contract_id)
+        if self.history is not None:
+            self.history.forget(contract_id)
+
     async def abandon(self) -> None:
         """Give everything up before the supervisor was started."""
         try:
@@ -173,6 +182,7 @@ async def compose(
         feed = _feed(config, journaler, clock, log)
         gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
+        history = _history(config, outside, feed=feed, rest=rest, log=log)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
         announcer = Announcer(feed.dispatch, clock=clock, log=log)
@@ -190,7 +200,9 @@ async def compose(
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers=_helpers(token=keeper, watch=watch, loop=loop, comparison=comparison),
+            helpers=_helpers(
+                token=keeper, watch=watch, loop=loop, comparison=comparison, history=history
+            ),
         )
         return Parts(
             config=config,
@@ -200,6 +212,7 @@ async def compose(
             feed=feed,
             journaler=journaler,
             gaps=gaps,
+            history=history,
             market=pools[MARKET_HUB],
             user=pools.get(USER_HUB),
             keeper=keeper,
@@ -241,6 +254,24 @@ def _comparison(
         log=log,
         every_s=config.audit.compare_every_s,
         settle_s=config.audit.settle_s,
+    )
+
+
+def _history(
+    config: Config, outside: Outside, *, feed: Feed, rest: GatewayRest, log: Log
+) -> History | None:
+    if not config.history.enabled:
+        return None
+    policy = HistoryPolicy(
+        settle_ns=_ns(config.history.settle_s), warm_up_bars=config.history.warm_up_bars
+    )
+    return History(
+        feed=feed,
+        source=rest,
+        policy=policy,
+        clock=outside.clock,
+        random=outside.random,
+        log=log,
     )
 
 

@@ -312,6 +312,25 @@ class GapsConfig(Section):
     )
 
 
+class HistoryConfig(Section):
+    """What is asked of the gateway's own bars: what was missed, and what was before."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Repair gaps from the gateway's bars, and warm up what is newly followed.",
+    )
+    settle_s: Seconds = Field(
+        default=5.0,
+        description="Seconds after the end of a bar until the gateway is asked for its own of it.",
+    )
+    warm_up_bars: Count = Field(
+        default=500,
+        ge=0,
+        le=20_000,
+        description="Bars of each timeframe before the moment from which a contract is followed.",
+    )
+
+
 class Subscription(Section):
     """One contract to follow, and its timeframes."""
 
@@ -457,6 +476,7 @@ class Config(BaseSettings):
     quotes: QuotesConfig = QuotesConfig()
     gaps: GapsConfig = GapsConfig()
     validation: ValidationConfig = ValidationConfig()
+    history: HistoryConfig = HistoryConfig()
     subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()

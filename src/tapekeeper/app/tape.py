@@ -41,6 +41,7 @@ from tapekeeper.runtime.announcer import judge_tape
 from tapekeeper.runtime.comparison import ComparisonStatus
 from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.feed import FeedStatistics
+from tapekeeper.runtime.history import HistoryStatus, WarmUp
 from tapekeeper.runtime.journaler import JournalStatistics
 from tapekeeper.runtime.line_values import HubCall, LineStatus
 from tapekeeper.runtime.loop_lag import LoopLag
@@ -70,6 +71,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         flags: accepted ticks that were remarkable, by `Flag`.
         depth: what became of the rows of depth; the same identity.
         books: the published order books.
+        history: what was asked of the gateway's own bars; how far every warm-up is.
         journal, feed: counters of the journal and of the hand-over.
         token: what became of the token.
         census: what the tape holds on to; flat, however long it runs.
@@ -110,6 +112,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     audit: tuple[AuditTally, ...] = ()
     comparison: ComparisonStatus = ComparisonStatus()
     flags: dict[str, int] = {}
+    history: HistoryStatus = HistoryStatus()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -354,8 +357,7 @@ class Tape:
                     await parts.market.unsubscribe(*_calls(stream, contract_id), who)
                 except OutsideError as error:
                     failures.append(error)
-            parts.gaps.unfollow(contract_id)
-            parts.feed.unsubscribe(contract_id)
+            parts.unfollow(contract_id)
         except BaseException:
             self._give_up(parts, contract_id, holder, last=True)
             raise
@@ -380,8 +382,7 @@ class Tape:
             parts.market.forget(*_calls(stream, contract_id), holder)
         if last:
             parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
-            parts.gaps.unfollow(contract_id)
-            parts.feed.unsubscribe(contract_id)
+            parts.unfollow(contract_id)
 
     @asynccontextmanager
     async def _turn(self, contract_id: str) -> AsyncIterator[Callable[[], bool]]:
@@ -452,6 +453,29 @@ class Tape:
         closed = feed.recent.of(contract_id, str(wanted))
         rows = closed if forming is None else (*closed, forming)
         return bars_frame(rows, {contract_id: self._wanted[contract_id].name})
+
+    def ready(self, contract: str, timeframe: str | Timeframe) -> bool:
+        """Whether nothing more of the past is to come into the frame of a timeframe.
+
+        The bars before the subscription are there, as far as the gateway's history reaches and
+        `history.warm_up_bars` wants them; or nobody asks for any, because that is turned off, or
+        because the timeframe was added to a contract that was followed already.
+        """
+        return self._warm_up(contract, timeframe) in {WarmUp.READY, WarmUp.OFF}
+
+    async def wait_ready(self, contract: str, timeframe: str | Timeframe) -> WarmUp:
+        """Wait until the bars before the subscription are there, or cannot be had.
+
+        The second is `WarmUp.SHORT`: why is in the `note` of the contract's gap of cause `start`.
+        """
+        contract_id, wanted = self._key(contract, timeframe)
+        history = self._running().history
+        return WarmUp.OFF if history is None else await history.wait_warm(contract_id, str(wanted))
+
+    def _warm_up(self, contract: str, timeframe: str | Timeframe) -> WarmUp:
+        contract_id, wanted = self._key(contract, timeframe)
+        history = self._running().history
+        return WarmUp.OFF if history is None else history.warm_up(contract_id, str(wanted))
 
     def gaps(self, contract: str | None = None) -> list[Gap]:
         """The gap ledger, by number: where prints may be missing, why, and what was repaired.
@@ -597,6 +621,7 @@ class Tape:
             depth=pipeline.depth.counts(),
             books=pipeline.depth.tallies(),
             flags=pipeline.flags(),
+            history=HistoryStatus() if parts.history is None else parts.history.status(),
         )
 
     def result(self) -> ReplayResult:

@@ -23,7 +23,7 @@ from tapekeeper.core.signalr.resume import ReceivePoint, Resume
 from tapekeeper.core.signalr.session import Called, Garbled, Session
 from tapekeeper.core.validate import LENIENT, RulePolicy
 from tapekeeper.errors import UnreadableSourceError, UsageError
-from tapekeeper.model.gap import Gap, HistoryRow, Repair
+from tapekeeper.model.gap import Gap, HistoryRows, Repair
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.tick import Trade
 from tapekeeper.model.timeframe import Timeframe
@@ -115,14 +115,12 @@ class RepairMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="repair"):
     Attributes:
         gap: as it is afterwards.
         until_ns: event time, ns UTC, that had certainly passed.
-        timeframe: of the bars.
-        bars: open and end (ns UTC), open, high, low and close, volume.
+        history: by timeframe; open and end (ns UTC), open, high, low and close, volume.
     """
 
     gap: Gap
     until_ns: int
-    timeframe: str
-    bars: tuple[HistoryRow, ...]
+    history: tuple[HistoryRows, ...]
 
 
 class ReadmitMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="readmit"):
@@ -224,7 +222,7 @@ def gap_entry(gap: Gap, now_ns: int) -> Entry:
 
 def repair_entry(repair: Repair, now_ns: int) -> Entry:
     """The entry of a repair, made at host time `now_ns`."""
-    meta = RepairMeta(repair.gap, repair.until_ns, repair.timeframe, repair.rows)
+    meta = RepairMeta(repair.gap, repair.until_ns, repair.history)
     return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
 
@@ -372,7 +370,7 @@ class Rerun:
             return Outputs() if meta.run else self._pipeline.readmit(meta.trade)
         if isinstance(meta, GapMeta):
             return self._pipeline.know_gap(meta.gap)
-        repair = Repair(meta.gap, meta.until_ns, meta.timeframe, meta.bars)
+        repair = Repair(meta.gap, meta.until_ns, meta.history)
         return self._pipeline.repair(meta.gap, repair.bars(), meta.until_ns)
 
     def _meta(self, entry: Entry) -> Iterator[Outputs]:

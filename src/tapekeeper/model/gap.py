@@ -100,20 +100,28 @@ class HistoryRow(msgspec.Struct, frozen=True, array_like=True):
     volume: int
 
 
+class HistoryRows(msgspec.Struct, frozen=True):
+    """Bars of the gateway's history, rising, of one timeframe that the contract has."""
+
+    timeframe: str
+    rows: tuple[HistoryRow, ...]
+
+
 class Repair(msgspec.Struct, frozen=True):
     """What the gateway's history puts in the place of a gap.
+
+    All timeframes are in one repair: taken one by one, those above would be made anew meanwhile of
+    parts that are not there yet.
 
     Attributes:
         gap: as it is afterwards.
         until_ns: event time, ns UTC, that has certainly passed.
-        timeframe: of the rows; one that the contract has.
-        rows: bars, rising.
+        history: bars, of each timeframe at most once.
     """
 
     gap: Gap
     until_ns: int
-    timeframe: str
-    rows: tuple[HistoryRow, ...]
+    history: tuple[HistoryRows, ...]
 
     def bars(self) -> list[Bar]:
         """The rows as bars.
@@ -124,7 +132,7 @@ class Repair(msgspec.Struct, frozen=True):
         return [
             Bar(
                 self.gap.contract_id,
-                self.timeframe,
+                one.timeframe,
                 row.ts_open,
                 row.ts_end,
                 row.open,
@@ -139,5 +147,6 @@ class Repair(msgspec.Struct, frozen=True):
                 row.ts_end - 1,
                 turnover_e9=round((row.high + row.low + row.close) / 3 * PRICE_SCALE) * row.volume,
             )
-            for row in self.rows
+            for one in self.history
+            for row in one.rows
         ]

@@ -36,7 +36,7 @@ from tapekeeper.core.runlog import (
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
-from tapekeeper.model.gap import Gap, Repair
+from tapekeeper.model.gap import Gap, GapCause, Repair
 from tapekeeper.model.tick import Rejected, Trade
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
@@ -258,9 +258,14 @@ class Feed:
             self._publish(self.pipeline.step(self._clock.monotonic_ns()))
             self._publish(self.pipeline.disconnected(item.line))
 
-    def _publish(self, outputs: Outputs) -> None:
+    def _publish(self, outputs: Outputs, since_ns: int | None = None) -> None:
         self.recent.add(outputs.closed)
-        self.dispatch.publish_bars(outputs.closed)
+        # Of what was before a contract was followed nobody who reads bars as they close was told.
+        self.dispatch.publish_bars(
+            outputs.closed
+            if since_ns is None
+            else [bar for bar in outputs.closed if bar.revision or bar.ts_end > since_ns]
+        )
         self.recent_quotes.add(outputs.quotes)
         self.dispatch.publish_quotes(outputs.quotes)
         self.dispatch.publish_depth(outputs.depth)
@@ -319,6 +324,10 @@ class Feed:
             depth=self.pipeline.follows_depth(contract_id),
         )
 
+    def subscription(self, contract_id: str) -> Subscription | None:
+        """What is wanted of a contract now, with all its timeframes."""
+        return self._subscriptions.get(contract_id)
+
     def unsubscribe(self, contract_id: str) -> None:
         """Record and apply the end of a subscription."""
         self.drain()
@@ -346,7 +355,9 @@ class Feed:
             now_ns = self._clock.now_ns()
             if isinstance(note, Repair):
                 self._journaler.append([repair_entry(note, now_ns)])
-                self._publish(self.pipeline.repair(note.gap, note.bars(), note.until_ns))
+                outputs = self.pipeline.repair(note.gap, note.bars(), note.until_ns)
+                is_start = note.gap.cause is GapCause.START
+                self._publish(outputs, since_ns=note.gap.to_ns if is_start else None)
                 continue
             self._journaler.append([gap_entry(note, now_ns)])
             self._gaps.pop(note.gap_id, None)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar, Completeness
-from tapekeeper.model.tick import Reason
+from tapekeeper.model.tick import Reason, TradeBatch
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
 from tapekeeper.verify.losses import Lost, Span, frozen_spans, lost_prints, spans_of, unexplained
-from tapekeeper.verify.oracle import Key, accepted, key_of, naive_bars, numbers_of
+from tapekeeper.verify.oracle import Key, Numbers, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
 from tapekeeper.verify.scenario import RECOVERY_S, TIMEFRAMES
 
@@ -69,7 +69,9 @@ def judge(evidence: Evidence) -> Findings:
     spans = spans_of(evidence)
     count, lost = lost_prints(evidence, runs.values())
     problems += unexplained(evidence, lost, spans)
-    problems += _untrue(evidence, [bar for run in runs.values() for bar in run.bars], lost)
+    bars = [bar for run in runs.values() for bar in run.bars]
+    problems += _untrue(evidence, bars, lost)
+    problems += _backfilled(evidence, bars)
     return Findings(tuple(problems), made=count, lost=sum(lost.values()), spans=spans)
 
 
@@ -168,11 +170,15 @@ def _counts(evidence: Evidence, life: Life) -> Iterator[str]:
 
 
 def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
+    """Bars of prints alone are those that sorting makes; the others are judged by the market."""
     naive = naive_bars(run.outputs.trades, TIMEFRAMES)
     engine = dict(map(numbers_of, bars))
     if len(engine) != len(bars):
         yield "an interval has two bars"
+    repaired = run.repaired
+    mixed = {numbers_of(bar)[0] for bar in bars if not repaired.isdisjoint(bar.gap_ids)}
     wrong = [key for key in {**naive, **engine} if naive.get(key) != engine.get(key)]
+    wrong = [key for key in wrong if key not in mixed]
     if wrong:
         yield f"{len(wrong)} bars differ from the oracle's, the first is {wrong[0]}"
 
@@ -197,6 +203,32 @@ def _untrue(evidence: Evidence, bars: Iterable[Bar], lost: Lost) -> Iterator[str
     ]
     if untrue:
         yield f"{len(untrue)} bars say that they are complete and are not, the first: {untrue[0]}"
+
+
+def _backfilled(evidence: Evidence, bars: Iterable[Bar]) -> Iterator[str]:
+    """Smallest bars that history stands for, and that are not those of the whole market."""
+    smallest = min(TIMEFRAMES)
+    batches: dict[str, TradeBatch] = {}
+    for one in evidence.made:
+        for contract_id, ts_ns, price, size, side in one.prints:
+            batch = batches.setdefault(contract_id, TradeBatch(contract_id))
+            batch.append(ts_ns, price, size, side, ts_ns, len(batch))
+    market = naive_bars(batches.values(), [smallest])
+    wrong = [
+        bar
+        for bar in bars
+        if bar.completeness is Completeness.BACKFILLED
+        and bar.timeframe == str(smallest)
+        and bar.ts_open >= evidence.start_ns
+        and _five(numbers_of(bar)[1]) != _five(market.get(numbers_of(bar)[0]))
+    ]
+    if wrong:
+        yield f"{len(wrong)} bars were filled in and are not the market's, the first: {wrong[0]}"
+
+
+def _five(numbers: Numbers | None) -> tuple[float, ...]:
+    """Open, high, low, close and volume, which is all that history tells."""
+    return () if numbers is None else numbers[:5]
 
 
 def _order(bar: Bar) -> tuple[str, str, int, str]:

@@ -39,6 +39,11 @@ class Run:
         recent.add(self.outputs.closed)
         return [*recent.all(), *self.forming]
 
+    @property
+    def repaired(self) -> frozenset[int]:
+        """The gaps for which the gateway's own bars stand, or some of them."""
+        return frozenset(gap.gap_id for gap in self.outputs.gaps if gap.restored)
+
 
 def runs_of(files: Files) -> tuple[dict[int, Run], list[Problem]]:
     """Every run of a journal by its number, and what could not be read.
@@ -62,6 +67,7 @@ def _run(number: int, entries: list[Entry]) -> Run:
         run.outputs.closed += one.closed
         run.outputs.trades += one.trades
         run.outputs.rejected += one.rejected
+        run.outputs.gaps += one.gaps
     run.forming = list(pipeline.forming_all())
     return run
 

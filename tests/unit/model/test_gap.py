@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, Repair, Span
+from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
 
 
 def gap(from_ns: int | None, to_ns: int | None, *restored: tuple[int, int]) -> Gap:
@@ -35,7 +35,9 @@ def test_what_is_not_restored_is_left(
 
 def test_rows_of_history_become_bars() -> None:
     """The gateway tells neither prints nor sides; turnover is that of the typical price."""
-    repair = Repair(gap(0, 10), 10, "1s", (HistoryRow(0, 10, 1.0, 4.0, 1.0, 2.5, 6),))
+    repair = Repair(
+        gap(0, 10), 10, (HistoryRows("1s", (HistoryRow(0, 10, 1.0, 4.0, 1.0, 2.5, 6),)),)
+    )
     (bar,) = repair.bars()
     assert (bar.contract_id, bar.timeframe, bar.ts_open, bar.ts_end) == ("X", "1s", 0, 10)
     assert (bar.open, bar.high, bar.low, bar.close, bar.volume) == (1.0, 4.0, 1.0, 2.5, 6)

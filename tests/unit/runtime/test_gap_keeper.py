@@ -16,7 +16,7 @@ from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import Garbled
 from tapekeeper.model.bar import Completeness
-from tapekeeper.model.gap import GapCause, GapState, HistoryRow, Repair, Span
+from tapekeeper.model.gap import GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.coverage import Uncovered
@@ -209,7 +209,7 @@ def test_a_repair_reaches_bars_journal_and_ledger(bench: Bench) -> None:
         HistoryRow(START + n * S, START + (n + 1) * S, 6001.0, 6002.0, 6000.0, 6001.0, 7)
         for n in (2, 4)
     )
-    bench.feed.know([Repair(mended, START + 9 * S, "1s", rows)])
+    bench.feed.know([Repair(mended, START + 9 * S, (HistoryRows("1s", rows),))])
     assert bench.gaps()[1][1] is GapState.REPAIRED
     assert bench.worth()["1s", 4] is Completeness.BACKFILLED
     assert all(check.holds for check in bench.feed.pipeline.checks())

@@ -18,7 +18,9 @@ Invariants, with `high` the largest event time seen:
   an interval has either an open bar or a kept one;
 - every bar whose end is not beyond the horizon is kept, and so are all bars that the smallest
   bar above it is made of;
-- what comes of a row does not depend on the batch that it came in.
+- what comes of a row does not depend on the batch that it came in;
+- where the gateway's history stands for a smallest bar it holds all prints of its interval, so
+  one that comes afterwards is folded nowhere.
 """
 
 from __future__ import annotations
@@ -266,6 +268,9 @@ class ContractBars:
             node.begin(interval, row)
             if node.feeder is not None:
                 self._fed_end_ns = min(self._fed_end_ns, end_ns)
+            return
+        if interval.start_ns in node.vouched:
+            _leave_out(node, row[3])
             return
         if end_ns <= node.since_ns:
             node.leave_out(row[3])
@@ -527,6 +532,8 @@ class ContractBars:
             for start_ns, bar in sorted(new.items()):
                 before = node.kept.get(start_ns)
                 node.count_backfill(_solid(before), bar)
+                if node.feeder is None:
+                    node.vouched.add(start_ns)
                 # Nothing is trimmed before the bars above are made.
                 node.kept.put(bar)
                 replaced[node.name, start_ns] = before
@@ -557,6 +564,9 @@ class ContractBars:
                 if before is None or self._judged(after) != before:
                     self._amend(node, before, after, closed, told_ns=told_ns)
         closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
+        for root in self._roots:
+            oldest_ns = self._oldest_ns(root)
+            root.vouched = {start_ns for start_ns in root.vouched if start_ns >= oldest_ns}
         self._marks.forget(min(map(self._oldest_ns, self._nodes), default=NEVER_NS))
 
     def _oldest_ns(self, node: Node) -> int:
@@ -677,6 +687,13 @@ class ContractBars:
 def _solid(bar: Bar | None) -> Bar | None:
     """A bar with something traded; a flat one adds nothing to what comes to its place."""
     return None if bar is None or is_flat(bar) else bar
+
+
+def _leave_out(node: Node, size: int) -> None:
+    """Note a print that a bar of history holds, in the node and in all that hang from it."""
+    node.leave_out(size)
+    for fed in node.fed:
+        _leave_out(fed, size)
 
 
 def _chain(node: Node | None) -> Iterator[Node]:

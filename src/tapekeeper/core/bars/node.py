@@ -38,6 +38,7 @@ class Node:
         told_ns: open of the first bar that was told.
         told: the latest bar that was told, the flat ones included.
         flats: how many flat bars in a row end with it.
+        vouched: opens of the bars, of a root, that are the gateway's own.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Node:
         "timeframe",
         "told",
         "told_ns",
+        "vouched",
     )
 
     def __init__(self, contract_id: str, timeframe: Timeframe) -> None:
@@ -82,6 +84,7 @@ class Node:
         self.feeder: Node | None = None
         self.fed: list[Node] = []
         self.kept = Kept()
+        self.vouched: set[int] = set()  # bound: those within the horizon, after each repair
         self.is_open = False
         self.since_ns = self.passed_ns = LONG_AGO_NS
         self.told_ns = NEVER_NS

@@ -1,0 +1,368 @@
+"""Repairs gaps from the gateway's own bars, and warms up what is newly followed.
+
+One task, one gap at a time: starts first, because somebody waits for them, then in the order in
+which gaps were noticed. A gap is taken up when the smallest bars that it touches are over and the
+gateway has had time to make its own of them. What it answers goes into the journal as one repair,
+so a replay does not ask again.
+
+A gateway that cannot be asked, or whose bars are short, is asked again a bounded number of times.
+Then what there is counts, and the gap says what is left of it; such gaps are taken up once more
+when another gap has ended, because that is when the gateway has come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from tapekeeper.core.backoff import Backoff
+from tapekeeper.core.gateway.rest_payloads import BarUnit
+from tapekeeper.core.joining import Ask, Joined, Pages, Plan, due_ns, join, plan
+from tapekeeper.core.pipeline import Outputs, Subscription
+from tapekeeper.errors import OutsideError
+from tapekeeper.model.bar import Bar
+from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, Repair
+from tapekeeper.model.timeframe import Unit
+from tapekeeper.ports import BarHistory, Clock, Log, Random
+from tapekeeper.runtime.feed import Feed
+
+ATTEMPTS_MAX = 6
+"""Times that one gap is asked for in a row; with the waits below about two minutes."""
+
+_BASE_MS, _CAP_MS = 5_000, 60_000
+_LOOK_S = 1.0
+"""How often it is looked whether bars are over: the shortest there are last so long."""
+
+JOBS_MAX = 1_000
+"""Gaps that wait or were given up; the oldest are left to the ledger."""
+
+START_PATIENCE_NS = 60_000_000_000
+"""A start does not wait longer for the end of the smallest bar that it lies in: what was before
+is wanted now, and the rest is repaired when that bar is over."""
+
+_UNITS = {Unit.SECOND: BarUnit.SECOND, Unit.MINUTE: BarUnit.MINUTE, Unit.HOUR: BarUnit.HOUR}
+
+
+class WarmUp(StrEnum):
+    """What has become of the bars before a contract was followed."""
+
+    OFF = "off"  # nobody asks for them
+    PENDING = "pending"  # they are on their way
+    READY = "ready"  # they are there, as far as the gateway's history reaches
+    SHORT = "short"  # the gateway could not be asked, or told less than came live
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPolicy:
+    """How history is asked for.
+
+    Attributes:
+        settle_ns: event time after the end of a bar, for the gateway to have made its own of it.
+        warm_up_bars: bars of each timeframe before a start.
+    """
+
+    settle_ns: int = 5_000_000_000
+    warm_up_bars: int = 500
+
+
+class HistoryStatus(msgspec.Struct, frozen=True):
+    """Counters of what was asked for.
+
+    Attributes:
+        warm_ups: by contract and timeframe.
+        waiting, given_up: gaps.
+        repaired: gaps for all of which history stands now.
+        partly: gaps for which it stands in part, or not at all.
+        requests, rows: asked for, and received.
+        refused: rows on no grid of ours, or which contradict themselves.
+        differing: rows that say something else of a bar that came live and is complete; such bars
+            are left as they are.
+        failures: requests that came to nothing.
+    """
+
+    warm_ups: dict[str, dict[str, WarmUp]] = {}
+    waiting: int = 0
+    given_up: int = 0
+    repaired: int = 0
+    partly: int = 0
+    requests: int = 0
+    rows: int = 0
+    refused: int = 0
+    differing: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class _Job:
+    gap: Gap
+    backoff: Backoff = field(default_factory=lambda: Backoff(_BASE_MS, _CAP_MS))
+    not_before_ns: int = 0  # monotonic
+
+    @property
+    def order(self) -> tuple[bool, int]:
+        return self.gap.cause is not GapCause.START, self.gap.gap_id
+
+
+class History:
+    """See the module's text.
+
+    Args:
+        feed: says which gaps there are, and carries repairs to journal and bars.
+        source: the gateway.
+        policy: see `HistoryPolicy`.
+        clock, random: for waits.
+        log: says what was repaired, and what could not be.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        source: BarHistory,
+        policy: HistoryPolicy,
+        clock: Clock,
+        random: Random,
+        log: Log,
+    ) -> None:
+        self._feed = feed
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._jobs: dict[int, _Job] = {}  # bound: JOBS_MAX
+        self._given_up: dict[int, Gap] = {}  # bound: JOBS_MAX
+        self._warm: dict[str, dict[str, WarmUp]] = {}  # bound: followed contracts, ever
+        self._changed = asyncio.Event()  # of `_warm`; replaced at every change
+        self._wake = asyncio.Event()
+        self._told: Gap | None = None  # what is being told by this itself
+        self._repaired = self._partly = self._requests = self._rows = 0
+        self._refused = self._differing = self._failures = 0
+        feed.listen(self._saw)
+
+    # -- what is known ---------------------------------------------------------------------------
+
+    def warm_up(self, contract_id: str, timeframe: str) -> WarmUp:
+        """What has become of the warm-up of a timeframe."""
+        return self._warm.get(contract_id, {}).get(timeframe, WarmUp.OFF)
+
+    async def wait_warm(self, contract_id: str, timeframe: str) -> WarmUp:
+        """Wait until a warm-up is over, however it ended."""
+        while (state := self.warm_up(contract_id, timeframe)) is WarmUp.PENDING:
+            await self._changed.wait()
+        return state
+
+    def status(self) -> HistoryStatus:
+        """A frozen view of the counters."""
+        return HistoryStatus(
+            warm_ups={contract_id: dict(each) for contract_id, each in self._warm.items()},
+            waiting=len(self._jobs),
+            given_up=len(self._given_up),
+            repaired=self._repaired,
+            partly=self._partly,
+            requests=self._requests,
+            rows=self._rows,
+            refused=self._refused,
+            differing=self._differing,
+            failures=self._failures,
+        )
+
+    def _saw(self, outputs: Outputs) -> None:
+        for gap in outputs.gaps:
+            if gap == self._told:
+                continue
+            if gap.cause is GapCause.START and gap.state in {GapState.LASTING, GapState.ENDED}:
+                self._set_warm(gap.contract_id, WarmUp.PENDING)
+            if gap.state is not GapState.ENDED:
+                continue
+            self._put(_Job(gap))
+            again, self._given_up = self._given_up, {}
+            for other in again.values():
+                self._put(_Job(other))
+
+    def _put(self, job: _Job) -> None:
+        self._jobs[job.gap.gap_id] = job
+        if len(self._jobs) > JOBS_MAX:
+            oldest = self._jobs.pop(min(self._jobs))
+            self._log("history", level="warning", gap=oldest.gap.gap_id, reason="too many gaps")
+        self._wake.set()
+
+    def _set_warm(self, contract_id: str, state: WarmUp) -> None:
+        wanted = self._feed.pipeline.timeframes(contract_id)
+        self._warm[contract_id] = dict.fromkeys(map(str, wanted), state)
+        self._notify()
+
+    def forget(self, contract_id: str) -> None:
+        """A contract is followed no more: nobody waits for its bars."""
+        self._warm.pop(contract_id, None)
+        self._notify()
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # -- the task --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Repair what there is, until cancelled."""
+        while True:
+            if not self._jobs:
+                self._wake.clear()
+                await self._wake.wait()
+            for job in sorted(self._jobs.values(), key=lambda job: job.order):
+                if self._clock.monotonic_ns() >= job.not_before_ns:
+                    await self._take(job)
+            if self._jobs:
+                await self._clock.sleep_s(_LOOK_S)
+
+    async def _take(self, job: _Job) -> None:
+        gap = job.gap
+        wanted = self._feed.subscription(gap.contract_id)
+        if wanted is None:
+            self._drop(job)  # nobody reads these bars any more
+            return
+        plan_ = self._plan(gap, wanted)
+        if plan_ is None:
+            return
+        try:
+            answers = {ask: await self._ask(gap.contract_id, ask) for ask in plan_.asks}
+        except OutsideError as error:
+            self._failures += 1
+            if error.retryable and self._again(job, error.retry_after_s):
+                return
+            self._give_up(job, f"the gateway's history could not be asked: {error}")
+            return
+        if (
+            self._jobs.get(gap.gap_id) is not job
+            or self._feed.subscription(gap.contract_id) is None
+        ):
+            return  # it is another gap by now, or nobody wants it any more: the next round says
+        self._feed.drain()  # what has come meanwhile is live
+        joined = join(plan_, answers, self._live(plan_, wanted), wanted.calendar)
+        is_over = plan_.over_ns >= plan_.to_ns
+        if is_over and not joined.is_whole and self._again(job, None):
+            return
+        self._repair(job, plan_, joined)
+
+    def _plan(self, gap: Gap, wanted: Subscription) -> Plan | None:
+        """What to ask for now; None to look again later."""
+        event_ns = self._feed.pipeline.event_ns(self._clock.now_ns())
+        if event_ns is None or gap.to_ns is None:
+            return None
+        passed_ns = event_ns - self._policy.settle_ns
+        due = due_ns(gap, wanted.timeframes, wanted.calendar)
+        is_start = gap.cause is GapCause.START and not gap.restored
+        patience_ns = START_PATIENCE_NS if is_start else due
+        if passed_ns < gap.to_ns or (passed_ns < due and due - gap.to_ns < patience_ns):
+            return None
+        plan_ = plan(
+            gap,
+            wanted.timeframes,
+            wanted.calendar,
+            until_ns=passed_ns,
+            horizon_ns=wanted.late.horizon_ns,
+            warm_up_bars=self._policy.warm_up_bars,
+        )
+        if plan_ is None:
+            self._jobs.pop(gap.gap_id)  # nothing of it is to be had: it has no begin
+        return plan_
+
+    async def _ask(self, contract_id: str, ask: Ask) -> list[HistoryRow]:
+        pages = Pages(ask)
+        length_ns = ask.asked.length_ns
+        while (page := pages.next()) is not None:
+            start_ns, end_ns, limit = page
+            self._requests += 1
+            bars = await self._source.retrieve_bars(
+                contract_id,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                unit=_UNITS[ask.asked.unit],
+                unit_number=ask.asked.count,
+                limit=limit,
+            )
+            self._rows += len(bars)
+            pages.take(
+                HistoryRow(bar.ts_open, bar.ts_open + length_ns, bar.o, bar.h, bar.l, bar.c, bar.v)
+                for bar in bars
+            )
+        return pages.rows
+
+    def _live(self, plan_: Plan, wanted: Subscription) -> dict[str, dict[int, Bar]]:
+        """The closed bars that there are of what was asked for."""
+        contract_id = wanted.instrument.contract_id
+        return {
+            str(ask.timeframe): {
+                bar.ts_open: bar for bar in self._feed.recent.of(contract_id, str(ask.timeframe))
+            }
+            for ask in plan_.asks
+        }
+
+    # -- how it ends -----------------------------------------------------------------------------
+
+    def _again(self, job: _Job, retry_after_s: float | None) -> bool:
+        """Try a job again later; False if that was done often enough."""
+        if job.backoff.attempts + 1 >= ATTEMPTS_MAX:
+            return False
+        delay_ms = job.backoff.next_delay_ms(self._random.random(), retry_after_s)
+        job.not_before_ns = self._clock.monotonic_ns() + delay_ms * 1_000_000
+        return True
+
+    def _repair(self, job: _Job, plan_: Plan, joined: Joined) -> None:
+        self._drop(job)
+        self._refused += joined.refused
+        self._differing += joined.differing
+        gap = joined.repair.gap
+        self._know(joined.repair)
+        rest = gap.unrestored
+        is_open_ended = gap.cause is GapCause.START and len(rest) == 1 and rest[0][0] is None
+        if gap.state is GapState.REPAIRED or (is_open_ended and joined.is_whole):
+            self._repaired += 1
+        elif plan_.over_ns < plan_.to_ns and gap.restored:
+            self._put(_Job(gap))  # its last bars are not over yet
+        else:
+            self._partly += 1
+            self._keep(gap)
+        self._log(
+            "history",
+            gap=gap.gap_id,
+            contract=gap.contract_id,
+            state=gap.state.value,
+            bars=sum(len(one.rows) for one in joined.repair.history),
+            refused=joined.refused,
+            differing=joined.differing,
+            reason=gap.note,
+        )
+        if gap.cause is GapCause.START:
+            is_there = joined.is_whole or plan_.over_ns < plan_.to_ns
+            self._set_warm(gap.contract_id, WarmUp.READY if is_there else WarmUp.SHORT)
+
+    def _know(self, note: Gap | Repair) -> None:
+        self._told = note.gap if isinstance(note, Repair) else note
+        try:
+            self._feed.know([note])
+        finally:
+            self._told = None
+
+    def _give_up(self, job: _Job, note: str) -> None:
+        self._drop(job)
+        self._partly += 1
+        gap = msgspec.structs.replace(job.gap, note=note)
+        self._keep(gap)
+        self._know(gap)
+        self._log("history", level="warning", gap=gap.gap_id, reason=note)
+        if gap.cause is GapCause.START:
+            self._set_warm(gap.contract_id, WarmUp.SHORT)
+
+    def _keep(self, gap: Gap) -> None:
+        """Remember a gap for when the gateway has come back."""
+        self._given_up[gap.gap_id] = gap
+        if len(self._given_up) > JOBS_MAX:
+            del self._given_up[min(self._given_up)]
+
+    def _drop(self, job: _Job) -> None:
+        if self._jobs.get(job.gap.gap_id) is job:
+            del self._jobs[job.gap.gap_id]
