@@ -327,6 +327,7 @@ def test_longer_bars_are_made_of_what_stands_on_a_grid_that_is_known() -> None:
     gap = gap_of(None, NOON + 1, GapCause.START)
     joined = live.repair(gap, Vendor(prints), NOON + HOUR_NS, warm_up_bars=2)
     assert [len(one.rows) for one in joined.repair.history] == [3, 3, 2]
+    assert all(check.holds for check in live.engine.checks(1))
     midnight = NOON - NOON % DAY_NS
     day = live.numbers()["1d", midnight - DAY_NS]
     assert day == (6000.0 - 36, 6000.0 - 13, 6000.0 - 36, 6000.0 - 13, 24)

@@ -263,11 +263,17 @@ class Node:
 
     def rebuild(self, interval: Interval, bars: list[Bar]) -> None:
         """Make the open bar anew from the closed ones below it, which history changed."""
-        self._backfilled -= self.open_volume
+        before = self.open_volume
         self.begin_from(interval, bars[0])
         for bar in bars[1:]:
             self.absorb(bar)
-        self._backfilled += self._volume
+        self._note_backfill(self._volume - before)
+
+    def _note_backfill(self, volume: int) -> None:
+        """Count what history added to an open bar, here and in all that it will be folded into."""
+        self._backfilled += volume
+        for fed in self.fed:
+            fed._note_backfill(volume)  # noqa: SLF001 - of the same class
 
     def count_from(self, accepted_volume: int) -> None:
         """Compare volumes from here on: what was accepted before is in none of its bars."""
