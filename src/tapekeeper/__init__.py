@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from tapekeeper.model.instrument import Instrument
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
+    from tapekeeper.runtime.history import WarmUp
     from tapekeeper.runtime.line_values import Transition
     from tapekeeper.runtime.pool_values import HealthChange
     from tapekeeper.runtime.watch_values import StreamChange
@@ -42,6 +43,7 @@ else:
         "Timeframe": "tapekeeper.model.timeframe",
         "Trade": "tapekeeper.model.tick",
         "Transition": "tapekeeper.runtime.line_values",
+        "WarmUp": "tapekeeper.runtime.history",
         "load_config": "tapekeeper.app.config",
     }
 
@@ -79,5 +81,6 @@ __all__ = [
     "Timeframe",
     "Trade",
     "Transition",
+    "WarmUp",
     "load_config",
 ]

@@ -263,7 +263,7 @@ class History:
             wanted.timeframes,
             wanted.calendar,
             until_ns=passed_ns,
-            horizon_ns=wanted.late.horizon_ns,
+            horizon_ns=wanted.policy.horizon_ns,
             warm_up_bars=self._policy.warm_up_bars,
         )
         if plan_ is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import pytest
 
-from tapekeeper.core.bars import ContractBars, LatePolicy, marks_of
+from tapekeeper.core.bars import BarPolicy, ContractBars, marks_of
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.joining import Ask, Joined, Pages, asked_in, due_ns, join, plan, roots
 from tapekeeper.model.bar import Bar, Completeness
@@ -85,7 +85,7 @@ class Vendor:
 
 def engine(*names: str) -> ContractBars:
     """Bars of the contract."""
-    return ContractBars(ID, map(tf, names), GRID, policy=LatePolicy(0, HOUR_NS))
+    return ContractBars(ID, map(tf, names), GRID, policy=BarPolicy(0, HOUR_NS))
 
 
 class Live:

@@ -270,7 +270,7 @@ class ContractBars:
                 self._fed_end_ns = min(self._fed_end_ns, end_ns)
             return
         if interval.start_ns in node.vouched:
-            _leave_out(node, row[3])
+            node.leave_out_throughout(row[3])
             return
         if end_ns <= node.since_ns:
             node.leave_out(row[3])
@@ -565,8 +565,7 @@ class ContractBars:
                     self._amend(node, before, after, closed, told_ns=told_ns)
         closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
         for root in self._roots:
-            oldest_ns = self._oldest_ns(root)
-            root.vouched = {start_ns for start_ns in root.vouched if start_ns >= oldest_ns}
+            root.forget_vouched(self._oldest_ns(root))
         self._marks.forget(min(map(self._oldest_ns, self._nodes), default=NEVER_NS))
 
     def _oldest_ns(self, node: Node) -> int:
@@ -687,13 +686,6 @@ class ContractBars:
 def _solid(bar: Bar | None) -> Bar | None:
     """A bar with something traded; a flat one adds nothing to what comes to its place."""
     return None if bar is None or is_flat(bar) else bar
-
-
-def _leave_out(node: Node, size: int) -> None:
-    """Note a print that a bar of history holds, in the node and in all that hang from it."""
-    node.leave_out(size)
-    for fed in node.fed:
-        _leave_out(fed, size)
 
 
 def _chain(node: Node | None) -> Iterator[Node]:

@@ -283,6 +283,16 @@ class Node:
         """Note an accepted print of an interval that was over before this timeframe was added."""
         self._baseline += size
 
+    def leave_out_throughout(self, size: int) -> None:
+        """Note an accepted print that a bar of history holds already, here and above."""
+        self.leave_out(size)
+        for fed in self.fed:
+            fed.leave_out_throughout(size)
+
+    def forget_vouched(self, before_ns: int) -> None:
+        """Forget the gateway's own bars that open before this time (ns UTC)."""
+        self.vouched = {start_ns for start_ns in self.vouched if start_ns >= before_ns}
+
     @property
     def open_volume(self) -> int:
         """Contracts in the open bar, as far as they were folded into this node."""

@@ -1,0 +1,261 @@
+"""Gaps are taken up in order and in time, asked for a bounded number of times, and told of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.gateway.rest_payloads import BARS_MAX, BarUnit, HistoryBar
+from tapekeeper.core.pipeline import Pipeline, Subscription
+from tapekeeper.core.recent import RecentBars
+from tapekeeper.errors import AuthError, ConnectFailedError, OutsideError
+from tapekeeper.model.bar import Completeness
+from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.tick import TradeBatch
+from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.dispatch import Dispatch
+from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.history import ATTEMPTS_MAX, History, HistoryPolicy, WarmUp
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.sim.memory_files import MemoryFiles
+from tapekeeper.sim.seeded import Seeded
+from tapekeeper.sim.virtual_time import DEFAULT_START_NS, VirtualClock, run_virtual
+
+S = 1_000_000_000
+START = DEFAULT_START_NS
+MES = "CON.F.US.MES.H26"
+
+
+class Gateway:
+    """Answers with one bar of five contracts a second, unless it is told otherwise."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.asked: list[tuple[float, BarUnit, int]] = []
+        self.failures: list[OutsideError] = []
+        self.until_ns = 1 << 62
+        self.volume = 5
+
+    async def retrieve_bars(
+        self,
+        contract_id: str,
+        *,
+        start_ns: int,
+        end_ns: int,
+        unit: BarUnit,
+        unit_number: int = 1,
+        limit: int = BARS_MAX,
+    ) -> list[HistoryBar]:
+        """One page."""
+        assert contract_id == MES
+        self.asked.append((self._clock.monotonic_ns() / S, unit, unit_number))
+        if self.failures:
+            raise self.failures.pop(0)
+        length_ns = unit_number * {BarUnit.SECOND: S, BarUnit.MINUTE: 60 * S}[unit]
+        last_ns = min(end_ns, self._clock.now_ns() - length_ns, self.until_ns - length_ns)
+        opens = range(-(-start_ns // length_ns) * length_ns, last_ns + 1, length_ns)
+        volume = self.volume * length_ns // S
+        return [HistoryBar(at, 10.0, 12.0, 9.0, 11.0, volume) for at in opens[-limit:]]
+
+
+class Bench:
+    """A feed, and history beside it, in virtual time."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.gateway = Gateway(clock)
+        self.feed = Feed(
+            pipeline=Pipeline(grace_ns=S),
+            journaler=Journaler(MemoryFiles(), created_ns=START),
+            recent=RecentBars(10_000),
+            dispatch=Dispatch(10),
+            clock=clock,
+            limits=FeedLimits(frames=100, bytes=100_000),
+            log=lambda _event, /, **_fields: None,
+        )
+        self.history = History(
+            feed=self.feed,
+            source=self.gateway,
+            policy=HistoryPolicy(settle_ns=5 * S, warm_up_bars=30),
+            clock=clock,
+            random=Seeded(1, "history"),
+            log=lambda _event, /, **_fields: None,
+        )
+        self.gaps: dict[int, Gap] = {}
+        self.feed.listen(lambda outputs: self.gaps.update({g.gap_id: g for g in outputs.gaps}))
+
+    def subscribe(self) -> None:
+        """Follow the contract."""
+        names = tuple(map(Timeframe.parse, ("1s", "1m")))
+        self.feed.subscribe(Subscription(Instrument(MES, "MESH6"), names, calendar_by_name("24x7")))
+
+    def trade(self) -> None:
+        """A print of three contracts, now."""
+        batch = TradeBatch(MES)
+        now_ns = self.clock.now_ns()
+        batch.append(now_ns, 10.5, 3, 0, now_ns, now_ns)
+        self.feed.pipeline.take_trades(batch)
+        self.feed._publish(self.feed.pipeline.step(self.clock.monotonic_ns()))
+
+    def gap(self, number: int, from_s: float | None, to_s: float, cause: GapCause) -> None:
+        """Let a gap be known."""
+        from_ns = None if from_s is None else START + round(from_s * S)
+        to_ns = START + round(to_s * S)
+        self.feed.know([Gap(number, MES, cause, from_ns, to_ns, "a test", START)])
+
+    def state(self, number: int) -> GapState:
+        """What has become of a gap."""
+        return self.gaps[number].state
+
+    def worth(self, second: int) -> Completeness:
+        """Of a bar of one second."""
+        bars = {bar.ts_open: bar for bar in self.feed.recent.of(MES, "1s")}
+        return bars[START + second * S].completeness
+
+
+def with_bench(use: Callable[[Bench], Awaitable[None]]) -> None:
+    """Run history in virtual time."""
+
+    async def main(clock: VirtualClock) -> None:
+        bench = Bench(clock)
+        bench.subscribe()
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(bench.history.run(), name="history")
+            await use(bench)
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_a_gap_is_asked_for_when_its_bars_are_over_and_settled() -> None:
+    """Not before five seconds after the end of the second in which it ends, and once."""
+
+    async def use(bench: Bench) -> None:
+        for _ in range(10):
+            bench.trade()
+            await bench.clock.sleep_s(1)
+        bench.gap(1, 4.5, 7.2, GapCause.DISCONNECT)
+        await bench.clock.sleep_s(30)
+        ((at_s, unit, number),) = bench.gateway.asked
+        assert 13 <= at_s <= 14.1
+        assert (unit, number) == (BarUnit.SECOND, 1)
+        assert bench.state(1) is GapState.REPAIRED
+        assert [bench.worth(second) for second in (3, 4, 7, 8)] == [
+            Completeness.COMPLETE,
+            Completeness.BACKFILLED,
+            Completeness.BACKFILLED,
+            Completeness.COMPLETE,
+        ]
+        status = bench.history.status()
+        assert (status.repaired, status.partly, status.waiting, status.requests) == (1, 0, 0, 1)
+
+    with_bench(use)
+
+
+def test_a_start_goes_first_and_whoever_waits_is_told() -> None:
+    """A warm-up is what somebody waits for; each timeframe has one state."""
+
+    async def use(bench: Bench) -> None:
+        start = Gap(2, MES, GapCause.START, None, None, "a test", START)
+        bench.feed.know([start])
+        assert bench.history.warm_up(MES, "1m") is WarmUp.PENDING
+        assert bench.history.warm_up(MES, "5m") is WarmUp.OFF
+        await bench.clock.sleep_s(3)
+        bench.trade()
+        bench.gap(1, 2.2, 2.9, GapCause.DISCONNECT)
+        bench.gap(2, None, 3.0, GapCause.START)
+        async with asyncio.timeout(20):
+            assert await bench.history.wait_warm(MES, "1m") is WarmUp.READY
+        assert [unit for _, unit, _ in bench.gateway.asked[:2]] == [BarUnit.SECOND, BarUnit.MINUTE]
+        assert len(bench.feed.recent.of(MES, "1m")) >= 30
+        await bench.clock.sleep_s(5)
+        assert bench.history.status().waiting == 0
+
+    with_bench(use)
+
+
+def test_a_gateway_that_is_away_is_asked_a_bounded_number_of_times() -> None:
+    """Then the gap says why, and it is taken up once more when another gap has ended."""
+
+    async def use(bench: Bench) -> None:
+        bench.trade()
+        await bench.clock.sleep_s(10)
+        bench.gateway.failures = [ConnectFailedError("it is away")] * ATTEMPTS_MAX
+        bench.gap(1, 2.0, 3.0, GapCause.DISCONNECT)
+        await bench.clock.sleep_s(600)
+        assert len(bench.gateway.asked) == ATTEMPTS_MAX
+        assert bench.state(1) is GapState.ENDED
+        assert "could not be asked: it is away" in bench.gaps[1].note
+        status = bench.history.status()
+        assert (status.given_up, status.failures, status.waiting) == (1, ATTEMPTS_MAX, 0)
+        bench.trade()
+        bench.gap(2, 600.0, 601.0, GapCause.DISCONNECT)
+        await bench.clock.sleep_s(20)
+        assert {gap.state for gap in bench.gaps.values()} == {GapState.REPAIRED}
+        assert bench.gaps[1].note == ""
+        assert bench.history.status().given_up == 0
+
+    with_bench(use)
+
+
+def test_what_asking_again_cannot_mend_is_given_up_at_once() -> None:
+    """A gateway that forbids history is not asked six times."""
+
+    async def use(bench: Bench) -> None:
+        bench.trade()
+        await bench.clock.sleep_s(10)
+        bench.gateway.failures = [AuthError("forbidden", status=403)]
+        bench.gap(1, None, 0.0, GapCause.START)
+        assert await bench.history.wait_warm(MES, "1s") is WarmUp.SHORT
+        assert len(bench.gateway.asked) == 1
+
+    with_bench(use)
+
+
+def test_bars_that_the_gateway_does_not_have_yet_are_waited_for() -> None:
+    """History ends before the gap does, and the line has shown that there was more."""
+
+    async def use(bench: Bench) -> None:
+        for _ in range(10):
+            bench.trade()
+            await bench.clock.sleep_s(1)
+        bench.gateway.until_ns = START + 6 * S
+        bench.gap(1, 4.5, 7.2, GapCause.DISCONNECT)
+        await bench.clock.sleep_s(6)
+        assert bench.state(1) is GapState.ENDED
+        bench.gateway.until_ns = 1 << 62
+        await bench.clock.sleep_s(120)
+        assert bench.state(1) is GapState.REPAIRED
+        bench.gateway.volume = 2
+        for _ in range(5):
+            bench.trade()
+            await bench.clock.sleep_s(1)
+        now_s = bench.clock.monotonic_ns() / S
+        bench.gap(2, now_s - 3.2, now_s - 2.2, GapCause.DISCONNECT)
+        await bench.clock.sleep_s(600)
+        assert bench.state(2) is GapState.ENDED
+        assert "nothing that could stand for it" in bench.gaps[2].note
+        assert len(bench.gateway.asked) > ATTEMPTS_MAX
+
+    with_bench(use)
+
+
+def test_what_nobody_follows_any_more_is_not_asked_for() -> None:
+    """Whoever waits for it is let go."""
+
+    async def use(bench: Bench) -> None:
+        bench.trade()
+        bench.gap(1, None, 0.0, GapCause.START)
+        async with asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(bench.history.wait_warm(MES, "1s"), name="waiting")
+            await bench.clock.sleep_s(0.5)
+            bench.feed.unsubscribe(MES)
+            bench.history.forget(MES)
+        assert waiting.result() is WarmUp.OFF
+        await bench.clock.sleep_s(30)
+        assert bench.gateway.asked == []
+        assert bench.history.status().waiting == 0
+
+    with_bench(use)
