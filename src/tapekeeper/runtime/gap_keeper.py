@@ -257,9 +257,10 @@ class GapKeeper:
         if self._file is None:
             self._file = self._files.create(_next_name(self._files.names()))
         self._file.append(line_of(gap))
+        is_good = gap.cause is GapCause.START or gap.state is GapState.REPAIRED
         self._log(
             "gap",
-            level="info" if gap.cause is GapCause.START else "warning",
+            level="info" if is_good else "warning",
             gap=gap.gap_id,
             contract=gap.contract_id,
             cause=gap.cause.value,
