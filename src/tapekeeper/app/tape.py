@@ -16,6 +16,15 @@ import msgspec
 import polars as pl
 
 from tapekeeper.adapters.given_tokens import TokenCallable
+from tapekeeper.app.asking import (
+    DEPTH_STREAM,
+    MARKET_STREAMS,
+    ask,
+    calls,
+    connect,
+    follow_accounts,
+    streams,
+)
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import bars_frame, gaps_frame, quotes_frame
@@ -28,7 +37,7 @@ from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.skew import HostClockStatus
 from tapekeeper.core.validate import Quarantined
-from tapekeeper.errors import DeadlineError, OutsideError, UnknownContractError, UsageError
+from tapekeeper.errors import OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot, BookTally, DepthUpdate
@@ -45,18 +54,12 @@ from tapekeeper.runtime.history import HistoryStatus, WarmUp
 from tapekeeper.runtime.journaler import JournalStatistics
 from tapekeeper.runtime.line_values import HubCall, LineStatus
 from tapekeeper.runtime.loop_lag import LoopLag
-from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
 from tapekeeper.runtime.token_keeper import TokenStatus
 from tapekeeper.runtime.watch_values import WatchStatus
 
-MARKET_STREAMS = ("Trades", "Quotes")
-"""What is always subscribed for a contract."""
-DEPTH_STREAM = "MarketDepth"
-"""Subscribed where it is asked for: it makes no bar, and is more than all the rest."""
 _DEPTH_HOLDER = "depth"
 """Depth is held for a contract as a whole, because who takes a call back does not say which."""
-USER_STREAMS = ("Orders", "Positions", "Trades")
 
 
 class TapeStatus(msgspec.Struct, frozen=True):
@@ -222,10 +225,10 @@ class Tape:
             await parts.abandon()
             raise
         if waits:
-            parts.supervisor.beside(_connect(parts, patiently), "start")
+            parts.supervisor.beside(connect(parts, patiently), "start")
             return parts
         try:
-            await _follow_accounts(parts, accounts, patiently)
+            await follow_accounts(parts, accounts, patiently)
         except BaseException as error:
             await _stop(parts, error)
             raise
@@ -305,8 +308,8 @@ class Tape:
             parts.gaps.follow(contract_id)
             holder = f"caller {next(self._holders_made)}"
             try:
-                for stream in _streams(depth=depth):
-                    call, undo = _calls(stream, contract_id)
+                for stream in streams(depth=depth):
+                    call, undo = calls(stream, contract_id)
                     who = _DEPTH_HOLDER if stream == DEPTH_STREAM else holder
                     await self._patiently(
                         partial(self._ask_market, call, undo=undo, holder=who), str(call)
@@ -315,7 +318,7 @@ class Tape:
                 alone = contract_id not in self._wanted and not others()
                 self._give_up(parts, contract_id, holder, last=alone)
                 if depth and contract_id not in self._deep and self._entered and not others():
-                    parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
+                    parts.market.forget(*calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
                 raise
             parts.gaps.followed(contract_id)
             self._wanted[contract_id] = instrument
@@ -351,10 +354,10 @@ class Tape:
         """Stop following a contract that nobody else holds."""
         failures: list[OutsideError] = []
         try:
-            for stream in _streams(depth=contract_id in self._deep):
+            for stream in streams(depth=contract_id in self._deep):
                 who = _DEPTH_HOLDER if stream == DEPTH_STREAM else holder
                 try:
-                    await parts.market.unsubscribe(*_calls(stream, contract_id), who)
+                    await parts.market.unsubscribe(*calls(stream, contract_id), who)
                 except OutsideError as error:
                     failures.append(error)
             parts.unfollow(contract_id)
@@ -369,7 +372,7 @@ class Tape:
             raise failures[0]
 
     async def _ask_market(self, call: HubCall, *, undo: HubCall, holder: str) -> None:
-        await _ask(self._live().market, call, holder=holder, undo=undo)
+        await ask(self._live().market, call, holder=holder, undo=undo)
 
     def _give_up(self, parts: Parts, contract_id: str, holder: str, *, last: bool) -> None:
         """Forget what a caller holds of a contract, at once.
@@ -379,9 +382,9 @@ class Tape:
         if not self._entered:
             return  # the journal is being sealed, and nothing comes any more
         for stream in MARKET_STREAMS:
-            parts.market.forget(*_calls(stream, contract_id), holder)
+            parts.market.forget(*calls(stream, contract_id), holder)
         if last:
-            parts.market.forget(*_calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
+            parts.market.forget(*calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
             parts.unfollow(contract_id)
 
     @asynccontextmanager
@@ -653,50 +656,6 @@ class Tape:
         if self._parts is None:
             raise UsageError("the tape is not running: use it inside `async with Tape(...)`")
         return self._parts
-
-
-async def _connect(parts: Parts, patiently: Patience) -> None:
-    accounts = await patiently(parts.log_in, "logging in")
-    await _follow_accounts(parts, accounts, patiently)
-
-
-async def _follow_accounts(parts: Parts, accounts: Iterable[int], patiently: Patience) -> None:
-    user = parts.user
-    if user is None:
-        return
-    everything = HubCall("SubscribeAccounts")
-    await patiently(lambda: _ask(user, everything), str(everything))
-    for account_id in accounts:
-        for stream in USER_STREAMS:
-            call = HubCall(f"Subscribe{stream}", (account_id,))
-            await patiently(partial(_ask, user, call), str(call))
-
-
-async def _ask(
-    pool: LinePool, call: HubCall, *, holder: str = "tape", undo: HubCall | None = None
-) -> None:
-    """Subscribe; one that had no answer says what the connection is at."""
-    try:
-        await pool.subscribe(call, holder, undo=undo)
-    except DeadlineError as error:
-        states = [f"{line.state}: {line.reason}" for line in pool.status().lines]
-        late = f"{error}; the connection is {'; another is '.join(states)}"
-    else:
-        return
-    raise DeadlineError(late)
-
-
-def _streams(*, depth: bool) -> tuple[str, ...]:
-    return (*MARKET_STREAMS, DEPTH_STREAM) if depth else MARKET_STREAMS
-
-
-def _calls(stream: str, contract_id: str) -> tuple[HubCall, HubCall]:
-    """The call that subscribes a stream of a contract, and the one that undoes it."""
-    arguments = (contract_id,)
-    return (
-        HubCall(f"SubscribeContract{stream}", arguments),
-        HubCall(f"UnsubscribeContract{stream}", arguments),
-    )
 
 
 async def _stop(parts: Parts, error: BaseException | None) -> None:
