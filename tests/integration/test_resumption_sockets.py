@@ -37,6 +37,7 @@ def config_for(urls: SimUrls, folder: Path, protocol: str) -> Config:
                 "stateful_reconnect": True,
             },
             "journal": {"dir": str(folder), "segment_mb": 1},
+            "history": {"enabled": False},
             "log": {"level": "error"},
         }
     )

@@ -50,6 +50,7 @@ def config_for(
             },
             "journal": {"dir": str(folder)},
             "bars": {"keep": 1_000_000},
+            "history": {"enabled": False},  # only what is received makes the bars of these tests
             "log": {"level": "error"},
         }
     )

@@ -85,7 +85,15 @@ def _spoil_pool(evidence: Evidence) -> None:
 def _spoil_bar(evidence: Evidence) -> None:
     assert evidence.last.result is not None
     bars = evidence.last.result.bars["1s"]
-    bars[3] = msgspec.structs.replace(bars[3], volume=bars[3].volume + 1)
+    place = next(place for place, bar in enumerate(bars) if not bar.gap_ids)
+    bars[place] = msgspec.structs.replace(bars[place], volume=bars[place].volume + 1)
+
+
+def _spoil_filled(evidence: Evidence) -> None:
+    """Another market than the one that the gateway's history told of."""
+    for place, one in enumerate(evidence.made):
+        more = tuple((*key[:3], key[3] + 1, key[4]) for key in one.prints)
+        evidence.made[place] = Made(one.at_ns, more)
 
 
 def _spoil_bar_missing(evidence: Evidence) -> None:
@@ -173,6 +181,7 @@ def _spoil_nothing_written(evidence: Evidence) -> None:
         (_spoil_subscription, "never subscribed"),
         (_spoil_counts, "an identity does not hold"),
         (_spoil_pool, "had 9 lines, more than"),
+        (_spoil_filled, "were filled in and are not the market's"),
         (_spoil_bar, "bars differ from the oracle's"),
         (_spoil_bar_missing, "a replay of the journal makes other bars"),
         (_spoil_report, "lost in intervals that nothing reports"),
