@@ -18,7 +18,9 @@ is asked for meanwhile is remembered on the lines it is about. What comes next i
 
 A gateway that allows one session ends the old connection when the new one opens. If that happens
 `evictions_max` times in a row, the pool breaks before it makes, with one line, and reports the
-interval between; after `eviction_memory_s` it tries the other way again.
+interval between; after `eviction_memory_s` it tries the other way again. Only the return to a
+preferred endpoint begins with the new line even then: if the endpoint is still away, nothing has
+been given up for it; if it is back, the old line is retired as soon as the new one has opened.
 
 Every interval in which a confirmed subscription was covered by no line is reported: as a log
 event, and in the status.
@@ -450,9 +452,9 @@ class LinePool:
         returning = reason is HandoverReason.ENDPOINT
         if returning:
             old.due = None  # one probe, and no other before the endpoints say so
-            if not self._may_overlap:
+            if not (self._has_room and old.may_return(self._clock.monotonic_ns())):
                 return
-        if not self._may_overlap:
+        elif not self._may_overlap:
             why = f"{reason}: replaced without an overlap, one session is allowed"
             self._log("handover", line=self._spec.name, reason=why)
             await self._dismiss(old, why)
@@ -464,10 +466,14 @@ class LinePool:
         def in_vain() -> bool:
             return new.over or (returning and not new.is_preferred_to(old))
 
-        took_over = await self._until(
-            lambda: in_vain() or may_take_over(self._view(new), self._view(old)),
-            self._policy.handover_timeout_s,
-        )
+        def takes_over() -> bool:
+            if returning and self._evictions.one_session:
+                # That the new one opens is the end of the old one, which must not come back.
+                return new.opened_ns is not None or old.opened_ns is None
+            return may_take_over(self._view(new), self._view(old))
+
+        patience_s = self._policy.handover_timeout_s
+        took_over = await self._until(lambda: in_vain() or takes_over(), patience_s)
         if returning and took_over and in_vain():
             # The breaker of the endpoint knows, and the old line has lost nothing.
             self._log("endpoint_still_away", line=self._spec.name, reason=new.line.status().reason)
@@ -479,12 +485,14 @@ class LinePool:
         # From now on what is found out about the line that serves is meant for the new one.
         new.joining, old.joining = False, True
         old.line.retire(f"line {new.number} takes over: {reason}")
+        await self._until(
+            lambda: old.over or may_take_over(self._view(new), self._view(old)), patience_s
+        )
         await self._until(lambda: old.over, self._policy.overlap_s)
         for _ in range(3):  # resumptions that are waited for; each is bounded in itself
             if old.state is LineState.RESUMING:
                 # What the hub has kept for it is still to come; without it there would be a gap.
-                timeout_s = self._policy.handover_timeout_s
-                await self._until(lambda: old.state is not LineState.RESUMING, timeout_s)
+                await self._until(lambda: old.state is not LineState.RESUMING, patience_s)
                 await self._until(lambda: old.over, self._policy.overlap_s)
         await self._dismiss(old)
         self._handed_over(old, reason)
@@ -579,7 +587,11 @@ class LinePool:
     @property
     def _may_overlap(self) -> bool:
         """Whether a line may be added before the one that it replaces is stopped."""
-        return not self._evictions.one_session and len(self._members) < self._lines_max
+        return not self._evictions.one_session and self._has_room
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._members) < self._lines_max
 
     @property
     def _lines_max(self) -> int:
@@ -591,12 +603,11 @@ class LinePool:
 
     def _look_for_better_endpoints(self, now_ns: int) -> None:
         # Without room for a probe beside the old line, it returns when that one ends by itself.
-        if self._endpoints is None or now_ns < self._retry_ns or not self._may_overlap:
+        joining = any(member.joining for member in self._members.values())
+        if now_ns < self._retry_ns or joining or not self._has_room:
             return
         for member in self._serving():
-            if member.route is None or member.due is not None or member.state not in DELIVERING:
-                continue
-            if self._endpoints.better(member.route.index, now_ns) is not None:
+            if member.due is None and member.may_return(now_ns):
                 member.due = HandoverReason.ENDPOINT
 
     # --- what lines tell ------------------------------------------------------------------
@@ -604,28 +615,25 @@ class LinePool:
     def _moved(self, member: Member, step: Transition) -> None:
         now_ns = self._clock.monotonic_ns()
         member.state = step.after
-        if step.after is LineState.CONNECTING:
-            self._evictions.trying(member.number, now_ns)
-        elif step.after is LineState.SUBSCRIBING and step.before is not LineState.RESUMING:
+        by_itself = not member.dismissed and not self._stopping.is_set()
+        if self._evictions.moved(member.number, step, now_ns, by_itself=by_itself):
+            self._say_one_session()
+        if step.after is LineState.SUBSCRIBING and step.before is not LineState.RESUMING:
             member.opened_ns = now_ns
             if member.due in _NEW_CONNECTION_CURES:
                 member.due = None
             if self._token is not None and not member.line.holds(self._token):
                 member.due = HandoverReason.TOKEN_RENEWED  # it was renewed during the attempt
-            if self._evictions.opened(member.number, now_ns):
-                self._say_one_session()
         elif step.after in {LineState.BACKING_OFF, LineState.DOWN, LineState.STOPPED}:
-            self._left(member, step, now_ns)
+            self._left(member, step)
         if step.before in DELIVERING and not self.any_live():
             self.report.dark_ns = now_ns
         self._tell(step)
         self._wake.set()
 
-    def _left(self, member: Member, step: Transition, now_ns: int) -> None:
+    def _left(self, member: Member, step: Transition) -> None:
         """A line has no connection any more."""
         member.over = step.after is LineState.STOPPED
-        by_itself = not member.dismissed and not self._stopping.is_set()
-        self._evictions.ended(member.number, now_ns, by_itself=by_itself)
         member.opened_ns = None
         member.confirmed.clear()
         self.report.ended(member.number)

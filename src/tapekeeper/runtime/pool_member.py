@@ -8,7 +8,7 @@ from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.ports import Clock
 from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.line import Line
-from tapekeeper.runtime.line_values import HubCall, LineState
+from tapekeeper.runtime.line_values import DELIVERING, HubCall, LineState
 from tapekeeper.runtime.pool_values import HandoverReason, LineView
 
 _NS_PER_S = 1_000_000_000
@@ -21,6 +21,10 @@ class Route:
         self._endpoints = endpoints
         self._clock = clock
         self.index = 0
+
+    def leads_back(self, now_ns: int) -> bool:
+        """Whether a more preferred address than the present one may be tried now."""
+        return self._endpoints.better(self.index, now_ns) is not None
 
     def begin(self) -> str:
         """See `line_values.Route`; so for the others."""
@@ -62,6 +66,10 @@ class Member:
         self.dismissed = False  # the pool has stopped it
         self.why = ""  # and why, where that leaves a gap
         self.over = False  # it will not come back
+
+    def may_return(self, now_ns: int) -> bool:
+        """Whether it delivers, and a more preferred address may be tried beside it now."""
+        return self.route is not None and self.state in DELIVERING and self.route.leads_back(now_ns)
 
     def is_preferred_to(self, old: Member) -> bool:
         """Whether this line is at a more preferred address than another one, or on its way to it.

@@ -73,3 +73,52 @@ def test_an_end_that_was_wanted_is_no_eviction() -> None:
     watch.keep_only({2})
     assert not watch.judge(20 * _NS)
     assert watch.count == 0
+
+
+def test_a_resumable_connection_ends_with_its_transport() -> None:
+    """A line that gives up resuming while another one opens was not thrown out by it."""
+    watch = _watch()
+    for new, at_s in ((2, 10), (3, 20), (4, 30)):
+        watch.interrupted(new - 1, at_s * _NS, by_itself=True)
+        watch.trying(new, (at_s + 1) * _NS)
+        watch.opened(new, (at_s + 2) * _NS)
+        watch.ended(new - 1, (at_s + 3) * _NS, by_itself=True)
+        watch.judge((at_s + 8) * _NS)
+    assert (watch.one_session, watch.count) == (False, 0)
+
+
+def test_a_transport_that_is_lost_to_an_opening_counts_once_it_is_given_up() -> None:
+    """Until then it is not known whether the connection has ended."""
+    watch = _watch()
+    for new, at_s in ((2, 10), (3, 30)):
+        watch.opened(new, at_s * _NS)
+        watch.interrupted(new - 1, (at_s + 1) * _NS, by_itself=True)
+        assert not watch.judge((at_s + 10) * _NS)
+        assert watch.count == new - 2
+        watch.ended(new - 1, (at_s + 12) * _NS, by_itself=True)
+        watch.judge((at_s + 12) * _NS)
+    assert (watch.one_session, watch.count) == (True, 2)
+
+
+def test_a_connection_that_goes_on_has_not_ended() -> None:
+    """Its transport was lost to the network, twice and just after another line had opened."""
+    watch = _watch()
+    for at_s in (10, 30):
+        watch.opened(2, at_s * _NS)
+        watch.interrupted(1, (at_s + 1) * _NS, by_itself=True)
+        watch.resumed(1)
+        watch.judge((at_s + 6) * _NS)
+        watch.ended(2, (at_s + 7) * _NS, by_itself=True)
+    assert watch.count == 0
+
+
+def test_one_end_is_one_eviction() -> None:
+    """Two lines that open around the end of a third one show it once."""
+    watch = _watch()
+    watch.trying(2, 10 * _NS)
+    watch.trying(3, 10 * _NS)
+    watch.ended(1, 11 * _NS, by_itself=True)
+    watch.opened(2, 12 * _NS)
+    watch.opened(3, 12 * _NS)
+    assert not watch.judge(20 * _NS)
+    assert (watch.one_session, watch.count) == (False, 1)

@@ -44,18 +44,23 @@ class _Inbox:
 
 
 class _Hub(ScriptedHub):
-    """A scripted hub of several addresses, some of which are away."""
+    """A scripted hub of several addresses, some of which are away; it may allow one session."""
 
     def __init__(self, clock: VirtualClock, *plan: Manners | OutsideError) -> None:
         super().__init__(clock, *plan)
         self.away: set[str] = set()
+        self.evicts = False
 
     async def connect(
         self, url: str, *, token: Secret | None, timeout_s: float
     ) -> ScriptedConnection:
         if url.replace("wss", "https") in self.away:
             self.plan.insert(0, ConnectFailedError("away"))
-        return await super().connect(url, token=token, timeout_s=timeout_s)
+        connection = await super().connect(url, token=token, timeout_s=timeout_s)
+        for old in self.connections:
+            if self.evicts and old is not connection and not old.closed:
+                old.drop("another session began")
+        return connection
 
     def told(self) -> list[list[str]]:
         """What was called on each connection."""
@@ -201,3 +206,33 @@ def test_without_room_for_a_probe_a_working_line_stays_where_it_is() -> None:
         assert rig.pool.status().uncovered_count == gaps + 1
 
     play(scenario, policy=PoolPolicy(lines_max=1), endpoints=Endpoints((ONE, TWO)))
+
+
+def test_where_one_session_is_allowed_the_return_begins_with_the_new_line() -> None:
+    """A probe that fails costs nothing; one that opens ends the old line, which stays away."""
+
+    async def scenario(rig: Rig) -> None:
+        rig.hub.evicts = True
+        await rig.clock.sleep_s(60)
+        assert rig.pool.status().one_session
+        await rig.pool.subscribe(MES)
+        rig.hub.away.add(ONE)
+        rig.hub.connections[-1].drop("code 1006")
+        await rig.clock.sleep_s(600)
+        status, connections = rig.pool.status(), len(rig.hub.connections)
+        assert [line.state for line in status.lines] == [LineState.LIVE]
+        assert [each.url for each in rig.hub.attempts].count("wss://two.test/hub") == 1
+        assert len(rig.told("endpoint_still_away")) >= 2
+        assert status.uncovered_count == 1
+        rig.hub.away.clear()
+        await rig.clock.sleep_s(700)
+        status = rig.pool.status()
+        assert [line.state for line in status.lines] == [LineState.LIVE]
+        assert rig.hub.attempts[-1].url == "wss://one.test/hub"
+        assert len(rig.hub.connections) == connections + 1
+        assert status.uncovered_count <= 2
+        assert all(gap.to_ns is not None for gap in status.uncovered)
+        assert rig.told("handover") == ["endpoint"]
+
+    policy = PoolPolicy(redundancy=2)
+    play(scenario, policy=policy, endpoints=Endpoints((ONE, TWO)))
