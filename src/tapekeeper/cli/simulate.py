@@ -172,8 +172,10 @@ def trace_lines(evidence: Evidence) -> Iterator[str]:
         told.append((born_s, f"process {life.number} is started"))
         told.append((died_s, f"process {life.number} is {life.end}: {life.why or 'as told'}"))
     plan = evidence.scenario
+    resumed = ", resumed" if plan.stateful else ""
     yield (
-        f"seed {plan.seed}, {plan.redundancy} lines, {plan.endpoints} endpoints, {plan.protocol}, "
+        f"seed {plan.seed}, {plan.redundancy} lines, {plan.endpoints} endpoints, "
+        f"{plan.protocol}{resumed}, "
         f"tokens live {plan.token_life_s:g} s, digest {evidence.digest()}"
     )
     for at_s, text in sorted(told, key=lambda one: one[0]):

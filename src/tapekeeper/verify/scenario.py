@@ -147,4 +147,6 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
         protocol=("json", "json", "messagepack")[numbers.below(3)],
         endpoints=(1, 2, 2, 3)[Seeded(seed, "endpoints").below(4)],
     )
+    # Resumption is agreed on when a line negotiates; without that it cannot be had.
+    drawn = replace(drawn, stateful=drawn.negotiate and Seeded(seed, "stateful").below(2) == 0)
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))
