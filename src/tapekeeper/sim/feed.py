@@ -81,10 +81,14 @@ class Feed:
         """Exchange time of a contract that was opened, ns UTC."""
         return self._pacers[contract_id].now_ns()
 
-    async def run(self, contract_id: str, events: Iterable[MarketEvent]) -> None:
-        """Publish the events of one contract when their time comes, listener or not."""
-        pacer = self._pacers[contract_id]
-        for event in events:
+    async def run(self, sources: Mapping[str, Iterable[MarketEvent]]) -> None:
+        """Publish the events of contracts of one pace when their time comes, listener or not.
+
+        In one order of time: where the process was held up, what is late of one contract does
+        not overtake what is late of another, which no exchange lets happen.
+        """
+        for event in heapq.merge(*sources.values(), key=lambda event: event.ts_ns):
+            pacer = self._pacers[event.contract_id]
             await pacer.until(event.ts_ns)
             await self._publish_and_yield(event, waits=not pacer.is_real_time)
 

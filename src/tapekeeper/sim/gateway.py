@@ -336,17 +336,19 @@ class SimGateway:
         if self._config.speed == "max":
             await self.feed.run_together({id_: source.events() for id_, source in sources})
         else:
+            markets = {id_: it.events() for id_, it in sources if isinstance(it, SyntheticMarket)}
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.feed.run(markets))
                 for contract_id, source in sources:
-                    tasks.create_task(self._play_one(contract_id, source))
+                    if isinstance(source, Track):
+                        tasks.create_task(self._play_track(contract_id, source))
         self.finished.set()
 
-    async def _play_one(self, contract_id: str, source: Track | SyntheticMarket) -> None:
-        if isinstance(source, Track):
-            # A recording starts with its first subscriber, who thus gets every row.
-            await self._subscriptions.present(Stream.TRADES, contract_id)
-            self._track_pacer.start(self._track_start_ns)
-        await self.feed.run(contract_id, source.events())
+    async def _play_track(self, contract_id: str, track: Track) -> None:
+        # A recording starts with its first subscriber, who thus gets every row.
+        await self._subscriptions.present(Stream.TRADES, contract_id)
+        self._track_pacer.start(self._track_start_ns)
+        await self.feed.run({contract_id: track.events()})
 
     async def _tick(self) -> None:
         while True:
