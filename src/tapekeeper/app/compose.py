@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from tapekeeper.adapters.dates import GatewayDates
@@ -34,6 +34,7 @@ from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.forward_clock import ForwardClock
 from tapekeeper.runtime.gap_keeper import GapKeeper
 from tapekeeper.runtime.history import History, HistoryPolicy
 from tapekeeper.runtime.journaler import Journaler
@@ -174,18 +175,23 @@ async def compose(
         retry = Retry(clock, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         files = outside.files(config.journal.dir)
+        # Tokens and the host's own clock are judged by the wall clock as it is, all else by one
+        # that does not go back.
+        outside = replace(outside, clock=ForwardClock(clock))
         journaler = Journaler(
             files,
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
             created_ns=clock.now_ns(),
         )
-        feed = _feed(config, journaler, clock, log)
-        gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
+        feed = _feed(config, journaler, outside.clock, log)
+        gaps = GapKeeper(
+            feed=feed, files=files, clock=outside.clock, log=log, keep=config.gaps.keep
+        )
         stack.callback(gaps.close)
         history = _history(config, outside, feed=feed, rest=rest, log=log)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
-        announcer = Announcer(feed.dispatch, clock=clock, log=log)
+        announcer = Announcer(feed.dispatch, clock=outside.clock, log=log)
         hubs = _Hubs(transport, tokens, feed, log, gaps, announcer)
         pools = _pools(config, outside, hubs)
         keeper = TokenKeeper(

@@ -14,6 +14,7 @@ from enum import StrEnum
 from tapekeeper.app.replay import ReplayResult
 from tapekeeper.app.tape import TapeStatus
 from tapekeeper.model.bar import Bar
+from tapekeeper.runtime.forward_clock import SLACK_NS
 from tapekeeper.sim.fault_runner import Happened
 from tapekeeper.sim.host import Step
 from tapekeeper.sim.memory_files import MemoryFiles
@@ -150,18 +151,23 @@ class Evidence:
             seen.update(self.files.read(name))
         return seen.hexdigest()
 
-    def true_ns(self, wall_ns: int, *, latest: bool) -> int:
-        """When the host's wall clock showed a time; if more than once, the first or latest time.
+    def true_ns(self, wall_ns: int, *, latest: bool, since_ns: int = 0) -> int:
+        """When a process said that it was a time; if more than once, the first or latest time.
 
         A time that a step skipped is the moment of that step.
+
+        Args:
+            wall_ns: what it said: its host's wall clock, but not set back (`ForwardClock`).
+            latest: which of several is wanted.
+            since_ns: when it was started.
         """
-        times = list(self._times_of(wall_ns))
+        times = list(self._times_of(wall_ns, since_ns))
         return max(times) if latest else min(times)
 
-    def _times_of(self, wall_ns: int) -> Iterator[int]:
-        offset_ns, since_ns = 0, None
-        found = False
-        for step in self.steps:
+    def _times_of(self, wall_ns: int, started_ns: int) -> Iterator[int]:
+        offset_ns = sum(step.by_ns for step in self.steps if step.at_ns < started_ns)
+        since_ns, found = None, False
+        for step in self._steps_of(started_ns, offset_ns):
             at_ns = wall_ns - offset_ns
             if at_ns <= step.at_ns and (since_ns is None or at_ns >= since_ns):
                 found = True
@@ -173,3 +179,14 @@ class Evidence:
         at_ns = wall_ns - offset_ns
         if not found or since_ns is None or at_ns >= since_ns:
             yield at_ns
+
+    def _steps_of(self, started_ns: int, offset_ns: int) -> Iterator[Step]:
+        """How the clock of a process stepped while that of its host did."""
+        shown_ns = offset_ns
+        for step in self.steps:
+            if step.at_ns < started_ns:
+                continue
+            offset_ns += step.by_ns
+            if offset_ns >= shown_ns - SLACK_NS:
+                yield Step(step.at_ns, offset_ns - shown_ns)
+                shown_ns = offset_ns

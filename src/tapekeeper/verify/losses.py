@@ -109,10 +109,11 @@ def _reported(evidence: Evidence, life: Life) -> Iterator[Span]:
         if pool.uncovered_count > len(pool.uncovered):
             yield Span(None, life.started_ns, life.ended_ns, "more intervals than are remembered")
         for gap in pool.uncovered:
-            from_ns = evidence.true_ns(gap.from_ns, latest=False) - slack_ns
+            since_ns = life.started_ns
+            from_ns = evidence.true_ns(gap.from_ns, latest=False, since_ns=since_ns) - slack_ns
             to_ns = life.ended_ns
             if gap.to_ns is not None:
-                to_ns = evidence.true_ns(gap.to_ns, latest=True) + slack_ns
+                to_ns = evidence.true_ns(gap.to_ns, latest=True, since_ns=since_ns) + slack_ns
             for call in gap.calls:
                 if call.target == SUBSCRIBE_TRADES:
                     yield Span(str(call.arguments[0]), from_ns, to_ns, gap.why)

@@ -236,3 +236,15 @@ def test_the_wall_clock_of_the_host_is_translated(
     evidence = Evidence(scenario(1, ()), steps=(Step(100, -30), Step(200, 260)))
     assert evidence.true_ns(wall_ns, latest=False) == first_ns
     assert evidence.true_ns(wall_ns, latest=True) == latest_ns
+
+
+def test_the_clock_of_a_process_is_not_set_back_and_a_new_process_begins_with_the_hosts() -> None:
+    """An hour back at the tenth second, and two forward at the twentieth."""
+    second, hour = 1_000_000_000, 3_600_000_000_000
+    steps = (Step(10 * second, -hour), Step(20 * second, 2 * hour))
+    evidence = Evidence(scenario(1, ()), steps=steps)
+    assert evidence.true_ns(15 * second, latest=True) == 15 * second
+    assert evidence.true_ns(30 * second + hour, latest=False) == 30 * second
+    since_ns = 12 * second
+    assert evidence.true_ns(15 * second - hour, latest=True, since_ns=since_ns) == 15 * second
+    assert evidence.true_ns(30 * second + hour, latest=True, since_ns=since_ns) == 30 * second
