@@ -13,7 +13,15 @@ from tapekeeper.model.tick import Reason, TradeBatch
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
-from tapekeeper.verify.losses import Lost, Span, frozen_spans, lost_prints, spans_of, unexplained
+from tapekeeper.verify.losses import (
+    DEAF_S,
+    Lost,
+    Span,
+    frozen_spans,
+    lost_prints,
+    spans_of,
+    unexplained,
+)
 from tapekeeper.verify.oracle import Key, Numbers, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
 from tapekeeper.verify.scenario import RECOVERY_S, TIMEFRAMES
@@ -93,9 +101,6 @@ def _ended_well(evidence: Evidence) -> Iterator[str]:
         yield f"{evidence.open_ends} ends of connections were left open"
     if evidence.files.is_locked:
         yield "the journal was left locked"
-    refused = sum(life.end is not End.STOPPED for life in evidence.lives)
-    if len(evidence.refusals) > refused:
-        yield f"the disk refused {len(evidence.refusals)} times, and only {refused} processes ended"
 
 
 def _journal(evidence: Evidence, problems: Iterable[Problem]) -> Iterator[str]:
@@ -114,6 +119,8 @@ def _life(evidence: Evidence, life: Life, run: Run) -> Iterator[str]:
         yield f"stopping took {life.stop_s:.1f} s, more than {STOP_S:g} s"
     if life.end is End.FAILED:
         yield from _failed(evidence, life)
+    elif life.end is End.STOPPED and life.refused:
+        yield f"the disk refused it {life.refused} times, and it went on"
     yield from _left(life, run)
     if life.status is not None:
         yield from _counts(evidence, life)
@@ -186,9 +193,10 @@ def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
 def _untrue(evidence: Evidence, bars: Iterable[Bar], lost: Lost) -> Iterator[str]:
     """Bars that call themselves complete although a print of theirs was lost.
 
-    A subscription that is frozen, and not found yet, is the one thing that nobody can know of.
+    A subscription that is frozen, and not found yet, is a thing that nobody can know of. What a
+    process finds out when its journal accepts no more is in its log, but its bars cannot say it.
     """
-    frozen = tuple(frozen_spans(evidence))
+    frozen = (*frozen_spans(evidence), *_mute_spans(evidence))
     times = sorted(
         (key[0], key[1])
         for at_ns, key in lost
@@ -203,6 +211,14 @@ def _untrue(evidence: Evidence, bars: Iterable[Bar], lost: Lost) -> Iterator[str
     ]
     if untrue:
         yield f"{len(untrue)} bars say that they are complete and are not, the first: {untrue[0]}"
+
+
+def _mute_spans(evidence: Evidence) -> Iterator[Span]:
+    """What a process whose journal failed had not noticed a moment before."""
+    for life in evidence.lives:
+        if life.end is End.FAILED and life.refused:
+            from_ns = life.ended_ns - round(DEAF_S * NS_PER_S)
+            yield Span(None, from_ns, life.ended_ns, "the journal accepts no more")
 
 
 def _backfilled(evidence: Evidence, bars: Iterable[Bar]) -> Iterator[str]:

@@ -77,6 +77,7 @@ class Life:
         status: of the tape at its end; of a killed one, just before.
         result: of the tape at its end; None for a killed one.
         stop_s: how long it took from `ended_ns` until all was over.
+        refused: how often the disk refused it something.
     """
 
     number: int
@@ -90,6 +91,7 @@ class Life:
     status: TapeStatus | None = None
     result: ReplayResult | None = None
     stop_s: float = 0.0
+    refused: int = 0
 
 
 @dataclass(slots=True)

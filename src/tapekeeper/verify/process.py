@@ -55,6 +55,7 @@ class Process:
     ) -> None:
         number = len(evidence.lives) + 1
         self._files = MemoryFiles(disk)
+        self._refused_before = len(disk.refusals)
         segments = [found for found in map(segment_number, self._files.names()) if found]
         self.life = Life(number, max(segments, default=0) + 1, true.now_ns())
         evidence.lives.append(self.life)
@@ -120,6 +121,7 @@ class Process:
         finally:
             if life.end is End.RUNNING:
                 life.end = End.STOPPED
+            life.refused = len(self._files.disk.refusals) - self._refused_before
             life.stop_s = (self._true.now_ns() - life.ended_ns) / NS_PER_S
 
     async def _run(self) -> None:

@@ -133,7 +133,7 @@ def _spoil_why(evidence: Evidence) -> None:
 
 
 def _spoil_refusal(evidence: Evidence) -> None:
-    evidence.refusals = ("cannot write segment-000001.tkj in memory: No space left on device",)
+    evidence.last.refused = 2
 
 
 def _spoil_left(evidence: Evidence) -> None:
@@ -165,7 +165,7 @@ def _spoil_nothing_written(evidence: Evidence) -> None:
     [
         (_spoil_end, "it never ended"),
         (_spoil_why, "it ended by itself: JournalError: the disk is tired"),
-        (_spoil_refusal, "the disk refused 1 times, and only 0 processes ended"),
+        (_spoil_refusal, "process 1: the disk refused it 2 times, and it went on"),
         (_spoil_left, "1 bars left it that its journal does not make"),
         (_spoil_tail, "the journal is damaged"),
         (_spoil_return, "not at the preferred endpoint"),
