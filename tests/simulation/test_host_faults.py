@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tapekeeper.core.journal import Ending, scan
+from tapekeeper.core.journal import Ending, scan, segment_number
 from tapekeeper.model.bar import Bar
 from tapekeeper.sim.fault_host import (
     ClockStep,
@@ -32,6 +32,7 @@ PLAN = dataclasses.replace(
     trades_per_s=20.0,
     negotiate=True,
     guest=False,
+    stateful=False,
 )
 HOUR_S = 3_600.0
 
@@ -40,6 +41,10 @@ def _ran(*schedule: Fault, endpoints: int = 1) -> Evidence:
     evidence = simulate(dataclasses.replace(PLAN, schedule=schedule, endpoints=endpoints))
     assert judge(evidence).problems == ()
     return evidence
+
+
+def _segments(evidence: Evidence) -> list[str]:
+    return [name for name in evidence.files.names() if segment_number(name) is not None]
 
 
 def _bars(evidence: Evidence) -> list[Bar]:
@@ -106,7 +111,7 @@ def test_a_journal_that_cannot_accept_stops_the_tape_loudly(fault: Fault, reason
 def test_a_write_that_was_cut_short_leaves_a_torn_tail() -> None:
     """The part that still fitted stays as it is; the next run begins a segment of its own."""
     evidence = _ran(DiskFull(at_s=20, room_bytes=100, for_s=2))
-    ends = [scan(evidence.files.read(name)).end for name in evidence.files.names()]
+    ends = [scan(evidence.files.read(name)).end for name in _segments(evidence)]
     assert ends == [Ending.TORN, Ending.SEALED]
 
 
@@ -137,7 +142,7 @@ def test_a_killed_process_goes_on_where_its_journal_ends(share: float | None) ->
     assert len(first.left) > 10
     runs, problems = runs_of(evidence.files)
     assert list(runs) == [1, 2]
-    torn = scan(evidence.files.read(evidence.files.names()[0])).end
+    torn = scan(evidence.files.read(_segments(evidence)[0])).end
     assert torn is (Ending.TORN if share == 0.4 else Ending.OPEN)
     assert len(problems) == (share == 0.4)
 
