@@ -163,39 +163,36 @@ async def compose(
         JournalError: the journal cannot be written.
     """
     outside = outside or real_outside()
-    clock = outside.clock
+    # Tokens and the host are judged by the wall clock, all else by one that never goes back.
+    wall, clock = outside.clock, ForwardClock(outside.clock)
+    outside = replace(outside, clock=clock)
     log = outside.log(config.log)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(outside.session())
-        dates = GatewayDates(clock)
-        caller = RestCaller(session, config.gateway.rest_url, clock, dates=dates)
+        dates = GatewayDates(wall)
+        caller = RestCaller(session, config.gateway.rest_url, wall, dates=dates)
         issuer = _issuer(config, caller, given)
         share = config.gateway.token_refresh_share
-        tokens = KeptTokens(issuer, clock, refresh_at_share=share)
-        retry = Retry(clock, outside.random)
+        tokens = KeptTokens(issuer, wall, refresh_at_share=share)
+        retry = Retry(wall, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         files = outside.files(config.journal.dir)
-        # Tokens and the host's own clock are judged by the wall clock as it is, all else by one
-        # that does not go back.
-        outside = replace(outside, clock=ForwardClock(clock))
         journaler = Journaler(
             files,
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
             created_ns=clock.now_ns(),
         )
-        feed = _feed(config, journaler, outside.clock, log)
-        gaps = GapKeeper(
-            feed=feed, files=files, clock=outside.clock, log=log, keep=config.gaps.keep
-        )
+        feed = _feed(config, journaler, clock, log)
+        gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
         history = _history(config, outside, feed=feed, rest=rest, log=log)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
-        announcer = Announcer(feed.dispatch, clock=outside.clock, log=log)
+        announcer = Announcer(feed.dispatch, clock=clock, log=log)
         hubs = _Hubs(transport, tokens, feed, log, gaps, announcer)
         pools = _pools(config, outside, hubs)
         keeper = TokenKeeper(
-            tokens, tuple(pools.values()), clock=clock, random=outside.random, log=log
+            tokens, tuple(pools.values()), clock=wall, random=outside.random, log=log
         )
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
         announcer.judge([pool.report for pool in pools.values()], keeper.status)
