@@ -124,22 +124,40 @@ def replay(
 
 
 class _Collector:
-    """Gathers the last word on every closed bar, and quotes where they are wanted."""
+    """Gathers the last word on every closed bar, and quotes where they are wanted.
 
-    def __init__(self, pipeline: Pipeline, quotes: QuoteColumns | None = None) -> None:
+    Args:
+        pipeline: makes the bars.
+        quotes: takes every quote; None leaves them out.
+        timeframes: only these are gathered; None gathers all that are made.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        quotes: QuoteColumns | None = None,
+        timeframes: Iterable[Timeframe] | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self._bars = RecentBars()
         self._quotes = quotes
+        self._wanted = None if timeframes is None else frozenset(map(str, timeframes))
+
+    def _of_wanted(self, bars: Iterable[Bar]) -> Iterator[Bar]:
+        return (bar for bar in bars if self._wanted is None or bar.timeframe in self._wanted)
 
     def take(self, outputs: Iterable[Outputs]) -> None:
         for each in outputs:
-            self._bars.add(each.closed)
+            self._bars.add(self._of_wanted(each.closed))
             if self._quotes is not None:
                 self._quotes.add(each.quotes)
 
     def result(self) -> ReplayResult:
         self.take([self.pipeline.release()])
-        result = result_of(self.pipeline, [*self._bars.all(), *self.pipeline.forming_all()])
+        forming = self._of_wanted(self.pipeline.forming_all())
+        result = result_of(self.pipeline, [*self._bars.all(), *forming])
+        if self._wanted is not None:
+            result.checks = [each for each in result.checks if each.timeframe in self._wanted]
         result.quote_rows = self._quotes
         return result
 
@@ -183,17 +201,19 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
     pardons = readmissions(folder)
     # The grace is in the recorded timer entries; nothing here closes a bar by a clock of its own.
     quotes = QuoteColumns() if options.keep_quotes else None
-    collector = _Collector(Pipeline(grace_ns=0), quotes)
-    rerun = Rerun(collector.pipeline, timeframes=options.timeframes)
+    collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)
+    rerun = Rerun(collector.pipeline, timeframes=options.timeframes or ())
     for number, entry in enumerate(reader):
         if reader.run != run:
             # A process begins with nothing, so what it made is not to be had from what the one
             # before it left: prints would be late that were not, bars whole that were in halves.
             results.append(collector.result())
             run = reader.run
-            collector = _Collector(Pipeline(grace_ns=0), quotes)
+            collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)
             rerun = Rerun(
-                collector.pipeline, timeframes=options.timeframes, pardons=pardons.get(run, ())
+                collector.pipeline,
+                timeframes=options.timeframes or (),
+                pardons=pardons.get(run, ()),
             )
         collector.take(rerun.take(entry))
         if number % ENTRIES_PER_REPORT == 0:

@@ -266,7 +266,8 @@ class Rerun:
 
     Args:
         pipeline: fresh; fed by nobody else.
-        timeframes: used instead of those the run was subscribed with; None keeps those.
+        timeframes: made beside those the run was subscribed with, which stay: what was repaired
+            of theirs is rolled up into these.
         pardons: prints that were let in when the run was over (`ReadmitMeta`). Each is let in as
             soon as it is quarantined, while its bars can be revised.
     """
@@ -275,7 +276,7 @@ class Rerun:
         self,
         pipeline: Pipeline,
         *,
-        timeframes: tuple[Timeframe, ...] | None = None,
+        timeframes: tuple[Timeframe, ...] = (),
         pardons: Iterable[Trade] = (),
     ) -> None:
         self._pipeline = pipeline
@@ -389,7 +390,8 @@ class Rerun:
             if isinstance(meta, CountedMeta | ReattachedMeta):
                 self._resumable(meta)
                 return
-            timeframes = self._timeframes or tuple(map(Timeframe.parse, meta.timeframes))
+            recorded = map(Timeframe.parse, meta.timeframes)
+            timeframes = tuple(dict.fromkeys([*recorded, *self._timeframes]))
             calendar = Calendar(meta.calendar)
         except (msgspec.DecodeError, UsageError) as error:
             raise UnreadableSourceError(

@@ -219,6 +219,16 @@ def test_a_repair_reaches_bars_journal_and_ledger(bench: Bench) -> None:
     again = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme")))
     assert [bar for bars in again.bars.values() for bar in bars] == live
     assert again.holds
+    # Bars of another timeframe are rolled up from what was repaired.
+    wanted = (Timeframe.parse("5s"),)
+    other = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme"), timeframes=wanted))
+    assert list(other.bars) == ["5s"]
+    assert [(bar.volume, bar.completeness) for bar in other.bars["5s"]] == [
+        (1 + 7 + 7, Completeness.BACKFILLED),
+        (1, Completeness.BACKFILLED),
+        (1, Completeness.COMPLETE),
+    ]
+    assert other.holds
 
 
 def test_the_ledger_outlives_the_process(tmp_path: Path) -> None:
