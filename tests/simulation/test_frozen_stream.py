@@ -124,7 +124,8 @@ def test_one_frozen_subscription_of_twenty_is_found_and_subscribed_again() -> No
         each for each in running.events if each[1] in {"stream_stale", "stream_fresh"}
     )
     onset_s = back_s - fresh["silent_s"]
-    assert stale["threshold_s"] <= found_s - onset_s < stale["threshold_s"] + 2
+    # By one of the next looks, which are a second apart; seconds in the log are rounded.
+    assert stale["threshold_s"] <= found_s - onset_s < stale["threshold_s"] + 3
     assert back_s - found_s < 30
     assert running.of("handover_requested") == []
     assert running.tape.status().watch.resubscribed == 1
