@@ -115,18 +115,21 @@ class GapKeeper:
 
     def cover(self, found: Iterable[Uncovered], lasting: Iterable[Uncovered]) -> None:
         """Learn which subscriptions were not covered, and which are not now."""
-        ended = {
-            contract_id: interval for interval in found for contract_id in _trades_of(interval)
-        }
+        # A contract may have several that are told at once.
+        ended = [
+            (contract_id, interval) for interval in found for contract_id in _trades_of(interval)
+        ]
         still = {contract_id: one for one in lasting for contract_id in _trades_of(one)}
         for contract_id, known in list(self._uncovered.items()):
             now = still.get(contract_id)
             if now is None or now.from_ns != known.from_ns:
                 del self._uncovered[contract_id]
-                end = ended.pop(contract_id, None)
-                to_ns = self._clock.now_ns() if end is None else end.to_ns
+                ends = [end for end in ended if end[0] == contract_id]
+                to_ns = ends[0][1].to_ns if ends else self._clock.now_ns()
+                if ends:
+                    ended.remove(ends[0])
                 self._place(_Interval(known.gap, known.from_ns, to_ns))
-        for contract_id, end in ended.items():
+        for contract_id, end in ended:
             gap = self._new(contract_id, end.cause, end.why)
             self._place(_Interval(gap, end.from_ns, end.to_ns))
         for contract_id, now in still.items():

@@ -163,6 +163,14 @@ def test_an_outage_that_is_known_when_it_is_over_is_one_entry(bench: Bench) -> N
     assert [state for _, state, _, _ in bench.gaps()[1:]] == [GapState.ENDED]
 
 
+def test_several_outages_that_are_told_at_once_are_entries_of_their_own(bench: Bench) -> None:
+    """As when a line that had seemed to cover everything turns out to have been dead."""
+    bench.subscribe()
+    bench.trade(1.5)
+    bench.keeper.cover([hole(2.0, 3.0), hole(5.0, 6.0)], [])
+    assert [to_s for _, _, _, to_s in bench.gaps()[1:]] == [3.0, 6.0]
+
+
 def test_what_cannot_be_read_is_a_gap_until_the_next_print(bench: Bench) -> None:
     """It may have been a print of any followed contract; several in a row are one gap."""
     bench.subscribe()
