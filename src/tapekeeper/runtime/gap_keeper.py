@@ -20,7 +20,7 @@ from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import Gap, GapCause, GapState
-from tapekeeper.model.tick import Rejected
+from tapekeeper.model.tick import Rejected, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
@@ -74,6 +74,8 @@ class GapKeeper:
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
         self._followed: set[str] = set()
+        # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
+        self._traded_ns: dict[str, int] = {}
         self._unplaced: list[_Interval] = []  # bound: UNPLACED_MAX
         feed.listen(self._saw)
 
@@ -142,21 +144,27 @@ class GapKeeper:
         """Learn what the feed has just published."""
         for gap in outputs.gaps:
             self._keep(gap)
-        if outputs.spoilt:
-            self._note_spoilt(outputs.spoilt)
         for finding in outputs.findings:
             if finding.kind is AuditKind.MISSING:
                 self._note_missing(finding)
             elif finding.kind is AuditKind.RETURNED:
                 self._note_returned(finding)
-        if not outputs.trades:
-            return
+        if outputs.trades:
+            self._saw_trades(outputs.trades)
+        # Afterwards: what comes in the same burst may have come before it.
+        if outputs.spoilt:
+            self._note_spoilt(outputs.spoilt)
+        for batch in outputs.trades:
+            self._traded_ns[batch.contract_id] = batch.ts_event[-1]
+
+    def _saw_trades(self, trades: Sequence[TradeBatch]) -> None:
+        """Learn what the first trades show: where intervals lie, and where a spell ends."""
         if self._unplaced:
             unplaced, self._unplaced = self._unplaced, []
             for interval in unplaced:
                 self._place(interval)
         if self._spoilt:
-            for batch in outputs.trades:
+            for batch in trades:
                 spoilt = self._spoilt.pop(batch.contract_id, None)
                 if spoilt is not None:
                     to_ns = max(*batch.ts_event, spoilt.from_ns or 0) + 1
@@ -171,12 +179,12 @@ class GapKeeper:
             for contract_id in [item.contract_id] if item.contract_id else sorted(self._followed):
                 first.setdefault(contract_id, item)
         for contract_id, item in first.items():
-            last = self._feed.pipeline.last_trade(contract_id)
-            if contract_id in self._spoilt or contract_id not in self._followed or last is None:
+            from_ns = self._traded_ns.get(contract_id)
+            if contract_id in self._spoilt or contract_id not in self._followed or from_ns is None:
                 continue  # it goes on, or lies in the start, of which nothing is known anyway
             evidence = f"quarantined as {item.reason}: {item.detail}"
             gap = self._new(contract_id, GapCause.QUARANTINE, evidence)
-            gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=last.ts_event)
+            gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
             self._feed.know([gap])
 
     def _note_missing(self, finding: AuditFinding) -> None:

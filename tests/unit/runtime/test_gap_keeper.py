@@ -81,12 +81,16 @@ class Bench:
     def trade(self, second: float) -> None:
         """A print at START plus `second`, which takes no time to come."""
         self.at(second)
+        self.feed(self.frame(second))
+        self.feed.drain()
+
+    def frame(self, second: float) -> Inbound:
+        """The frame of a print at START plus `second`, which comes now."""
         stamp = f"2026-01-05T15:{int(second) // 60:02}:{second % 60:09.6f}Z"
         arguments = f'["{MES}",[{{"timestamp":"{stamp}","price":6000,"volume":1,"type":0}}]]'
         call = Invocation("GatewayTrade", arguments.encode())
         data = b'{"type":1,"target":"GatewayTrade","arguments":' + arguments.encode() + b"}\x1e"
-        self.feed(Inbound(1, "market", self.clock.now_ns(), data, (call,), ()))
-        self.feed.drain()
+        return Inbound(1, "market", self.clock.now_ns(), data, (call,), ())
 
     def worth(self) -> dict[tuple[str, int], Completeness]:
         """Completeness of every closed and forming bar by timeframe and second."""
@@ -186,6 +190,21 @@ def test_what_cannot_be_read_is_a_gap_until_the_next_print(bench: Bench) -> None
     assert (cause, state) == (GapCause.QUARANTINE, GapState.ENDED)
     assert to_s == pytest.approx(3.0)
     assert bench.worth()["1s", 1] is Completeness.GAP
+
+
+def test_prints_that_come_with_what_cannot_be_read_do_not_end_its_gap(bench: Bench) -> None:
+    """They may have come before it: it lies between the bursts before and behind."""
+    bench.subscribe()
+    bench.trade(1.5)
+    bench.at(2.5)
+    frame = bench.frame(2.5)
+    bench.feed(msgspec.structs.replace(frame, garbled=(Garbled(b"{", "not JSON"),)))
+    bench.feed.drain()
+    assert bench.gaps()[1:] == [(GapCause.QUARANTINE, GapState.LASTING, 1.5, None)]
+    bench.trade(4.0)
+    ((_, state, from_s, to_s),) = bench.gaps()[1:]
+    assert (state, from_s, to_s) == (GapState.ENDED, 1.5, pytest.approx(4.0))
+    assert bench.worth()["1s", 2] is Completeness.GAP
 
 
 def test_unsubscribing_ends_what_lasts(bench: Bench) -> None:

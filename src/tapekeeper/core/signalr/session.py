@@ -16,7 +16,8 @@ reads a clock: `now_ns` is a monotonic time in ns that may stand still but not s
                  completion of a pending call          OPEN         Completed
                  invocation_timeout of a call          OPEN         TimedOut
                  malformed record                      OPEN         Garbled
-                 malformed_max of them in a row        CLOSED       Ended(protocol_error)
+                 malformed_max of them in a row        CLOSED       Ended(protocol_error), behind
+                                                                    the rest of what has come
                  keep_alive without sending            OPEN         (sends a ping)
                  server_timeout without receiving      CLOSED       Ended(server_timeout)
                  Close record                          CLOSED       Ended(server_close)
@@ -253,6 +254,7 @@ class Session:
         # back, so the order of insertion is the order of the deadlines.
         self._pending: dict[str, int] = {}
         self._malformed_run = 0
+        self._hopeless = ""  # why the session ends behind the data it is reading
         self._ignored = 0
 
     @property
@@ -337,6 +339,9 @@ class Session:
             self._record(record, now_ns, events)
             if self.state is SessionState.CLOSED:
                 return events
+        if self._hopeless:
+            self._end(EndCause.PROTOCOL_ERROR, self._hopeless, events)
+            return events
         if resume is not None and self.state is SessionState.OPEN:
             resume.heard(len(data), now_ns)
             self._acknowledge(resume, now_ns)
@@ -546,8 +551,9 @@ class Session:
         events.append(Garbled(record.raw, record.detail))
         self._malformed_run += 1
         if self._malformed_run >= self._malformed_max:
+            # Not ended at once: what came behind in the same data may be read all the same.
             text = f"{self._malformed_run} malformed records in a row; the last: {record.detail}"
-            self._end(EndCause.PROTOCOL_ERROR, text, events)
+            self._hopeless = self._hopeless or text
 
     def _closed_by_server(self, record: Close, events: list[Event]) -> None:
         if self._state is SessionState.CLOSING:
