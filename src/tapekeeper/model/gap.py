@@ -18,7 +18,7 @@ class GapCause(StrEnum):
     STALE_STREAM = "stale_stream"  # the line lived and its data had stopped
     OVERFLOW = "overflow"  # a queue shed what did not fit
     QUARANTINE = "quarantine"  # what came could not be read or believed
-    CLOCK = "clock"  # the host's clock was set
+    CLOCK = "clock"  # prints were stamped ahead of the exchange's clock as it is tracked
     CRASH = "crash"  # this process was not there
     MISSING_PRINTS = "missing_prints"  # the quoted volume grew by more than the prints
 

@@ -162,6 +162,15 @@ class Coverage:
             self._open = Hole(since_ns, None, why, cause)
         return holes
 
+    def refused(self, why: str) -> None:
+        """A hub took a connection and not this subscription: that is why it is still uncovered.
+
+        One interval stays one, whatever it began with; its text says both.
+        """
+        hole, cause = self._open, GapCause.REFUSED_SUBSCRIPTION
+        if hole is not None and hole.cause is not cause:
+            self._open = Hole(hole.from_ns, None, f"{hole.why}; then {why}", cause)
+
     def _holes(self, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """The parts of an interval that no life covers or seems to cover."""
         lives = [(life.from_ns, life.to_ns) for life in self._past]
@@ -210,6 +219,12 @@ class CoverageBook:
         if self._is_stopped(call, line):
             return
         self._found += [(call, hole) for hole in coverage.began(line, now_ns)]
+
+    def refused(self, call: HubCall, why: str) -> None:
+        """A hub refused `call`; see `Coverage.refused`."""
+        coverage = self._coverages.get(call)
+        if coverage is not None:
+            coverage.refused(why)
 
     def ended(self, line: Hashable, *, until_ns: int | None, now_ns: int, why: str) -> None:
         """The connection of `line` ended; see `Coverage.ended`."""

@@ -20,7 +20,7 @@ from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import Gap, GapCause, GapState
-from tapekeeper.model.tick import Rejected, TradeBatch
+from tapekeeper.model.tick import Reason, Rejected, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
@@ -126,11 +126,15 @@ class GapKeeper:
             now = still.get(contract_id)
             if now is None or now.from_ns != known.from_ns:
                 del self._uncovered[contract_id]
-                ends = [end for end in ended if end[0] == contract_id]
-                to_ns = ends[0][1].to_ns if ends else self._clock.now_ns()
-                if ends:
-                    ended.remove(ends[0])
-                self._place(_Interval(known.gap, known.from_ns, to_ns))
+                ends = [each for each in ended if each[0] == contract_id]
+                if not ends:
+                    self._place(_Interval(known.gap, known.from_ns, self._clock.now_ns()))
+                    continue
+                ended.remove(ends[0])
+                self._place(self._recaused(known, ends[0][1]))
+            elif known.gap.cause is not now.cause:
+                interval = self._uncovered[contract_id] = self._recaused(known, now)
+                self._place(interval)
         for contract_id, end in ended:
             gap = self._new(contract_id, end.cause, end.why)
             self._place(_Interval(gap, end.from_ns, end.to_ns))
@@ -183,7 +187,10 @@ class GapKeeper:
             if contract_id in self._spoilt or contract_id not in self._followed or from_ns is None:
                 continue  # it goes on, or lies in the start, of which nothing is known anyway
             evidence = f"quarantined as {item.reason}: {item.detail}"
-            gap = self._new(contract_id, GapCause.QUARANTINE, evidence)
+            # Prints whose stamps are ahead are good but for a clock that somebody has set.
+            is_clock = item.reason is Reason.FUTURE
+            cause = GapCause.CLOCK if is_clock else GapCause.QUARANTINE
+            gap = self._new(contract_id, cause, evidence)
             gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
             self._feed.know([gap])
 
@@ -236,6 +243,13 @@ class GapKeeper:
             self._feed.know(
                 [msgspec.structs.replace(gap, to_ns=gap.from_ns, missing_volume=0, note=note)]
             )
+
+    def _recaused(self, known: _Interval, now: Uncovered) -> _Interval:
+        """An interval as it is now; it may last for another reason than it began for."""
+        gap = known.gap
+        if gap.cause is not now.cause:
+            gap = msgspec.structs.replace(gap, cause=now.cause, evidence=now.why)
+        return _Interval(gap, known.from_ns, now.to_ns)
 
     def _new(self, contract_id: str, cause: GapCause, evidence: str) -> Gap:
         gap = Gap(self._next_id, contract_id, cause, None, None, evidence, self._clock.now_ns())

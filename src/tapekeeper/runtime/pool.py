@@ -648,10 +648,13 @@ class LinePool:
         """The hub answered a subscribing call, or did not in time."""
         if call not in self._wanted:
             return
+        coverage = self.report.coverage
         if error is None:
             member.confirmed.add(call)
             if not member.dismissed:
-                self.report.coverage.confirmed(member.number, call, self._clock.now_ns())
+                coverage.confirmed(member.number, call, self._clock.now_ns())
+        elif isinstance(error, InvocationError):
+            coverage.refused(call, str(error))
         # Before the waiters: who is told finds the health judged with this answer.
         self._wake.set()
         self._waiters.tell(call, error)

@@ -144,6 +144,27 @@ def test_a_subscription_that_is_not_back_stays_open_alone() -> None:
     assert book.lasting() == []
 
 
+def test_what_the_new_connection_refuses_is_uncovered_for_that_reason() -> None:
+    """One interval, whose text has the loss and the first refusal, and only of that call."""
+    book = CoverageBook()
+    for call in (_A, _B):
+        book.confirmed(1, call, 100)
+    book.refused(_B, "covered by another line")
+    book.ended(1, until_ns=150, now_ns=151, why="lost")
+    book.confirmed(1, _A, 170)
+    for _ in range(2):
+        book.refused(_B, "the hub refused it")
+    (lasting,) = book.lasting()
+    assert (lasting.cause, lasting.why) == (
+        GapCause.REFUSED_SUBSCRIPTION,
+        "lost; then the hub refused it",
+    )
+    assert [each.cause for each in book.take()] == [GapCause.DISCONNECT]
+    book.confirmed(1, _B, 190)
+    (ended,) = book.take()
+    assert (ended.from_ns, ended.to_ns, ended.cause) == (150, 190, lasting.cause)
+
+
 def test_an_answered_farewell_leaves_no_interval_and_a_silent_one_does() -> None:
     """At the end only the silence that came before it is in doubt."""
     book = CoverageBook()

@@ -10,7 +10,9 @@ import pytest
 
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.errors import ConnectFailedError, InvocationError, OutsideError
+from tapekeeper.model.gap import GapCause
 from tapekeeper.model.secret import Secret
+from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.line_values import Arrival, HubCall, LineSpec, LineState
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolHealth, PoolPolicy
@@ -154,6 +156,28 @@ def test_a_refusal_for_one_holder_takes_nothing_from_another() -> None:
 
     rig = play(scenario, Manners(), Manners(refuses={MES.target: "no"}))
     assert rig.hub.told()[1] == [MES.target, MES.target]
+
+
+def test_what_a_new_connection_refuses_is_uncovered_for_that_reason() -> None:
+    """Not for the loss that came before: the interval ends with the confirmation all the same."""
+    found: list[Uncovered] = []
+
+    async def scenario(rig: Rig) -> None:
+        await rig.pool.subscribe(MES)
+        rig.hub.connections[0].drop("code 1006")
+        await rig.clock.sleep_s(2)
+        found.extend(rig.pool.status().uncovered)
+        rig.hub.connections[1].forgive()
+        await rig.clock.sleep_s(70)
+        found.extend(rig.pool.status().uncovered)
+
+    play(scenario, Manners(), Manners(refuses={MES.target: "no"}))
+    lasting, ended = found
+    assert lasting.cause is GapCause.REFUSED_SUBSCRIPTION
+    assert "code 1006" in lasting.why
+    assert lasting.why.endswith("no")
+    assert (lasting.to_ns, ended.cause) == (None, lasting.cause)
+    assert ended.to_ns is not None
 
 
 # --- endpoints --------------------------------------------------------------------------------
