@@ -4,12 +4,17 @@ A line that ends by itself while another one opens, or within a few seconds afte
 been evicted by it. One such case proves nothing, because networks fail at any time; some in a row
 do. Where the line that opened has ended as well, it was an outage and shows nothing.
 
+Two lines that fail by chance, each as another one opens, look like that, too, and to believe it
+costs the lines that it forbids. So it is believed for a short time at first, and twice as long
+each time that it shows again: chance takes redundancy away for a minute, and a gateway that does
+allow one session only throws out half a dozen lines in the first hours, and one an hour after that.
+
 A connection that can be resumed ends with its transport: that is when it was thrown out, if it
 was. When it is given up later says how patient its line is; if it goes on, nothing has ended.
 
     what happens                                            evictions in a row
     ------------------------------------------------------  ------------------
-    a line opened, others were open, and all stayed          0
+    a line opened, others were open, and all stayed          0, and the memory is short again
     a line opened, and another one ended                     one more
     both ended                                               as before
     so many that it is believed, and the memory has passed   one less than that
@@ -24,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tapekeeper.runtime.line_values import LineState, Transition
+from tapekeeper.runtime.pool_values import PoolPolicy
 
 _ENDS = frozenset({LineState.BACKING_OFF, LineState.DOWN, LineState.STOPPED})
 
@@ -45,15 +51,16 @@ class Evictions:
     """See the module's text.
 
     Args:
-        within_s: how soon after an opening an end counts.
-        enough: how many in a row are believed.
-        memory_s: for how long.
+        policy: how soon after an opening an end counts, how many in a row are believed, and for
+            how long.
     """
 
-    def __init__(self, *, within_s: float, enough: int, memory_s: float) -> None:
-        self._within_ns = round(within_s * _NS_PER_S)
-        self._enough = enough
-        self._memory_ns = round(memory_s * _NS_PER_S)
+    def __init__(self, policy: PoolPolicy) -> None:
+        self._within_ns = round(policy.eviction_within_s * _NS_PER_S)
+        self._enough = policy.evictions_max
+        self._first_ns = round(policy.eviction_memory_s * _NS_PER_S)
+        self._most_ns = round(policy.eviction_memory_max_s * _NS_PER_S)
+        self._memory_ns = self._first_ns  # of the next belief
         self._open: set[int] = set()  # bound: the lines of a pool, as are the next three
         self._trying_ns: dict[int, int] = {}  # since when a line tries to connect
         self._ended_ns: dict[int, int] = {}  # when a line last ended by itself
@@ -161,6 +168,7 @@ class Evictions:
             return False
         if not opening.victims:
             self._in_row = 0
+            self._memory_ns = self._first_ns
             return False
         for number in opening.victims:
             self._ended_ns.pop(number, None)
@@ -169,4 +177,5 @@ class Evictions:
         if self._in_row < self._enough or self.one_session:
             return False
         self._until_ns = now_ns + self._memory_ns
+        self._memory_ns = min(2 * self._memory_ns, self._most_ns)
         return True

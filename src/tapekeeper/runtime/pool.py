@@ -156,11 +156,7 @@ class LinePool:
         self.report = PoolReport(
             spec.name, policy, clock=clock, log=log, tell=tell, on_coverage=on_coverage
         )
-        self._evictions = Evictions(
-            within_s=policy.eviction_within_s,
-            enough=policy.evictions_max,
-            memory_s=policy.eviction_memory_s,
-        )
+        self._evictions = Evictions(policy)
         self._retry_ns = 0  # no hand-over before this, monotonic
         self._failing = ""
         self._handovers = 0

@@ -41,7 +41,9 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
         eviction_within_s: a line that ends by itself so soon after another one opened may have
             been evicted by it.
         evictions_max: so many in a row show that the gateway allows one session only.
-        eviction_memory_s: how long that is believed before it is tried again.
+        eviction_memory_s: how long that is believed before it is tried again; twice as long each
+            time that it shows again.
+        eviction_memory_max_s: the longest of these.
         down_after_s: without a live line for so long, the pool is down.
         retry_base_ms, retry_cap_ms: bounds of the delay after a hand-over failed, and before one
             that follows another one closely (see `tapekeeper.runtime.handover_pace`).
@@ -55,7 +57,8 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     max_session_s: float | None = None
     eviction_within_s: float = 5.0
     evictions_max: int = 2
-    eviction_memory_s: float = 3_600.0
+    eviction_memory_s: float = 60.0
+    eviction_memory_max_s: float = 3_600.0
     down_after_s: float = 60.0
     retry_base_ms: int = 5_000
     retry_cap_ms: int = 120_000

@@ -112,7 +112,8 @@ class Evidence:
         start_ns: when the gateway started.
         contracts: ids of the products.
         recovered_s: how long recovery took after the last fault; None if it did not come.
-        returned_s: how long it took until no connection was at a fallback any more; likewise.
+        returned_s: how long it took until no connection was at a fallback any more, and every pool
+            had all its lines; likewise.
         waiting: what had not recovered.
         leftovers: tasks that were still there in the end.
         open_ends: connections that were still there in the end.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from tapekeeper.app.config import Config
 from tapekeeper.model.timeframe import Timeframe
-from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.fault_menu import Fault
 from tapekeeper.sim.fault_seed import seeded_faults, seeded_more_faults
@@ -31,10 +30,8 @@ time out (15 s each), and a refused subscription (60 s until it is tried again):
 """
 
 RETURN_S = 900.0
-"""The same for the return to a preferred endpoint, whose cool-down grows up to 600 s."""
-
-ONE_SESSION_S = PoolPolicy().eviction_memory_s
-"""So much later where evictions have shown a gateway that allows one session only."""
+"""The same for the return to a preferred endpoint, whose cool-down grows up to 600 s, and of every
+line that is wanted."""
 
 RESTART_S = 5.0
 """How long it takes until a program that ended by itself is started again."""

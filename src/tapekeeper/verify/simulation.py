@@ -17,6 +17,7 @@ from functools import partial
 
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.runtime.line_values import LineState
+from tapekeeper.runtime.pool_values import PoolHealth
 from tapekeeper.sim.faults import Frozen
 from tapekeeper.sim.gateway import MEMORY_PORT, SimGateway
 from tapekeeper.sim.host import Host
@@ -33,7 +34,7 @@ from tapekeeper.sim.virtual_time import (
 from tapekeeper.sim.wire import WIRE_NS, MarketEvent, Trades
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Freezing, Made
 from tapekeeper.verify.process import Process
-from tapekeeper.verify.scenario import ONE_SESSION_S, RECOVERY_S, RESTART_S, RETURN_S, Scenario
+from tapekeeper.verify.scenario import RECOVERY_S, RESTART_S, RETURN_S, Scenario
 
 PATIENCE_S = 7_200.0
 """Virtual seconds after which a run that goes on is stuck: some await has no bound."""
@@ -159,7 +160,7 @@ class _Run:
         calm_ns = self._clock.monotonic_ns()
         evidence.recovered_s = await self._until(self._not_recovered, calm_ns, RECOVERY_S)
         if evidence.recovered_s is not None:
-            evidence.returned_s = await self._until(self._not_returned, calm_ns, self._return_s())
+            evidence.returned_s = await self._until(self._not_returned, calm_ns, RETURN_S)
         await self._clock.sleep_s(evidence.scenario.calm_s)
         self._over = True
         while True:
@@ -197,19 +198,18 @@ class _Run:
                     return f"the gateway sends no {stream} of {contract_id}"
         return ""
 
-    def _return_s(self) -> float:
-        """Within so many seconds the preferred endpoint is to be used again.
-
-        Where one session is believed to be allowed no line leaves a good one to look for a better
-        address, as it would have to break before it makes; nor until that is forgotten.
-        """
-        pools = () if self._process is None else self._process.tape.status().pools
-        return RETURN_S + max((p.one_session * ONE_SESSION_S for p in pools), default=0.0)
-
     def _not_returned(self) -> str:
         present = self._gateway.faults.chosen()
         away = sum(one.port in self._ports[1:] for one in present)
-        return f"{away} connections are to fallbacks" if away else self._not_recovered()
+        if away:
+            return f"{away} connections are to fallbacks"
+        # Two ends by chance look like a gateway that allows one session only: what that costs is
+        # to be given back, too.
+        pools = () if self._process is None else self._process.tape.status().pools
+        for pool in pools:
+            if pool.health is not PoolHealth.UP:
+                return f"the pool {pool.name} is {pool.health}: {pool.reason}"
+        return self._not_recovered()
 
     async def _watch_freezes(self) -> None:
         while True:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tapekeeper.runtime.evictions import Evictions
+from tapekeeper.runtime.pool_values import PoolPolicy
 
 _NS = 1_000_000_000
 
 
 def _watch() -> Evictions:
-    watch = Evictions(within_s=5, enough=2, memory_s=3600)
+    watch = Evictions(PoolPolicy())
     watch.opened(1, 0)
     return watch
 
@@ -20,15 +21,42 @@ def _evict(watch: Evictions, new: int, old: int, at_s: int) -> bool:
     return watch.judge((at_s + 6) * _NS)
 
 
-def test_two_in_a_row_are_believed_for_an_hour() -> None:
-    """The first is counted alone; after the hour one more is enough."""
+def _believes(watch: Evictions, at_s: int) -> bool:
+    watch.judge(at_s * _NS)
+    return watch.one_session
+
+
+def test_two_in_a_row_are_believed() -> None:
+    """The first is counted alone; when it is forgotten one more is enough."""
     watch = _watch()
     assert not _evict(watch, 2, 1, 10)
     assert _evict(watch, 3, 2, 20)
     assert (watch.one_session, watch.count) == (True, 2)
-    watch.judge(4000 * _NS)
-    assert not watch.one_session
-    assert _evict(watch, 4, 3, 4010)
+    assert [_believes(watch, at_s) for at_s in (85, 86)] == [True, False]
+    assert _evict(watch, 4, 3, 90)
+
+
+def _memories(watch: Evictions, numbers: range, at_s: int) -> list[int]:
+    """For how long it is believed, s, if each line throws out the one before when it may."""
+    memories = []
+    for new in numbers:
+        assert _evict(watch, new, new - 1, at_s)
+        since_s = at_s = at_s + 6
+        while _believes(watch, at_s):
+            at_s += 1
+        memories.append(at_s - since_s)
+    return memories
+
+
+def test_what_shows_again_and_again_is_believed_for_longer() -> None:
+    """Up to an hour; a line that stays beside another one makes the next belief short again."""
+    watch = _watch()
+    _evict(watch, 2, 1, 10)
+    assert _memories(watch, range(3, 11), 20) == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    watch.opened(11, 20_000 * _NS)
+    watch.judge(20_006 * _NS)
+    _evict(watch, 12, 10, 20_010)
+    assert _memories(watch, range(13, 15), 20_020) == [60, 120]
 
 
 def test_a_line_that_stays_ends_the_row() -> None:

@@ -258,5 +258,5 @@ def test_where_one_session_is_allowed_the_return_begins_with_the_new_line() -> N
         assert all(gap.to_ns is not None for gap in status.uncovered)
         assert rig.told("handover") == ["endpoint"]
 
-    policy = PoolPolicy(redundancy=2)
+    policy = PoolPolicy(redundancy=2, eviction_memory_s=3_600)
     play(scenario, policy=policy, endpoints=Endpoints((ONE, TWO)))
