@@ -14,17 +14,17 @@ from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
 from tapekeeper.verify.losses import (
-    DEAF_S,
     Lost,
     Span,
     frozen_spans,
     lost_prints,
+    mute_spans,
     spans_of,
     unexplained,
 )
 from tapekeeper.verify.oracle import Key, Numbers, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
-from tapekeeper.verify.scenario import RECOVERY_S, TIMEFRAMES
+from tapekeeper.verify.scenario import RECOVERY_S, RETURN_S, TIMEFRAMES
 
 SHOWN_MAX = 3
 """Examples in one finding."""
@@ -77,9 +77,9 @@ def judge(evidence: Evidence) -> Findings:
     spans = spans_of(evidence)
     count, lost = lost_prints(evidence, runs.values())
     problems += unexplained(evidence, lost, spans)
-    bars = [bar for run in runs.values() for bar in run.bars]
-    problems += _untrue(evidence, bars, lost)
-    problems += _backfilled(evidence, bars)
+    for run in runs.values():
+        problems += _untrue(evidence, run, lost)
+    problems += _backfilled(evidence, [bar for run in runs.values() for bar in run.bars])
     return Findings(tuple(problems), made=count, lost=sum(lost.values()), spans=spans)
 
 
@@ -92,7 +92,7 @@ def _ended_well(evidence: Evidence) -> Iterator[str]:
     if evidence.recovered_s is None:
         yield f"not recovered {RECOVERY_S:g} s after the last fault: {evidence.waiting}"
     elif evidence.returned_s is None:
-        yield f"not at the preferred endpoint in time: {evidence.waiting}"
+        yield f"not all as it was {RETURN_S:g} s after the last fault: {evidence.waiting}"
     elif not evidence.lives or evidence.last.end is not End.STOPPED:
         yield "it did not stop in order"
     if evidence.leftovers:
@@ -190,35 +190,29 @@ def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
         yield f"{len(wrong)} bars differ from the oracle's, the first is {wrong[0]}"
 
 
-def _untrue(evidence: Evidence, bars: Iterable[Bar], lost: Lost) -> Iterator[str]:
+def _untrue(evidence: Evidence, run: Run, lost: Lost) -> Iterator[str]:
     """Bars that call themselves complete although a print of theirs was lost.
 
     A subscription that is frozen, and not found yet, is a thing that nobody can know of. What a
     process finds out when its journal accepts no more is in its log, but its bars cannot say it.
+    Nor can a bar that was forming when its process ended tell of what the next process lost.
     """
-    frozen = (*frozen_spans(evidence), *_mute_spans(evidence))
+    ended_ns = max((life.ended_ns for life in evidence.lives if life.run == run.number), default=0)
+    frozen = (*frozen_spans(evidence), *mute_spans(evidence))
     times = sorted(
         (key[0], key[1])
         for at_ns, key in lost
-        if not any(span.holds(at_ns, key[0]) for span in frozen)
+        if at_ns <= ended_ns and not any(span.holds(at_ns, key[0]) for span in frozen)
     )
     untrue = [
         bar
-        for bar in bars
+        for bar in run.bars
         if bar.completeness is Completeness.COMPLETE
         and bisect_left(times, (bar.contract_id, bar.ts_open))
         < bisect_left(times, (bar.contract_id, bar.ts_end))
     ]
     if untrue:
         yield f"{len(untrue)} bars say that they are complete and are not, the first: {untrue[0]}"
-
-
-def _mute_spans(evidence: Evidence) -> Iterator[Span]:
-    """What a process whose journal failed had not noticed a moment before."""
-    for life in evidence.lives:
-        if life.end is End.FAILED and life.refused:
-            from_ns = life.ended_ns - round(DEAF_S * NS_PER_S)
-            yield Span(None, from_ns, life.ended_ns, "the journal accepts no more")
 
 
 def _backfilled(evidence: Evidence, bars: Iterable[Bar]) -> Iterator[str]:

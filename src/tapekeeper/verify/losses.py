@@ -119,6 +119,18 @@ def _reported(evidence: Evidence, life: Life) -> Iterator[Span]:
                     yield Span(str(call.arguments[0]), from_ns, to_ns, gap.why)
 
 
+def mute_spans(evidence: Evidence) -> Iterator[Span]:
+    """What processes found out when their journals accepted no more: their bars cannot say it.
+
+    Of what they reported only that which lasted to the end: what had ended was written before.
+    """
+    for life in evidence.lives:
+        if life.end is End.FAILED and life.refused:
+            for span in _reported(evidence, life):
+                if span.to_ns >= life.ended_ns:
+                    yield span
+
+
 def frozen_spans(evidence: Evidence) -> Iterator[Span]:
     """Frozen streams, while they were frozen: freshness judges by data, and so needs its time."""
     slack_ns = round(SLACK_S * NS_PER_S)

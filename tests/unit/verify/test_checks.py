@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.model.tick import TradeBatch
+from tapekeeper.sim.fault_host import Kill
 from tapekeeper.sim.fault_menu import Drop, Replay
 from tapekeeper.sim.fault_runner import Happened
 from tapekeeper.sim.host import Step
@@ -18,7 +20,7 @@ from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.verify import checks
 from tapekeeper.verify.checks import judge
 from tapekeeper.verify.evidence import End, Evidence, Freezing, Made
-from tapekeeper.verify.losses import spans_of
+from tapekeeper.verify.losses import mute_spans, spans_of
 from tapekeeper.verify.oracle import Key, accepted
 from tapekeeper.verify.scenario import scenario
 from tapekeeper.verify.simulation import simulate
@@ -168,7 +170,7 @@ def _spoil_nothing_written(evidence: Evidence) -> None:
         (_spoil_refusal, "process 1: the disk refused it 2 times, and it went on"),
         (_spoil_left, "1 bars left it that its journal does not make"),
         (_spoil_tail, "the journal is damaged"),
-        (_spoil_return, "not at the preferred endpoint"),
+        (_spoil_return, "not all as it was 900 s after the last fault"),
         (_spoil_tokens, "it asked for 100000 tokens"),
         (_spoil_nothing_written, "there is no journal"),
         (_spoil_print_again, "are on the tape that nobody made"),
@@ -223,6 +225,33 @@ def test_a_frozen_stream_explains_its_own_losses_alone(good: Evidence) -> None:
     assert span.holds(10_000_000_000, contract_id)
     assert not span.holds(10_000_000_000, other_id)
     assert not span.holds(12_000_000_000, contract_id)
+
+
+def test_a_journal_that_accepts_no_more_excuses_what_was_found_out_then(good: Evidence) -> None:
+    """What a failed process reported and what lasted to its end, and nothing else."""
+    failed = copy.deepcopy(good)
+    failed.last.end, failed.last.refused = End.FAILED, 1
+    assert list(mute_spans(failed)) == []
+    status = failed.last.status
+    assert status is not None
+    (market,) = (pool for pool in status.pools if pool.name == "market")
+    *before, last = market.uncovered
+    last = msgspec.structs.replace(last, to_ns=failed.last.ended_ns)
+    market = msgspec.structs.replace(market, uncovered=(*before, last))
+    failed.last.status = msgspec.structs.replace(status, pools=(market,))
+    (span, *others) = mute_spans(failed)
+    assert {(one.from_ns, one.to_ns) for one in others} <= {(span.from_ns, span.to_ns)}
+    assert last.from_ns - 3_000_000_000 < span.from_ns < last.from_ns
+    failed.last.refused = 0
+    assert list(mute_spans(failed)) == []
+
+
+def test_a_dead_process_is_not_judged_by_what_the_next_one_loses() -> None:
+    """A bar was forming when it was killed, and its interval goes on without it."""
+    faults = (Kill(at_s=12.2, restart_s=1), Drop(at_s=13.6, hub="market"))
+    findings = judge(simulate(replace(scenario(8, faults), trades_per_s=20.0)))
+    assert findings.problems == ()
+    assert findings.lost > 0
 
 
 @pytest.mark.parametrize(
