@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from tapekeeper.core.validate import Judged, RulePolicy, TradeRules
-from tapekeeper.core.validate.band import BLOCK_PRINTS
+from tapekeeper.core.validate.band import BLOCK_PRINTS, SPELLS_MAX, PriceBand
 from tapekeeper.core.validate.rules import PENDING_MAX, PRICES_MAX
 from tapekeeper.model.tick import Flag, Reason, TradeBatch
 
@@ -201,3 +201,53 @@ def test_rules_that_are_off_say_nothing() -> None:
     """Without a band only what a print says alone counts."""
     rules = settled(RulePolicy(band=False))
     assert rejected(rules, batch_of([(1, 9_000.0), (2, 1.0)])) == []
+
+
+MINUTE = 60 * SECOND
+
+
+def risen(minutes: int) -> TradeRules:
+    """Rules that have seen prices rise from 6,000 at noon by 12.5 a minute, twice a second."""
+    rules = settled()
+    rows = [(n * SECOND // 2, 6_000.0 + n // 12 * 5 * TICK) for n in range(minutes * 120)]
+    assert rules.judge(batch_of(rows)) is None
+    return rules
+
+
+def test_a_late_print_is_compared_with_the_prices_of_its_own_time() -> None:
+    """It is no worse for a market that has moved since, and another old price stays outside."""
+    rules = risen(20)
+    assert rejected(rules, one(MINUTE, 6_012.5, seq=1)) == []
+    assert rejected(rules, one(15 * MINUTE, 6_012.5, seq=2)) == [(6_012.5, Reason.PRICE_BAND)]
+    assert rejected(rules, one(20 * MINUTE, 6_012.5, seq=3)) == [(6_012.5, Reason.PRICE_BAND)]
+    assert rejected(rules, one(-5 * MINUTE, 6_000.0, seq=4)) == []
+
+
+def test_a_late_print_does_not_move_the_band() -> None:
+    """A block of prints of an hour ago says nothing of prices now."""
+    rules = risen(20)
+    late = batch_of([(n * MS, 6_000.0) for n in range(3 * BLOCK_PRINTS)], seq=1)
+    assert rejected(rules, late) == []
+    assert rejected(rules, one(20 * MINUTE, 6_245.0, seq=200)) == []
+    assert rejected(rules, one(20 * MINUTE + 1, 6_000.0, seq=201)) != []
+
+
+def test_what_was_seen_before_a_jump_is_remembered() -> None:
+    """A print from before a jump comes after it: prices of both sides were real."""
+    rules = settled()
+    jump = batch_of([(n * SECOND, 6_500.0) for n in range(40)])
+    judged = rules.judge(jump)
+    assert judged is not None
+    assert len(judged.batch) == 40
+    assert rejected(rules, one(-SECOND, 6_001.0, seq=50)) == []
+    assert rejected(rules, one(39 * SECOND, 7_000.0, seq=51)) == [(7_000.0, Reason.PRICE_BAND)]
+
+
+def test_memory_of_prices_is_bounded() -> None:
+    """A week of prints is remembered as no more than the latest day or so of it."""
+    band = PriceBand(TICK, USUAL)
+    for n in range(3 * SPELLS_MAX):
+        band.take(6_000.0, 6_001.0, 6_000.0, BLOCK_PRINTS, NOON + n * MINUTE)
+    assert band.was_near(6_000.0, NOON)
+    assert not band.was_near(7_000.0, NOON)
+    assert len(band._spells) == SPELLS_MAX

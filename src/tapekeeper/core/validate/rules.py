@@ -160,7 +160,7 @@ class TradeRules:
         if ts_event > self._high_ns:
             self._high_ns = ts_event
             self._limit_ns = ts_event + self._quiet_ns
-        self._band.take(price, price, price, 1)
+        self._band.take(price, price, price, 1, self._high_ns)
 
     def _take_columns(self, batch: TradeBatch, start: int, stop: int) -> bool:
         """Accept a run that is beyond doubt as a whole; False leaves everything as it was.
@@ -185,7 +185,7 @@ class TradeRules:
         if high_ns > self._high_ns:
             self._high_ns = high_ns
             self._limit_ns = high_ns + self._quiet_ns
-        band.take(low, high, prices[-1], len(times))
+        band.take(low, high, prices[-1], len(times), self._high_ns)
         return True
 
     def _are_sizes(self, sizes: list[int]) -> bool:
@@ -217,8 +217,7 @@ class TradeRules:
             return
         suspicion = self._suspicion(trade)
         if suspicion is None:
-            self._accept(trade, judged)
-            if self._pending:
+            if self._accept(trade, judged) and self._pending:
                 self._calm += 1
                 if self._calm >= self._policy.confirm:
                     self._pending.clear()
@@ -231,11 +230,15 @@ class TradeRules:
         self._pending.append(trade)
         judged.rejected.append((trade, Reason.PRICE_BAND, suspicion))
 
-    def _accept(self, trade: Trade, judged: Judged) -> None:
+    def _accept(self, trade: Trade, judged: Judged) -> bool:
+        """Let a print in; whether it says anything of prices now."""
         judged.batch.append(
             trade.ts_event, trade.price, trade.size, trade.side, trade.ts_recv, trade.seq
         )
+        if not self._band.low <= trade.price <= self._band.high:
+            return False  # a late print, at a price of its own time
         self._take(trade.ts_event, trade.price)
+        return True
 
     def _fault(self, trade: Trade) -> tuple[Reason, str] | None:
         """What is wrong with a print by itself."""
@@ -259,8 +262,10 @@ class TradeRules:
         """What is wrong with a print beside the others; after a quiet time nothing can be."""
         band = self._band
         if trade.ts_event > self._limit_ns:
-            band.unsettle()
+            band.unsettle(self._high_ns)
         if band.low <= trade.price <= band.high:
+            return None
+        if trade.ts_event < self._high_ns and band.was_near(trade.price, trade.ts_event):
             return None
         return f"price {trade.price!r} is outside {band.low!r} to {band.high!r}"
 
@@ -278,7 +283,7 @@ class TradeRules:
     def _believe(self, agreeing: list[Trade], trade: Trade, judged: Judged) -> None:
         """A jump is real: let its prints in, and begin to learn anew."""
         self._pending.clear()
-        self._band.unsettle()
+        self._band.unsettle(self._high_ns)
         judged.readmitted += agreeing
         for each in (*agreeing, trade):
             self._accept(each, judged)
