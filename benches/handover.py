@@ -8,30 +8,40 @@ token before it and replaces the connections of both hubs. It runs twice:
 - `virtual`: 10,000 prints a second over four contracts, in virtual time over the network in
   memory, for `--virtual-s` seconds of exchange time. As nothing waits there, the load is exact,
   and no lag can be seen.
-- `real`: over loopback sockets in real time for `--real-s` seconds, at the highest rate that this
-  machine delivers, 10,000 at most: short runs find it, or `--real-ticks-per-s` says it. Lag is of
-  the one event loop that gateway and tape share, and so an upper bound for the tape; the watch of
-  the tape looks every 10 ms, a timer of this program every 5 ms.
+- `real`: over loopback sockets in real time for `--real-s` seconds, with the gateway in a process
+  of its own, at the highest rate that it keeps up on this machine, 10,000 at most: short runs find
+  it, or `--real-ticks-per-s` says it. The event loop that is timed is the tape's alone.
 
-What the market made is held against the bars of one second: for every contract and second between
-the first confirmed subscription and the end, number of prints and volume. CPU seconds are those
-of gateway, network and tape together. It exits with 1 if a print was lost or is in the bars twice,
-or if a hub had more than two lines; times decide nothing. 0 seconds leave a part out.
+The journal is written at level `process`. What the market made is held against the bars of one
+second: for every contract and second between the first confirmed subscription and the end, number
+of prints and volume. It exits with 1 if a print was lost or is in the bars twice, or if a hub had
+more than two lines; times decide nothing. 0 seconds leave a part out.
+
+How long the loop was held is how late a timer of 5 ms fires. Other programs of the machine are in
+that, so two more figures stand beside it: the same lateness without the time for which the system
+let the tape's thread wait for a processor (Linux tells it), and how late a third process wakes
+that does nothing but sleep for 5 ms.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import aiohttp
 import msgspec
@@ -43,7 +53,8 @@ from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape, TapeStatus
 from tapekeeper.cli.heap import settled_heap
 from tapekeeper.ports import Clock, Random
-from tapekeeper.runtime.loop_lag import LOOK_S, LoopLag, LoopWatch
+from tapekeeper.runtime.journaler import DURABILITY
+from tapekeeper.runtime.loop_lag import LOOK_S, STALL_MS, LoopLag
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
@@ -64,7 +75,12 @@ OVERLAP_S = 0.5
 
 LINES_MOST = 2
 
-STALL_LOOK_S = 0.005
+LOOK_MS = 5.0
+"""Period of the timers of this program."""
+WAITED = Path("/proc/thread-self/schedstat")
+"""Where Linux says for how long this thread had to wait for a processor."""
+
+WORST = 5
 
 PROBE_S = 3.0
 LEAST_PER_S = 1_000.0
@@ -73,15 +89,19 @@ LATE_MS = 250.0
 ARRIVES_WITHIN_S = 30
 NS_PER_S = 1_000_000_000
 
-Sums = tuple[int, int]
+NS_PER_MS = 1_000_000
+
+Sums: TypeAlias = tuple[int, int]
 """Number of prints, and their volume."""
+BySecond: TypeAlias = dict[tuple[str, int], Sums]
+"""By contract and second of exchange time."""
 
 
 @dataclass
 class Made:
-    """What the market made, by contract and second of exchange time."""
+    """What the market made."""
 
-    sums: dict[tuple[str, int], Sums] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
+    sums: BySecond = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
     newest_ns: int = 0
     prints: int = 0
 
@@ -97,10 +117,260 @@ class Made:
 
 
 @dataclass
+class Mark:
+    """How far the market is at one moment."""
+
+    newest_ns: int
+    prints: int
+    late_ms: float  # behind its own time
+    cpu_s: float  # of its process
+
+
+class Source(Protocol):
+    """A gateway with its market, wherever it runs."""
+
+    urls: SimUrls
+
+    async def mark(self) -> Mark:
+        """How far it is."""
+        ...
+
+    async def sums(self) -> BySecond:
+        """What the market has made."""
+        ...
+
+
+class Here:
+    """A gateway in this process."""
+
+    def __init__(self, gateway: SimGateway) -> None:
+        self._gateway = gateway
+        self._made = Made()
+        gateway.feed.made_taps.append(self._made.take)
+        self.urls = gateway.urls
+
+    async def mark(self) -> Mark:
+        """How far it is."""
+        made, feed = self._made, self._gateway.feed
+        late_ns = feed.now_ns(self._gateway.contracts[0]) - made.newest_ns
+        late_ms = max(0.0, late_ns / NS_PER_MS)
+        return Mark(made.newest_ns, made.prints, late_ms, time.process_time())
+
+    async def sums(self) -> BySecond:
+        """What the market has made."""
+        return dict(self._made.sums)
+
+
+class Apart:
+    """A gateway in a process of its own, at the other end of a pipe."""
+
+    def __init__(self, pipe: Connection, urls: SimUrls) -> None:
+        self._pipe = pipe
+        self.urls = urls
+
+    async def mark(self) -> Mark:
+        """How far it is."""
+        answer = await self._asked("mark")
+        assert isinstance(answer, Mark)
+        return answer
+
+    async def sums(self) -> BySecond:
+        """What the market has made."""
+        answer = await self._asked("sums")
+        assert isinstance(answer, dict)
+        return answer
+
+    async def _asked(self, what: str) -> object:
+        self._pipe.send(what)
+        answer: object = await asyncio.to_thread(self._pipe.recv)
+        return answer
+
+
+def sim_config(ticks_per_s: float) -> SimConfig:
+    """How the gateway is set up."""
+    return SimConfig(
+        seed=SEED,
+        products=PRODUCTS,
+        trades_per_s=ticks_per_s / len(PRODUCTS),
+        token_life_s=TOKEN_LIFE_S,
+        single_token=True,
+    )
+
+
+def serve(pipe: Connection, ticks_per_s: float) -> None:
+    """Be the gateway at the other end, until the pipe is closed."""
+
+    async def main() -> None:
+        clock = SystemClock()
+        async with SimGateway(sim_config(ticks_per_s), clock, Seeded(SEED, "gateway")) as gateway:
+            here = Here(gateway)
+            pipe.send(here.urls)
+            with suppress(EOFError):
+                while True:
+                    asked = await asyncio.to_thread(pipe.recv)
+                    pipe.send(await (here.mark() if asked == "mark" else here.sums()))
+
+    with settled_heap():
+        asyncio.run(main())
+
+
+def oversleep(pipe: Connection) -> None:
+    """Sleep again and again until the pipe is closed or told to stop; send how late it woke."""
+    late = array("d")
+    gc.disable()
+    due_ns = time.monotonic_ns()
+    with suppress(EOFError):
+        pipe.send(None)
+        while not pipe.poll():
+            due_ns += round(LOOK_MS * NS_PER_MS)
+            time.sleep(LOOK_MS / 1e3)
+            now_ns = time.monotonic_ns()
+            late.append((now_ns - due_ns) / NS_PER_MS)
+            due_ns = now_ns
+        pipe.recv()
+        pipe.send(late)
+
+
+@contextmanager
+def process(target: Callable[..., None], *arguments: object) -> Iterator[Connection]:
+    """Run `target` in a new process; the pipe to it, which ends it when it is closed."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=target, args=(theirs, *arguments), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        child.join()
+
+
+class Lateness(msgspec.Struct, frozen=True):
+    """How late a timer of 5 ms fired, ms."""
+
+    looks: int
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    over_50_ms: int  # as the watch of the tape counts: what may have begun a period earlier, too
+
+    @classmethod
+    def of(cls, late_ms: Sequence[float]) -> Lateness:
+        """Of all looks."""
+        ordered = sorted(late_ms) or [0.0]
+        p50, p99, p999 = (ordered[round((len(ordered) - 1) * at)] for at in (0.5, 0.99, 0.999))
+        over = sum(one + LOOK_MS >= STALL_MS for one in ordered)
+        return cls(len(late_ms), p50, p99, p999, ordered[-1], over)
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """One look of the tape's loop that came late."""
+
+    at_s: float  # since the load began
+    late_ms: float
+    cpu_ms: float  # that the tape's thread computed since the look before
+    waited_ms: float | None  # for which it was ready and had no processor; None where not told
+
+
+class LoopLooks:
+    """Looks at the event loop it runs in; see the module's text on what is in a lateness."""
+
+    def __init__(self) -> None:
+        # Plain numbers: what is kept here must not be work for the garbage collector.
+        self._at_s, self._late_ms = array("d"), array("d")
+        self._cpu_ms, self._waited_ms = array("d"), array("d")
+        self._told = WAITED.exists()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        start_ns = now_ns = time.monotonic_ns()
+        cpu_ns, waited_ns = time.thread_time_ns(), self._waited_ns()
+        while True:
+            await asyncio.sleep(LOOK_MS / 1e3)
+            before_ns, now_ns = now_ns, time.monotonic_ns()
+            before_cpu_ns, cpu_ns = cpu_ns, time.thread_time_ns()
+            before_waited_ns, waited_ns = waited_ns, self._waited_ns()
+            self._at_s.append((now_ns - start_ns) / NS_PER_S)
+            self._late_ms.append((now_ns - before_ns) / NS_PER_MS - LOOK_MS)
+            self._cpu_ms.append((cpu_ns - before_cpu_ns) / NS_PER_MS)
+            self._waited_ms.append((waited_ns - before_waited_ns) / NS_PER_MS)
+
+    def _waited_ns(self) -> int:
+        return int(WAITED.read_bytes().split()[1]) if self._told else 0
+
+    def late(self) -> Lateness:
+        """All of it."""
+        return Lateness.of(self._late_ms)
+
+    def own(self) -> Lateness | None:
+        """Without what the thread waited for a processor; None where that is not told."""
+        if not self._told:
+            return None
+        both = zip(self._late_ms, self._waited_ms, strict=True)
+        return Lateness.of([max(0.0, late - waited) for late, waited in both])
+
+    def worst(self) -> tuple[Stall, ...]:
+        """The latest looks."""
+        looks = sorted(range(len(self._late_ms)), key=self._late_ms.__getitem__)[-WORST:]
+        return tuple(
+            Stall(
+                self._at_s[look],
+                self._late_ms[look],
+                self._cpu_ms[look],
+                self._waited_ms[look] if self._told else None,
+            )
+            for look in reversed(looks)
+        )
+
+
+class Collections(msgspec.Struct):
+    """What the garbage collector of this process did, and what it took."""
+
+    count: int = 0
+    total_ms: float = 0.0
+    max_ms: float = 0.0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what it does inside."""
+        began_ns = 0
+
+        def told(phase: str, _: dict[str, int]) -> None:
+            nonlocal began_ns
+            if phase == "start":
+                began_ns = time.monotonic_ns()
+                return
+            took_ms = (time.monotonic_ns() - began_ns) / NS_PER_MS
+            self.count += 1
+            self.total_ms += took_ms
+            self.max_ms = max(self.max_ms, took_ms)
+
+        gc.callbacks.append(told)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(told)
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """How long the tape's event loop was held, and how punctual the machine was meanwhile."""
+
+    watch: LoopLag  # as the tape's own watch sees it, which looks every 10 ms
+    loop: Lateness
+    own: Lateness | None  # `loop` without what its thread waited for a processor
+    sleeper: Lateness  # of another process that does nothing
+    worst: tuple[Stall, ...]
+    collections: Collections
+
+
+@dataclass
 class Figures:
     """One run. Prints are those of the whole seconds that were compared, unless said otherwise."""
 
     run: str
+    durability: str
     seconds: int
     asked_per_s: float
     made: int
@@ -117,11 +387,11 @@ class Figures:
     handovers_failed: int
     lines_most: int
     uncovered: int
-    cpu_s_per_million: float
+    cpu_s_per_million: float  # of the tape's process, with the gateway where that is in it
     cpu_share: float | None  # of one processor; None where time is virtual
+    gateway_cpu_share: float | None
     market_late_ms: float  # how far the market was behind its own time in the end
-    lag: LoopLag | None  # as the tape's watch sees it; None where time is virtual
-    stalls: LoopLag | None  # as a timer of 5 ms sees it
+    timing: Timing | None  # None where time is virtual
     holds: bool
     loud: dict[str, int]  # log events above info
 
@@ -143,7 +413,7 @@ class Figures:
 
 @dataclass
 class World:
-    """What one run is made of."""
+    """What one run is made of, and what is found out in it."""
 
     run: str
     seconds: float
@@ -151,14 +421,15 @@ class World:
     clock: Clock
     random: Random
     network: MemoryNetwork | None = None
-    made: Made = field(default_factory=Made)
     loud: Counter[str] = field(default_factory=Counter)
     compared: tuple[int, int] = (0, 0)
+    before: Mark | None = None
+    after: Mark | None = None
     cpu_s: float = 0.0
     wall_s: float = 0.0
-    loaded: int = 0
-    market_late_ms: float = 0.0
-    stalls: LoopLag | None = None
+    looks: LoopLooks = field(default_factory=LoopLooks)
+    collections: Collections = field(default_factory=Collections)
+    sleeper_ms: Sequence[float] = ()
 
     def log(self, event: str, /, *, level: str = "info", **_: object) -> None:
         """Count what is above info."""
@@ -170,6 +441,20 @@ class World:
         if self.network is None:
             return open_session()
         return open_session(connector=MemoryConnector(self.network))
+
+    @asynccontextmanager
+    async def source(self) -> AsyncIterator[Source]:
+        """The gateway."""
+        if self.network is None:
+            with process(serve, self.ticks_per_s) as pipe:
+                urls = await asyncio.to_thread(pipe.recv)
+                assert isinstance(urls, SimUrls)
+                yield Apart(pipe, urls)
+            return
+        random = Seeded(SEED, "gateway")
+        config = sim_config(self.ticks_per_s)
+        async with SimGateway(config, self.clock, random, network=self.network) as gateway:
+            yield Here(gateway)
 
 
 def tape_config(urls: SimUrls, folder: str) -> Config:
@@ -194,19 +479,6 @@ def tape_config(urls: SimUrls, folder: str) -> Config:
 
 async def run(world: World) -> Figures:
     """Start everything, load it, stop it and compare."""
-    gateway = SimGateway(
-        SimConfig(
-            seed=SEED,
-            products=PRODUCTS,
-            trades_per_s=world.ticks_per_s / len(PRODUCTS),
-            token_life_s=TOKEN_LIFE_S,
-            single_token=True,
-        ),
-        world.clock,
-        Seeded(SEED, "gateway"),
-        network=world.network,
-    )
-    gateway.feed.made_taps.append(world.made.take)
     outside = Outside(
         world.clock,
         world.random,
@@ -215,32 +487,30 @@ async def run(world: World) -> Figures:
         loop_look_s=LOOK_S if world.network is None else None,
     )
     with tempfile.TemporaryDirectory() as folder:
-        async with gateway:
-            tape = Tape(tape_config(gateway.urls, folder), outside=outside)
+        async with world.source() as source:
+            tape = Tape(tape_config(source.urls, folder), outside=outside)
             async with tape:
-                await load(world, gateway, tape)
+                await load(world, source, tape)
                 status = tape.status()
-            return compare(world, tape, status)
+            return compare(world, await source.sums(), tape, status)
 
 
-async def load(world: World, gateway: SimGateway, tape: Tape) -> None:
+async def load(world: World, source: Source, tape: Tape) -> None:
     """Subscribe everything, let the seconds pass, and wait for what is on its way."""
     for product in PRODUCTS:
         await tape.subscribe(product)
-    first = world.made.newest_ns // NS_PER_S + 2
-    cpu_s, wall_s, prints = time.process_time(), time.perf_counter(), world.made.prints
+    before = world.before = await source.mark()
+    cpu_s, wall_s = time.process_time(), time.perf_counter()
     # The second that is not whole is left out at either end.
     if world.network is None:
-        world.stalls = await stalls(world.clock, world.seconds + 2)
+        await timed(world)
     else:
         await world.clock.sleep_s(world.seconds + 2)
-    last = world.made.newest_ns // NS_PER_S
     world.cpu_s = time.process_time() - cpu_s
     world.wall_s = time.perf_counter() - wall_s
-    world.loaded = world.made.prints - prints
-    now_ns = gateway.feed.now_ns(gateway.contracts[0])
-    world.market_late_ms = max(0.0, (now_ns - world.made.newest_ns) / 1e6)
-    world.compared = first, last
+    after = world.after = await source.mark()
+    last = after.newest_ns // NS_PER_S
+    world.compared = before.newest_ns // NS_PER_S + 2, last
     for _ in range(ARRIVES_WITHIN_S):
         await world.clock.sleep_s(1.0)
         newest = [tape.last_trade(product) for product in PRODUCTS]
@@ -248,20 +518,24 @@ async def load(world: World, gateway: SimGateway, tape: Tape) -> None:
             return
 
 
-async def stalls(clock: Clock, seconds: float) -> LoopLag:
-    """How late a short timer fires while the seconds pass."""
-    watch = LoopWatch(clock, lambda *_, **__: None, STALL_LOOK_S)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await watch.run()
-    return watch.lag()
+async def timed(world: World) -> None:
+    """Let the seconds pass and look how punctual everything is."""
+    with process(oversleep) as sleeper, world.collections.counted():
+        await asyncio.to_thread(sleeper.recv)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(world.seconds + 2):
+                await world.looks.run()
+        sleeper.send("stop")
+        late_ms = await asyncio.to_thread(sleeper.recv)
+        assert isinstance(late_ms, array)
+        world.sleeper_ms = late_ms
 
 
-def compare(world: World, tape: Tape, status: TapeStatus) -> Figures:
+def compare(world: World, made_all: BySecond, tape: Tape, status: TapeStatus) -> Figures:
     """Hold the bars against what was made."""
     first, last = world.compared
-    made = {key: sums for key, sums in world.made.sums.items() if first <= key[1] < last}
-    bars: dict[tuple[str, int], Sums] = defaultdict(lambda: (0, 0))
+    made = {key: sums for key, sums in made_all.items() if first <= key[1] < last}
+    bars: BySecond = defaultdict(lambda: (0, 0))
     for bar in tape.result().bars["1s"]:
         key = bar.contract_id, bar.ts_open // NS_PER_S
         if first <= key[1] < last:
@@ -269,9 +543,14 @@ def compare(world: World, tape: Tape, status: TapeStatus) -> Figures:
             bars[key] = bars[key][0] + bar.n, bars[key][1] + bar.volume
     keys = made.keys() | bars.keys()
     more = [made.get(key, (0, 0))[0] - bars[key][0] for key in keys]
-    lag = None if world.network is not None else status.loop
+    before, after = world.before, world.after
+    assert before is not None
+    assert after is not None
+    is_real = world.network is None
+    gateway_cpu_s = after.cpu_s - before.cpu_s
     return Figures(
         run=world.run,
+        durability=DURABILITY,
         seconds=last - first,
         asked_per_s=world.ticks_per_s,
         made=sum(count for count, _ in made.values()),
@@ -290,14 +569,21 @@ def compare(world: World, tape: Tape, status: TapeStatus) -> Figures:
         handovers_failed=sum(pool.handovers_failed for pool in status.pools),
         lines_most=max(pool.lines_most for pool in status.pools),
         uncovered=sum(pool.uncovered_count for pool in status.pools),
-        cpu_s_per_million=world.cpu_s / max(1, world.loaded) * 1e6,
-        cpu_share=None if world.network is not None else world.cpu_s / world.wall_s,
-        market_late_ms=world.market_late_ms,
-        lag=lag,
-        stalls=world.stalls,
+        cpu_s_per_million=world.cpu_s / max(1, after.prints - before.prints) * 1e6,
+        cpu_share=world.cpu_s / world.wall_s if is_real else None,
+        gateway_cpu_share=gateway_cpu_s / world.wall_s if is_real else None,
+        market_late_ms=after.late_ms,
+        timing=timing(world, status.loop) if is_real else None,
         holds=status.holds,
         loud=dict(world.loud),
     )
+
+
+def timing(world: World, watch: LoopLag) -> Timing:
+    """What was found out of time."""
+    looks = world.looks
+    sleeper = Lateness.of(world.sleeper_ms)
+    return Timing(watch, looks.late(), looks.own(), sleeper, looks.worst(), world.collections)
 
 
 def virtual(seconds: float) -> Figures:
@@ -331,9 +617,9 @@ def show(figures: Figures) -> None:
     rate = one.made / max(1, one.seconds)
     print(
         f"{one.run}: {one.seconds} s of exchange time, asked for {one.asked_per_s:,.0f} prints/s, "
-        f"made {rate:,.0f}/s"
+        f"made {rate:,.0f}/s, durability {one.durability}"
     )
-    print(f"  made {one.made:,}  in bars {one.in_bars:,}  lost {one.lost:,}  twice {one.doubled:,}")
+    print(f"  made {one.made:,}  in bars {one.in_bars:,}  lost {one.lost}  twice {one.doubled}")
     print(
         f"  whole run: received {one.received:,}  accepted {one.accepted:,}  "
         f"duplicate {one.duplicate:,}  quarantined {one.quarantined:,}"
@@ -343,20 +629,43 @@ def show(figures: Figures) -> None:
         f"  token renewals {one.renewals}, hand-overs {per_hub}, failed {one.handovers_failed}, "
         f"most lines of a hub {one.lines_most}, uncovered intervals {one.uncovered}"
     )
-    share = "" if one.cpu_share is None else f" ({one.cpu_share:.0%} of one processor)"
-    print(f"  {one.cpu_s_per_million:.1f} CPU s per million prints{share}")
-    for name, lag in (("watch", one.lag), ("timer of 5 ms", one.stalls)):
-        if lag is not None:
-            print(
-                f"  event loop by {name}: worst lag {lag.max_ms:.1f} ms of {lag.measured} looks, "
-                f"{lag.over_50_ms} of 50 ms"
-            )
-    if one.lag is not None:
-        print(f"  market late by {one.market_late_ms:.0f} ms at the end")
+    print(f"  {one.cpu_s_per_million:.1f} CPU s per million prints")
+    if one.timing is not None:
+        shares = f"tape {one.cpu_share or 0:.0%}, gateway {one.gateway_cpu_share or 0:.0%}"
+        late = f"market late by {one.market_late_ms:.0f} ms at the end"
+        print(f"  of one processor: {shares}; {late}")
+        show_timing(one.timing)
     for event, count in one.loud.items():
         print(f"  logged above info: {event} x {count}")
     for problem in one.problems:
         print(f"  WRONG: {problem}")
+
+
+def show_timing(timing: Timing) -> None:
+    """Print how punctual everything was."""
+    print(f"  {'late, ms':34}{'p50':>8}{'p99':>8}{'p99.9':>8}{'max':>8}  over 50 ms")
+    for name, late in (
+        ("the tape's event loop", timing.loop),
+        ("  without waiting for a processor", timing.own),
+        ("a process that only sleeps", timing.sleeper),
+    ):
+        if late is not None:
+            print(
+                f"  {name:34}{late.p50_ms:8.1f}{late.p99_ms:8.1f}{late.p999_ms:8.1f}"
+                f"{late.max_ms:8.1f}  {late.over_50_ms} of {late.looks:,} looks"
+            )
+    watch, collections = timing.watch, timing.collections
+    print(f"  the tape's own watch: worst {watch.max_ms:.1f} ms, {watch.over_50_ms} over 50 ms")
+    print(
+        f"  garbage collections: {collections.count}, together {collections.total_ms:.0f} ms, "
+        f"longest {collections.max_ms:.1f} ms"
+    )
+    for stall in timing.worst:
+        waited = "" if stall.waited_ms is None else f", waited for one {stall.waited_ms:.1f} ms"
+        print(
+            f"  late by {stall.late_ms:.1f} ms at {stall.at_s:.2f} s: on a processor for "
+            f"{stall.cpu_ms:.1f} ms{waited}"
+        )
 
 
 def main() -> int:
