@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +17,20 @@ LONG_AGO_NS = -(1 << 63)
 _CHUNK_ROWS = 64
 _CHUNK_NS = 500_000_000
 
-Key: TypeAlias = tuple[int, float, int, int]
-"""Event time (ns UTC), price, size and side: all that tells one print from another."""
+Key: TypeAlias = bytes
+"""Event time (ns UTC), price, size and side: all that tells one print from another.
+
+Bytes, because the garbage collector never looks into a dictionary that has nothing but bytes and
+numbers in it. It would walk tuples, and ten seconds of a busy market are a hundred thousand."""
+
+_KEY = struct.Struct("<qdqb")
+_pack_key = _KEY.pack
+_TIME = struct.Struct("<q")
+_time_in = _TIME.unpack_from
+
+_RECV_SHIFT, _COUNT_SHIFT = 64, 128
+_RECV_MASK = (1 << (_COUNT_SHIFT - _RECV_SHIFT)) - 1
+_LINE_MASK = (1 << _RECV_SHIFT) - 1
 
 
 @dataclass(slots=True)
@@ -56,6 +70,30 @@ class Figures:
         )
 
 
+class Past:
+    """Columns of rows that were brought; arrays, which the garbage collector does not walk."""
+
+    __slots__ = ("price", "side", "size", "ts_event", "ts_recv")
+
+    def __init__(self, batch: TradeBatch) -> None:
+        self.ts_event = array("q", batch.ts_event)
+        self.price = array("d", batch.price)
+        self.size = array("q", batch.size)
+        self.side = array("b", batch.side)
+        self.ts_recv = array("q", batch.ts_recv)
+
+    def __len__(self) -> int:
+        return len(self.ts_event)
+
+    def extend(self, batch: TradeBatch) -> None:
+        """Add the rows of a batch."""
+        self.ts_event.extend(batch.ts_event)
+        self.price.extend(batch.price)
+        self.size.extend(batch.size)
+        self.side.extend(batch.side)
+        self.ts_recv.extend(batch.ts_recv)
+
+
 class Leg:
     """One line's part in one contract.
 
@@ -85,13 +123,13 @@ class Leg:
         self.first_ns = self.high_ns = self.last_ns = first.ts_event[0]
         self.recv_ns = first.ts_recv[0]
         self.over = False  # its connection has ended: it brings nothing more
-        self.history: deque[TradeBatch] = deque()  # bound: the window, and `keys_max` rows
+        self.history: deque[Past] = deque()  # bound: the window, and `keys_max` rows
         self.history_rows = 0
         self.counts: dict[Key, int] = {}
         self.tail: list[Key] | None = None  # what a repetition goes through
         self.spots: list[int] = []  # where in it the last row may be
         self.waiting: list[TradeBatch] | None = None  # bound: `hold_ns` of arrivals
-        self.waiting_at_first = 0  # how many of them have the stamp of the first
+        self.waiting_at_first = 0  # how many rows of them have the stamp of the first
         self.waits_until_ns = 0
 
     def reach_ns(self) -> int:
@@ -106,14 +144,9 @@ class Leg:
         """
         self.history_rows += len(batch)
         if self.history and _goes_with(self.history[-1], batch):
-            _extend(self.history[-1], batch)
-        elif len(batch) >= _CHUNK_ROWS:
-            self.history.append(batch)
+            self.history[-1].extend(batch)
         else:
-            # A copy, because a batch that was handed on is not changed.
-            chunk = TradeBatch(batch.contract_id)
-            _extend(chunk, batch)
-            self.history.append(chunk)
+            self.history.append(Past(batch))
 
     def trim(self, floor_ns: int, rows_max: int) -> int:
         """Forget history below the floor; the floor that the limit of rows asks for."""
@@ -131,8 +164,9 @@ class Leg:
 class Tape:
     """The lines of one contract and what they brought.
 
-    `emitted` holds for each key how often it was let through, and when and by which line last.
-    It is complete for event times in [max(floor, counted), ...) while `counting`.
+    `emitted` holds for each key how often it was let through, and when and by which line last
+    (see `emission`). It is complete for event times in [max(floor, counted), ...) while
+    `counting`.
     """
 
     __slots__ = (
@@ -151,8 +185,7 @@ class Tape:
         self.legs: dict[int, Leg] = {}
         self.counting = False
         self.counted_ns = 0
-        # Plain numbers, which the garbage collector leaves out of its rounds.
-        self.emitted: dict[Key, tuple[int, int, int]] = {}
+        self.emitted: dict[Key, int] = {}
         self.high_ns = LONG_AGO_NS
         self.floor_ns = LONG_AGO_NS  # below it nothing is counted
         self.pruned_ns = LONG_AGO_NS
@@ -182,18 +215,40 @@ class Tape:
         return max((leg.reach_ns() for leg in self.open_legs()), default=LONG_AGO_NS)
 
 
+def emission(count: int, recv_ns: int, line: int) -> int:
+    """How often a key was let through, when that was last, and by which line, in one number."""
+    return count << _COUNT_SHIFT | (recv_ns & _RECV_MASK) << _RECV_SHIFT | line & _LINE_MASK
+
+
+def emitted_count(emission: int) -> int:
+    """How often."""
+    return emission >> _COUNT_SHIFT
+
+
+def emitted_first(emission: int) -> tuple[int, int]:
+    """Time of receipt, and the line."""
+    return emission >> _RECV_SHIFT & _RECV_MASK, emission & _LINE_MASK
+
+
 def key_of(batch: TradeBatch, row: int) -> Key:
     """The key of one row."""
-    return batch.ts_event[row], batch.price[row], batch.size[row], batch.side[row]
+    return _pack_key(batch.ts_event[row], batch.price[row] + 0.0, batch.size[row], batch.side[row])
 
 
-def keys_of(batches: Iterable[TradeBatch]) -> Iterator[Key]:
+def keys_of(batch: TradeBatch | Past) -> Iterator[Key]:
     """The keys of all rows, in order."""
-    for batch in batches:
-        yield from zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
+    # 0 is added to the price because -0.0 equals 0.0, and its bytes do not.
+    columns = zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
+    return (_pack_key(ts_ns, price + 0.0, size, side) for ts_ns, price, size, side in columns)
 
 
-def _goes_with(chunk: TradeBatch, batch: TradeBatch) -> bool:
+def time_of(key: Key) -> int:
+    """The event time in a key, ns UTC."""
+    ts_ns: int = _time_in(key)[0]
+    return ts_ns
+
+
+def _goes_with(chunk: Past, batch: TradeBatch) -> bool:
     """Whether the rows are few, and so close in time that they leave the window together."""
     return (
         len(chunk) + len(batch) <= _CHUNK_ROWS
@@ -202,18 +257,16 @@ def _goes_with(chunk: TradeBatch, batch: TradeBatch) -> bool:
     )
 
 
-def _extend(chunk: TradeBatch, batch: TradeBatch) -> None:
-    chunk.ts_event += batch.ts_event
-    chunk.price += batch.price
-    chunk.size += batch.size
-    chunk.side += batch.side
-    chunk.ts_recv += batch.ts_recv
-    chunk.seq += batch.seq
-
-
 def picked(batch: TradeBatch, rows: Iterable[int]) -> TradeBatch:
     """The rows at these indexes, which rise."""
     picked = TradeBatch(batch.contract_id)
     for row in rows:
-        picked.append(*key_of(batch, row), batch.ts_recv[row], batch.seq[row])
+        picked.append(
+            batch.ts_event[row],
+            batch.price[row],
+            batch.size[row],
+            batch.side[row],
+            batch.ts_recv[row],
+            batch.seq[row],
+        )
     return picked

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from tapekeeper.core.arbiter.legs import (
     LONG_AGO_NS,
@@ -40,9 +41,13 @@ from tapekeeper.core.arbiter.legs import (
     Key,
     Leg,
     Tape,
+    emission,
+    emitted_count,
+    emitted_first,
     key_of,
     keys_of,
     picked,
+    time_of,
 )
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally
 from tapekeeper.model.tick import TradeBatch
@@ -251,8 +256,9 @@ class Arbiter:
             self._open(contract_id, tape, waiting, out)
 
     def _admit_while_holding(self, tape: Tape, leg: Leg, batch: TradeBatch, out: Admitted) -> None:
-        """Row by row, so that the moment of opening does not depend on how batches are cut."""
-        for row in range(len(batch)):
+        """In runs within which nothing opens, so that it does not matter how batches are cut."""
+        row = 0
+        while row < len(batch):
             recv_ns = batch.ts_recv[row]
             over = [each for each in tape.waiting_legs() if recv_ns >= each.waits_until_ns]
             if over:
@@ -260,18 +266,20 @@ class Arbiter:
                 last_ns = over[-1].first_ns
                 early = [each for each in tape.waiting_legs() if each.first_ns <= last_ns]
                 self._open(batch.contract_id, tape, early, out)
-            one = picked(batch, (row,))
             if tape.legs.get(leg.figures.line) is not leg:  # what was opened is far ahead of it
-                leg = self._join(tape, leg.figures, one)
+                leg = self._join(tape, leg.figures, picked(batch, (row,)))
+            end = _end_of_run(tape, leg, batch, row)
+            run = batch if end - row == len(batch) else picked(batch, range(row, end))
+            row = end
             if leg.waiting is None:
-                self._admit_rows(tape, leg, one, out)
+                self._admit_rows(tape, leg, run, out)
                 self._open(batch.contract_id, tape, [], out)
             else:
-                leg.waiting.append(one)
-                leg.waiting_at_first += one.ts_event[0] == leg.first_ns
-                leg.recv_ns = recv_ns
-                leg.figures.held += 1
-                self.held += 1
+                leg.waiting.append(run)
+                leg.waiting_at_first += run.ts_event.count(leg.first_ns)
+                leg.recv_ns = run.ts_recv[-1]
+                leg.figures.held += len(run)
+                self.held += len(run)
                 self._let_go(batch.contract_id, out)
 
     def _open(self, contract_id: str, tape: Tape, legs: list[Leg], out: Admitted) -> None:
@@ -291,8 +299,9 @@ class Arbiter:
 
     def _taken(self, leg: Leg) -> list[TradeBatch]:
         taken, leg.waiting = leg.waiting or [], None
-        leg.figures.held -= len(taken)
-        self.held -= len(taken)
+        rows = sum(map(len, taken))
+        leg.figures.held -= rows
+        self.held -= rows
         return taken
 
     # -- the common way ----------------------------------------------------------------------
@@ -327,9 +336,9 @@ class Arbiter:
         left_out: set[int] = set()
         last_ns = leg.last_ns
         row = -1
-        rows = zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
-        for row, key in enumerate(rows):
-            ts_ns = key[0]
+        times = batch.ts_event
+        for row, key in enumerate(keys_of(batch)):
+            ts_ns = times[row]
             if (
                 ts_ns < last_ns
                 or ts_ns < tape.floor_ns
@@ -345,10 +354,11 @@ class Arbiter:
             count = counts.get(key, 0) + 1
             counts[key] = count
             so_far = emitted.get(key)
-            if so_far is None or count > so_far[0]:
-                emitted[key] = (count, batch.ts_recv[row], figures.line)
+            so_often = 0 if so_far is None else emitted_count(so_far)
+            if so_far is None or count > so_often:
+                emitted[key] = emission(count, batch.ts_recv[row], figures.line)
                 keep.append(row)
-            elif count == so_far[0]:
+            elif count == so_often:
                 self._note_lag(figures, so_far, batch.ts_recv[row])
             confirmed_ns = min(last_ns, ts_ns)
             last_ns = ts_ns
@@ -393,7 +403,7 @@ class Arbiter:
     ) -> bool | None:
         """Judge a row that may not simply be counted; whether it passes, None if it may."""
         key = key_of(batch, row)
-        ts_ns = key[0]
+        ts_ns = batch.ts_event[row]
         if leg.tail is not None and self._goes_on(tape, leg, batch, row, left_out):
             return self._repeat(leg, row, left_out)
         if ts_ns < tape.floor_ns:
@@ -417,10 +427,10 @@ class Arbiter:
     ) -> bool:
         """Whether a row is the next of a repetition; the end of it if not."""
         key = key_of(batch, row)
-        if leg.tail == [] and key[0] >= tape.floor_ns:
+        if leg.tail == [] and batch.ts_event[row] >= tape.floor_ns:
             # It began in the time that is forgotten and comes to what is not.
             brought = _brought(leg, batch, row, left_out)
-            leg.tail = [known for known in brought if known[0] >= tape.floor_ns]
+            leg.tail = [known for known in brought if time_of(known) >= tape.floor_ns]
             leg.spots = [-1]
         tail = leg.tail or []
         ends = len(tail) - 1
@@ -455,15 +465,16 @@ class Arbiter:
             for batch in leg.history:
                 if max(batch.ts_event) < floor_ns:
                     continue
-                for key, recv_ns in zip(keys_of((batch,)), batch.ts_recv, strict=True):
-                    if floor_ns <= key[0] < until_ns:
+                rows = zip(batch.ts_event, keys_of(batch), batch.ts_recv, strict=True)
+                for ts_ns, key, recv_ns in rows:
+                    if floor_ns <= ts_ns < until_ns:
                         count = leg.counts[key] = leg.counts.get(key, 0) + 1
-                        if key not in tape.emitted or count > tape.emitted[key][0]:
-                            tape.emitted[key] = (count, recv_ns, leg.figures.line)
+                        if count > emitted_count(tape.emitted.get(key, 0)):
+                            tape.emitted[key] = emission(count, recv_ns, leg.figures.line)
 
-    def _note_lag(self, figures: Figures, so_far: tuple[int, int, int], recv_ns: int) -> None:
+    def _note_lag(self, figures: Figures, so_far: int, recv_ns: int) -> None:
         """How much later than the first a line brought an occurrence; the first one's lead."""
-        _, first_recv_ns, first_line = so_far
+        first_recv_ns, first_line = emitted_first(so_far)
         if first_line == figures.line:
             return
         lag_ns = max(0, recv_ns - first_recv_ns)  # the host's clock may have been set back
@@ -513,7 +524,7 @@ class Arbiter:
         tape.pruned_ns = tape.floor_ns
         old: list[Key] = []
         for key in tape.emitted:
-            if key[0] >= tape.floor_ns:
+            if time_of(key) >= tape.floor_ns:
                 break
             old.append(key)
         self._drop_keys(tape, old)
@@ -523,7 +534,7 @@ class Arbiter:
         many = max(len(tape.emitted) - self._keys_max, self._keys_max // 8)
         old = [key for key, _ in zip(tape.emitted, range(many), strict=False)]
         # Never above the head of the tape: what is new there must not look old.
-        newest_ns = max(key[0] for key in old)
+        newest_ns = max(map(time_of, old))
         tape.floor_ns = max(tape.floor_ns, min(newest_ns + 1, tape.head_ns()))
         self._evicted += len(old)
         self._drop_keys(tape, old)
@@ -531,14 +542,38 @@ class Arbiter:
     def _drop_keys(self, tape: Tape, keys: Iterable[Key]) -> None:
         legs = tape.open_legs()
         for key in keys:
-            emitted = tape.emitted.pop(key)[0]
+            emitted = emitted_count(tape.emitted.pop(key))
+            ts_ns = time_of(key)
             for leg in legs:
                 missed = emitted - leg.counts.pop(key, 0)
-                if missed > 0 and leg.first_ns < key[0] < leg.high_ns:
+                if missed > 0 and leg.first_ns < ts_ns < leg.high_ns:
                     leg.figures.lost += missed
+
+
+def _end_of_run(tape: Tape, leg: Leg, batch: TradeBatch, row: int) -> int:
+    """Up to where rows of a batch that begin at `row` can go together while others wait.
+
+    A row that reaches beyond what waits opens it, and is the last of its run; one that is
+    received when somebody has waited for long enough is the first of the next. The first row
+    that waits shows whether it has to.
+    """
+    waiting = tape.waiting_legs()
+    if not waiting:
+        return len(batch)
+    first_ns = min(each.first_ns for each in waiting)
+    alone = tape.head_ns() > first_ns if leg.waiting is None else row == 0 or not leg.waiting
+    if alone:
+        return row + 1
+    until_ns = min(each.waits_until_ns for each in waiting)
+    for at in range(row + 1, len(batch)):
+        if batch.ts_recv[at] >= until_ns:
+            return at
+        if leg.waiting is None and batch.ts_event[at - 1] > first_ns:
+            return at
+    return len(batch)
 
 
 def _brought(leg: Leg, batch: TradeBatch, row: int, left_out: set[int]) -> list[Key]:
     """The line's own rows before this one, as far as they are remembered."""
     present = (key_of(batch, at) for at in range(row) if at not in left_out)
-    return [*keys_of(leg.history), *present]
+    return [*chain.from_iterable(map(keys_of, leg.history)), *present]
