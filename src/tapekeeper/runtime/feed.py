@@ -45,6 +45,10 @@ from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inb
 
 BURST_FRAMES_MAX = 512
 """Frames per step; bounds how long the event loop is held, and suffices for cheap ticks."""
+BURST_BYTES_MAX = 65_536
+"""Bytes of frames per step, unless a single one is larger: some 350 prints, which take 5 ms while
+two lines bring them. A server that is behind puts as much into each frame, and 512 of them would
+hold the loop for seconds."""
 
 QUOTES_KEPT = 20_000
 """Quotes of each contract that are kept for reading unless told otherwise: some 5 MB."""
@@ -118,6 +122,7 @@ class Feed:
         self._frames = 0
         self._bytes = 0
         self._bursts = 0
+        self._taken = 0  # arrivals that were processed
         # What later entries of the journal depend on: repeated in front of every segment.
         self._subscriptions: dict[str, Subscription] = {}
         self._connected: dict[int, Connected] = {}  # by connection, oldest first
@@ -175,9 +180,17 @@ class Feed:
                 await asyncio.sleep(0)
 
     def drain(self) -> None:
-        """Process everything that waits, now."""
+        """Process everything that waits, now; see `catch_up` for who can wait."""
         while self._waiting:
             self._step()
+
+    async def catch_up(self) -> None:
+        """Process everything that waits now, and let others run between the bursts of it."""
+        until = self._taken + len(self._waiting)
+        while self._taken < until:
+            self._step()
+            if self._taken < until:
+                await asyncio.sleep(0)
 
     def finish(self) -> None:
         """Process what waits, at the end. After a failure it is kept in the journal alone.
@@ -193,8 +206,17 @@ class Feed:
                 self._journaler.append(_entries(self._take_burst()))
 
     def _take_burst(self) -> list[Arrival]:
-        burst = [self._waiting.popleft() for _ in range(min(len(self._waiting), BURST_FRAMES_MAX))]
-        self._waiting_bytes -= sum(len(item.data) for item in burst if isinstance(item, Inbound))
+        burst: list[Arrival] = []
+        size = 0
+        while self._waiting and len(burst) < BURST_FRAMES_MAX:
+            item = self._waiting[0]
+            more = len(item.data) if isinstance(item, Inbound) else 0
+            if burst and size + more > BURST_BYTES_MAX:
+                break
+            burst.append(self._waiting.popleft())
+            size += more
+        self._waiting_bytes -= size
+        self._taken += len(burst)
         if (
             len(self._waiting) <= self._limits.frames // 2
             and self._waiting_bytes <= self._limits.bytes // 2
@@ -401,12 +423,12 @@ class Feed:
     def on_time(self, now_ns: int) -> None:
         """Close the bars that are due although no print came.
 
+        What has arrived counts before the timer does: see `catch_up`.
+
         Args:
             now_ns: monotonic; when it was known that nothing had held this process up. What the
                 work here takes (a disk may stall for seconds) is no quiet of the market.
         """
-        # What has arrived counts before the timer does.
-        self.drain()
         for contract_id, limit_ns in self.pipeline.due_limits(now_ns, self._awake_ns):
             self._journaler.append([clock_entry(contract_id, limit_ns, self._clock.now_ns())])
             self._publish(self.pipeline.close_due(contract_id, limit_ns))

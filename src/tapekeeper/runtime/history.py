@@ -235,12 +235,12 @@ class History:
                 return
             self._give_up(job, f"the gateway's history could not be asked: {error}")
             return
+        await self._feed.catch_up()  # what has come meanwhile is live
         if (
             self._jobs.get(gap.gap_id) is not job
             or self._feed.subscription(gap.contract_id) is None
         ):
             return  # it is another gap by now, or nobody wants it any more: the next round says
-        self._feed.drain()  # what has come meanwhile is live
         joined = join(plan_, answers, self._live(plan_, wanted), wanted.calendar)
         is_over = plan_.over_ns >= plan_.to_ns
         if is_over and not joined.is_whole and self._again(job, None):

@@ -34,6 +34,7 @@ async def run_timer(feed: Feed, clock: Clock, waits: Callable[[], bool] = _never
         await clock.sleep_s(INTERVAL_S)
         now_ns = clock.monotonic_ns()
         if now_ns - before_ns < OVERSLEPT_S * 1e9 and not waits():
+            await feed.catch_up()
             feed.on_time(now_ns)
         else:
             feed.held_up(now_ns)

@@ -21,7 +21,7 @@ from tapekeeper.errors import JournalError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
-from tapekeeper.runtime.feed import BURST_FRAMES_MAX, Feed, FeedLimits
+from tapekeeper.runtime.feed import BURST_BYTES_MAX, BURST_FRAMES_MAX, Feed, FeedLimits
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Connected, Disconnected, Inbound
@@ -142,6 +142,36 @@ async def test_a_full_queue_holds_the_line_back_until_half_is_free(bench: Bench)
         assert not waiting.done()
         bench.feed.drain()
     assert bench.feed.statistics().waiting_frames_max == 4
+
+
+def test_a_burst_is_bounded_in_bytes_too(bench: Bench) -> None:
+    """Large frames go in several steps, so that none holds the loop for long; each goes whole."""
+    for share in (0.5, 0.5, 0.5, 2.0, 0.1):
+        bench.feed(inbound(data=b"x" * round(BURST_BYTES_MAX * share)))
+    bench.feed.drain()
+    assert bench.feed.statistics().bursts == 4
+    assert bench.feed.statistics().waiting_bytes == 0
+    assert bench.kinds().count(EntryKind.FRAME) == 5
+
+
+@pytest.mark.asyncio
+async def test_who_catches_up_lets_others_run_and_leaves_what_comes_later(bench: Bench) -> None:
+    """Only what waited at the beginning is processed, a burst at a time."""
+    waiting: list[int] = []
+
+    async def other() -> None:
+        while bench.feed.statistics().bursts < 3:
+            waiting.append(bench.feed.statistics().waiting_frames)
+            bench.feed(inbound(data=b"later"))
+            await asyncio.sleep(0)
+
+    for _ in range(3):
+        bench.feed(inbound(data=b"x" * BURST_BYTES_MAX))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.feed.catch_up())
+        group.create_task(other())
+    assert waiting == [2, 2]
+    assert bench.feed.statistics().waiting_frames == 2
 
 
 def test_bytes_fill_the_queue_too(bench: Bench) -> None:

@@ -64,7 +64,7 @@ LEGS_MAX = 8
 TALLIES_MAX = 32
 """Lines whose figures are kept; beyond it the oldest goes first that contributes no more."""
 _SPANS_MAX = 8
-_PRUNES_PER_WINDOW = 16
+_PRUNES_PER_WINDOW = 64
 
 
 @dataclass(slots=True)
