@@ -362,13 +362,12 @@ class Feed:
         self._listeners.append(listener)
 
     def know(self, notes: Sequence[Gap | Repair]) -> None:
-        """Record and apply gaps and repairs, in order with the frames around them.
+        """Record and apply gaps and repairs between two bursts, at once or at the end of this one.
 
-        What is said while a burst is processed is taken at its end.
+        Frames that wait come behind them: a backlog is not taken in one go for their sake.
         """
         self._notes.extend(notes)
         if not self._stepping:
-            self.drain()
             self._take_notes()
 
     def _take_notes(self) -> None:
