@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from tapekeeper.core.arbiter.legs import Figures, Leg, Tape, key_of, keys_of, picked
+import gc
+
+import pytest
+
+from tapekeeper.core.arbiter.legs import (
+    Figures,
+    Leg,
+    Tape,
+    emission,
+    emitted_count,
+    emitted_first,
+    key_of,
+    keys_of,
+    picked,
+    time_of,
+)
 from tapekeeper.model.tick import TradeBatch
 
 MS = 1_000_000
@@ -22,7 +37,34 @@ def test_what_is_close_in_time_is_kept_together_and_in_order() -> None:
     for ms in (0, 1, 2, 900, 901):
         leg.remember(batch(ms))
     assert [len(each) for each in leg.history] == [3, 2]
-    assert [key[0] // MS for key in keys_of(leg.history)] == [0, 1, 2, 900, 901]
+    keys = [key for each in leg.history for key in keys_of(each)]
+    assert [time_of(key) // MS for key in keys] == [0, 1, 2, 900, 901]
+    assert keys == list(keys_of(batch(0, 1, 2, 900, 901)))
+
+
+def test_prices_that_are_equal_have_equal_keys() -> None:
+    """Zero has two signs, and is one price; whoever brings a whole number means the same."""
+    keys = set()
+    for price in (0.0, -0.0, 0):
+        made = TradeBatch("CON.F.US.MES.H26")
+        made.append(1, price, 1, 0, 2, 3)
+        keys |= {key_of(made, 0), *keys_of(made)}
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize("recv_ns", [0, 1_769_000_000_123_456_789, (1 << 63) - 1])
+def test_an_emission_tells_what_it_was_made_of(recv_ns: int) -> None:
+    """Any count, time and line come out as they went in."""
+    for count, line in ((1, 0), (70_000, 2**32 - 1), (1 << 40, 7)):
+        made = emission(count, recv_ns, line)
+        assert (emitted_count(made), emitted_first(made)) == (count, (recv_ns, line))
+    assert emitted_count(0) == 0
+
+
+def test_what_is_counted_is_nothing_to_the_garbage_collector() -> None:
+    """A window of a busy market would hold up the event loop at every full collection."""
+    counts = {key: emission(1, 2, 3) for key in keys_of(batch(*range(100)))}
+    assert not any(map(gc.is_tracked, [*counts, *counts.values()]))
 
 
 def test_history_is_cut_at_the_floor_and_at_the_bound_of_rows() -> None:
