@@ -10,7 +10,7 @@ it was written to, so each of these proves that everything before it has come:
     data                            their event time, on the host's clock
     the answer to a call            the moment of the call
     any bytes after a pause         the last bytes before it, less the lag
-    the answer to our goodbye       the moment of the goodbye, less the lag
+    a prompt answer to our goodbye  the moment of the goodbye, less the lag
 
 The event time is put on the host's clock by the fastest delivery of the last minutes, whichever
 line made it (`Delays`). The *lag* is how much longer than that the newest data took, if they came
@@ -18,10 +18,13 @@ lately, and nothing otherwise: so pings carry a quiet contract on, and no backlo
 
 Bytes without a time count only when a pause follows, because a peer that was held up writes all
 that waits at once: pings, a Close record, and data last. A goodbye is judged by the lag, too,
-because its answer cannot be told from a Close record that the peer had sent before.
+because its answer cannot be told from a Close record that the peer had sent before. For the
+same reason one that takes longer than a pause proves nothing: it may be such a record, held up.
 
-Known limits: where no data came for longer than delays are remembered, the first that come are
-taken to be on time. Data that are older than their connection, as those of a recording that is
+Where no data came for longer than delays are remembered, the first that come may be a backlog of
+all that time: until there were data for longer than a pause, none of them proves anything.
+
+Known limits: Data that are older than their connection, as those of a recording that is
 played anew, say nothing, so what is reported then begins earlier than it need. A hub whose data
 bear no times is heard up to its last byte. Pure: the caller says what happened and when. All
 times are wall clock, ns UTC.
@@ -55,14 +58,22 @@ StampOf: TypeAlias = Callable[[Invocation], int | None]
 class Delays:
     """The fastest delivery that any line of a hub made lately."""
 
-    __slots__ = ("_before_ns", "_skew")
+    __slots__ = ("_before_ns", "_last_ns", "_since_ns", "_skew")
 
     def __init__(self) -> None:
         self._skew = Skew(DELAYS_WINDOW_NS)
         self._before_ns: int | None = None
+        self._since_ns = 0
+        self._last_ns: int | None = None
 
-    def host_ns(self, ts_event: int, recv_ns: int) -> int:
-        """When a tick that was received at `recv_ns` would have come if nothing held it up."""
+    def host_ns(self, ts_event: int, recv_ns: int) -> int | None:
+        """When a tick that was received at `recv_ns` would have come if nothing held it up.
+
+        None where it, and all that this could be judged by, came at once.
+        """
+        if self._last_ns is None or recv_ns - self._last_ns >= DELAYS_WINDOW_NS:
+            self._since_ns, self._before_ns = recv_ns, None
+        self._last_ns = recv_ns
         delay_ns = recv_ns - ts_event
         before_ns, self._before_ns = self._before_ns, delay_ns
         if before_ns is not None:
@@ -70,7 +81,8 @@ class Delays:
             self._skew.observe(recv_ns - max(before_ns, delay_ns), recv_ns)
         exchange_ns = self._skew.exchange_now_ns(recv_ns)
         fastest_ns = delay_ns if exchange_ns is None else recv_ns - exchange_ns
-        return min(recv_ns, ts_event + fastest_ns)
+        is_known = recv_ns - self._since_ns >= PAUSE_NS
+        return min(recv_ns, ts_event + fastest_ns) if is_known else None
 
 
 class Heard:
@@ -130,10 +142,11 @@ class Heard:
         self._prove(asked_ns)
         self._lag_ns = min(self._lag_ns, max(0, self._last_ns - asked_ns))
 
-    def said_goodbye(self, asked_ns: int) -> None:
-        """The peer has answered a goodbye that was said at a moment."""
+    def said_goodbye(self, asked_ns: int, answered_ns: int) -> None:
+        """The peer has ended the connection after a goodbye that was said at a moment."""
         self._read()
-        self._prove(asked_ns - self._lag(asked_ns))
+        if answered_ns - asked_ns < PAUSE_NS:
+            self._prove(asked_ns - self._lag(asked_ns))
 
     @property
     def until_ns(self) -> int | None:
@@ -158,6 +171,8 @@ class Heard:
         else:
             return
         host_ns = self._delays.host_ns(ts_event, recv_ns)
+        if host_ns is None:
+            return
         # What is older than the connection is no part of a backlog: a hub may begin with the
         # state of things. What is older than data before it came late to the exchange.
         if host_ns >= max(self._first_ns, self._until_ns or host_ns):

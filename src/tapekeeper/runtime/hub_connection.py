@@ -361,7 +361,7 @@ class HubConnection:
         """The same of what the peer sent: an end after our goodbye is the answer to it."""
         self._absorb(events)
         if type(events[-1]) is Ended and self._goodbye_ns is not None:
-            self.heard.said_goodbye(self._goodbye_ns)
+            self.heard.said_goodbye(self._goodbye_ns, self._clock.now_ns())
 
     def _absorb(self, events: list[Event]) -> None:
         """Settle answers, and the end."""

@@ -119,7 +119,7 @@ def test_an_answer_proves_everything_before_its_question() -> None:
     line.heard.answered(at(8.9))
     assert line.until_s == pytest.approx(8.9)
     line.bytes(12.0)
-    line.heard.said_goodbye(at(12.0))
+    line.heard.said_goodbye(at(12.0), at(12.1))
     assert line.until_s == pytest.approx(11.9)
 
 
@@ -129,8 +129,42 @@ def test_a_goodbye_that_is_answered_by_a_line_on_time_leaves_nothing() -> None:
     line.data(1.0)
     line.bytes(15.0)
     line.bytes(19.0)
-    line.heard.said_goodbye(at(18.9))
+    line.heard.said_goodbye(at(18.9), at(19.0))
     assert line.until_s == pytest.approx(18.9)
+
+
+def test_a_goodbye_that_is_answered_late_proves_nothing() -> None:
+    """It may be the Close record of a peer that has held back everything since its last bytes."""
+    line = Line()
+    line.data(1.0)
+    line.bytes(19.0)
+    line.heard.said_goodbye(at(16.0), at(19.0))
+    assert line.until_s == pytest.approx(1.003)
+
+
+def test_the_first_data_of_all_prove_nothing_until_others_came() -> None:
+    """All that came at once may have been held up, and nothing is there to judge it by."""
+    line = Line()
+    line.delays = Delays()
+    line.heard = Heard(stamp_of, line.delays)
+    line.bytes(0)
+    line.heard.answered(at(0.1))
+    for made_s in (1.0, 2.0, 3.0):
+        line.data(made_s, came_s=19.0)
+    assert line.until_s == pytest.approx(0.1)
+    line.data(19.5)
+    assert line.until_s == pytest.approx(0.1)
+    line.data(20.5)
+    assert line.until_s == pytest.approx(20.503)
+
+
+def test_the_first_data_after_a_long_silence_prove_nothing_either() -> None:
+    """What delays were before it has been forgotten."""
+    line = Line()
+    line.data(1.0)
+    line.data(1_000.0, came_s=1_016.0)
+    line.data(1_000.5, came_s=1_016.2)
+    assert line.until_s == pytest.approx(1.003)
 
 
 def test_a_late_print_takes_nothing_back() -> None:
@@ -221,7 +255,7 @@ def test_times_are_read_seldom_under_load() -> None:
         read.append(each)
         return stamp_of(each)
 
-    heard = Heard(counted, Delays())
+    heard = Heard(counted, Line().delays)
     for number in range(10_000):
         second = number / 10_000
         heard.arrived(at(second), data(second))
