@@ -453,13 +453,6 @@ class Pipeline:
             outputs.closed.extend(contract.bars.repair(gap.gap_id, marks_of(gap), bars, until_ns))
         return outputs
 
-    def event_ns(self, host_ns: int) -> int | None:
-        """The exchange's time at host time `host_ns` (ns UTC), late by the fastest delivery.
-
-        None before the first trade, because the two clocks may be anything apart.
-        """
-        return self._skew.exchange_now_ns(host_ns)
-
     def _count_changes(
         self,
         rejected: Iterable[tuple[Trade, Reason, str]],

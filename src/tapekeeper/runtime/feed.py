@@ -40,6 +40,7 @@ from tapekeeper.model.gap import Gap, GapCause, Repair
 from tapekeeper.model.tick import Rejected, Trade
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
+from tapekeeper.runtime.exchange_time import ExchangeTime
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound, Reattached
 
@@ -112,6 +113,7 @@ class Feed:
         self.recent = recent
         self.recent_quotes = RecentQuotes(QUOTES_KEPT) if recent_quotes is None else recent_quotes
         self.dispatch = dispatch
+        self.exchange = ExchangeTime(clock)
         self._journaler = journaler
         self._clock = clock
         self._limits = limits
@@ -293,6 +295,7 @@ class Feed:
         self.dispatch.publish_depth(outputs.depth)
         self.dispatch.publish_user(outputs.user)
         self._report(outputs.rejected)
+        self.exchange.saw(outputs.trades)
         for trade in outputs.readmitted:
             self._log("let_back_in", contract=trade.contract_id, price=trade.price)
         for listener in self._listeners:

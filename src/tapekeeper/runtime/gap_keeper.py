@@ -2,8 +2,8 @@
 
 Others say what they see in host time: the pool, which subscriptions nothing covered; the tape,
 since when a contract is followed; the feed, what was quarantined. Bars need event time, so an
-interval is put on the exchange's clock by the fastest delivery of the last minutes. Before the
-first trade of all the two clocks may be anything apart, and what is seen until then waits.
+interval is put on the exchange's clock (`tapekeeper.runtime.exchange_time`). Before the first trade
+of all the two clocks may be anything apart, and what is seen until then waits.
 
 A gap reaches the bars by way of the feed, which writes it into the journal first. The ledger and
 its file are told afterwards.
@@ -12,6 +12,7 @@ its file are told afterwards.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -35,6 +36,13 @@ recorded days is 2 ms at the 99th percentile and 106 ms at most."""
 UNPLACED_MAX = 10_000
 """Intervals that wait for a first trade; there is one for every contract and outage."""
 
+SETTLE_NS = 60_000_000_000
+"""For so long the end of an interval may turn out to be later than it was taken to be: a way that
+is stuck is given up, and data on time come again, within half a minute."""
+
+SETTLING_MAX = 1_000
+"""Ends that may; there is one for every contract and outage."""
+
 _FILE = re.compile(r"gaps-(\d{6})\.jsonl", re.ASCII)
 
 
@@ -44,6 +52,14 @@ class _Interval(msgspec.Struct, frozen=True):
     gap: Gap
     from_ns: int | None
     to_ns: int | None
+
+
+class _Settling(msgspec.Struct, frozen=True):
+    """The end of a gap: by the host's clock and, as it was told, by the exchange's, ns UTC."""
+
+    gap_id: int
+    host_ns: int
+    to_ns: int
 
 
 class GapKeeper:
@@ -77,6 +93,7 @@ class GapKeeper:
         # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
         self._traded_ns: dict[str, int] = {}
         self._unplaced: list[_Interval] = []  # bound: UNPLACED_MAX
+        self._settling: deque[_Settling] = deque(maxlen=SETTLING_MAX)
         feed.listen(self._saw)
 
     # -- what others say -------------------------------------------------------------------------
@@ -167,6 +184,8 @@ class GapKeeper:
             unplaced, self._unplaced = self._unplaced, []
             for interval in unplaced:
                 self._place(interval)
+        if self._settling:
+            self._settle()
         if self._spoilt:
             for batch in trades:
                 spoilt = self._spoilt.pop(batch.contract_id, None)
@@ -258,20 +277,38 @@ class GapKeeper:
 
     def _place(self, interval: _Interval) -> None:
         """Put an interval on the exchange's clock, and tell of it."""
-        event_ns = self._feed.pipeline.event_ns
-        gap = interval.gap
-        if event_ns(self._clock.now_ns()) is None:
+        exchange, gap = self._feed.exchange, interval.gap
+        if exchange.latest_ns(self._clock.now_ns()) is None:
             if len(self._unplaced) < UNPLACED_MAX:
                 self._unplaced = [one for one in self._unplaced if one.gap.gap_id != gap.gap_id]
                 self._unplaced.append(interval)
             return
         from_ns, to_ns = gap.from_ns, None
         if from_ns is None and interval.from_ns is not None:
-            from_ns = (event_ns(interval.from_ns) or 0) - MARGIN_NS
+            from_ns = (exchange.earliest_ns(interval.from_ns) or 0) - MARGIN_NS
         if interval.to_ns is not None:
             # Not empty, although the host's clock may have been set back meanwhile.
-            to_ns = max(event_ns(interval.to_ns) or 0, (from_ns or 0) + 1)
+            to_ns = max(exchange.latest_ns(interval.to_ns) or 0, (from_ns or 0) + 1)
+            self._settling.append(_Settling(gap.gap_id, interval.to_ns, to_ns))
         self._feed.know([msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)])
+
+    def _settle(self) -> None:
+        """Put ends anew where a delivery has shown since that all before it were late.
+
+        As after a stall: an end would lie before the moment that it stands for, and prints that
+        were lost behind it would be missing from bars that call themselves complete.
+        """
+        now_ns = self._clock.now_ns()
+        while self._settling and now_ns - self._settling[0].host_ns > SETTLE_NS:
+            self._settling.popleft()
+        for place, one in enumerate(self._settling):
+            to_ns = self._feed.exchange.latest_ns(one.host_ns) or 0
+            gap = self.ledger.get(one.gap_id)
+            if to_ns <= one.to_ns + MARGIN_NS or gap is None or gap.to_ns != one.to_ns:
+                continue
+            self._settling[place] = msgspec.structs.replace(one, to_ns=to_ns)
+            # Nothing is restored: what was had of the gateway's history may be part of a bar.
+            self._feed.know([msgspec.structs.replace(gap, to_ns=to_ns, restored=())])
 
     def _keep(self, gap: Gap) -> None:
         """Write the last word on a gap into the ledger."""

@@ -249,7 +249,7 @@ class History:
 
     def _plan(self, gap: Gap, wanted: Subscription) -> Plan | None:
         """What to ask for now; None to look again later."""
-        event_ns = self._feed.pipeline.event_ns(self._clock.now_ns())
+        event_ns = self._feed.exchange.earliest_ns(self._clock.now_ns())
         if event_ns is None or gap.to_ns is None:
             return None
         passed_ns = event_ns - self._policy.settle_ns

@@ -43,6 +43,10 @@ class ManualClock:
         self._sleepers.append((self._passed_ns + round(delay_s * SECOND_NS), woken))
         await woken
 
+    def set_by(self, by_s: float) -> None:
+        """Set the wall clock alone."""
+        self._start_ns += round(by_s * SECOND_NS)
+
     def advance(self, by_s: float) -> None:
         """Let time pass at once; a task that slept in small steps wakes one time, at the end."""
         self._passed_ns += round(by_s * SECOND_NS)

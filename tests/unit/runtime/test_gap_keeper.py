@@ -191,6 +191,38 @@ def test_prints_stamped_ahead_are_a_gap_by_a_clock(bench: Bench) -> None:
     assert bench.gaps()[1][1] is GapState.ENDED
 
 
+def test_an_end_is_put_anew_when_a_delivery_shows_that_all_before_it_were_late(
+    bench: Bench,
+) -> None:
+    """The only print so far came 16 s late, so the exchange's clock seemed to be as far behind."""
+    bench.at(10)
+    bench.subscribe()
+    bench.at(30)
+    bench.feed(bench.frame(14.0))
+    bench.feed.drain()
+    bench.keeper.cover([hole(20.0, 35.0)], [])
+    assert [to_s for _, _, _, to_s in bench.gaps()] == [-6.0, 19.0]
+    bench.at(36)
+    bench.feed(bench.frame(36.0))
+    bench.feed.drain()
+    assert [to_s for _, _, _, to_s in bench.gaps()] == [10.0, 35.0]
+    bench.trade(61.0)
+    assert bench.worth()["1m", 0] is Completeness.GAP
+
+
+def test_an_outage_across_a_step_of_the_clock_holds_both_that_it_may_have_been(
+    bench: Bench,
+) -> None:
+    """The clock was set five seconds ahead, or the host slept: no data have come since."""
+    bench.subscribe()
+    bench.trade(1.5)
+    bench.clock.set_by(5.0)
+    bench.keeper.cover([hole(2.0, 3.0)], [])
+    (_, _, from_s, to_s) = bench.gaps()[1]
+    assert from_s == 2.0 - 5.0 - MARGIN_NS / S
+    assert to_s == 3.0
+
+
 def test_an_outage_that_is_known_when_it_is_over_is_one_entry(bench: Bench) -> None:
     """As after a hand-over that came too late."""
     bench.subscribe()
