@@ -188,6 +188,45 @@ def test_every_timeframe_is_warm_before_it_says_so() -> None:
     with_tape(use)
 
 
+def test_a_timeframe_that_is_added_is_warm_before_it_says_so() -> None:
+    """Its bars reach back as if it had been there, and the one that was forming is whole."""
+
+    async def use(world: World) -> None:
+        tape = world.tape
+        await tape.subscribe("MES", ["1m"])
+        async with asyncio.timeout(90):
+            await tape.wait_ready("MES", "1m")
+        await world.clock.sleep_s(200)
+        minutes = tape.closed_count("MES", "1m")
+        await tape.subscribe("MES", ["5s", "5m", "1d"])
+        for name in ("5s", "5m", "1d"):
+            assert not tape.ready("MES", name)
+        five = tape.forming("MES", "5m")
+        assert five is not None
+        assert five.completeness in {Completeness.COMPLETE, Completeness.BACKFILLED}
+        async with asyncio.timeout(60):
+            states = [await tape.wait_ready("MES", name) for name in ("5s", "5m", "1d")]
+        assert set(states) == {WarmUp.READY}
+        assert tape.closed_count("MES", "1m") - minutes <= 1
+        assert tape.closed_count("MES", "5m") >= 500
+        await world.clock.sleep_s(400)
+        frames = {name: tape.frame("MES", name) for name in ("5s", "1m", "5m")}
+        worth = {name: set(frame["completeness"].unique()) for name, frame in frames.items()}
+        assert all(each <= {"complete", "backfilled"} for each in worth.values())
+        for end_ns in frames["5m"]["ts_end"][-3:]:
+            whole, parts = (
+                frame.filter((frame["ts_open"] >= end_ns - 300 * NS_PER_S)
+                             & (frame["ts_end"] <= end_ns))["volume"].sum()
+                for frame in (frames["5m"], frames["1m"])
+            )  # fmt: skip
+            assert whole == parts
+        status = tape.status()
+        assert all(check.holds for check in status.checks)
+        assert status.history.differing == 0
+
+    with_tape(use)
+
+
 def test_without_history_nothing_is_asked_and_nothing_waited_for() -> None:
     """Turned off, a frame is ready at once, and a gap stays one."""
 

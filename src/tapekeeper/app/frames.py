@@ -101,9 +101,11 @@ GAP_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "note": pl.String,
     "noticed_ns": pl.Int64,
     "unrestored": pl.List(pl.List(pl.Int64)),
+    "timeframes": pl.String,
 }
 """Columns of a frame of gaps. Times are ns since 1970-01-01T00:00Z, of the exchange but for
-`noticed_ns`; no `from_ns` means since ever, no `to_ns` that it lasts."""
+`noticed_ns`; no `from_ns` means since ever, no `to_ns` that it lasts. `timeframes` has names with a
+comma between; none means all."""
 
 
 def gaps_frame(gaps: Iterable[Gap]) -> pl.DataFrame:
@@ -121,6 +123,7 @@ def gaps_frame(gaps: Iterable[Gap]) -> pl.DataFrame:
             gap.note,
             gap.noticed_ns,
             [list(part) for part in gap.unrestored],
+            ",".join(gap.timeframes),
         )
         for gap in gaps
     ]

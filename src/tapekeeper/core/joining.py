@@ -134,9 +134,12 @@ def due_ns(gap: Gap, timeframes: Iterable[Timeframe], grid: Grid) -> int:
     """When the smallest bars that an ended gap touches are over, ns UTC."""
     assert gap.to_ns is not None  # noqa: S101 - the caller asks for ended gaps only
     last_ns = gap.to_ns - 1
-    return max(
-        (grid.interval(one, last_ns).end_ns for one in roots(timeframes, grid)), default=gap.to_ns
-    )
+    smallest = roots(_of_gap(gap, timeframes), grid)
+    return max((grid.interval(one, last_ns).end_ns for one in smallest), default=gap.to_ns)
+
+
+def _of_gap(gap: Gap, timeframes: Iterable[Timeframe]) -> list[Timeframe]:
+    return [one for one in timeframes if not gap.timeframes or str(one) in gap.timeframes]
 
 
 def plan(
@@ -146,19 +149,22 @@ def plan(
     *,
     until_ns: int,
     horizon_ns: int,
+    whole_ns: int | None = None,
     warm_up_bars: int = 0,
 ) -> Plan | None:
     """What to ask for; None where there is nothing to restore yet.
 
     Args:
         gap: one that has ended.
-        timeframes: those of its contract.
+        timeframes: those of its contract; of a gap that is of some alone, these are taken.
         grid: its calendar.
         until_ns: event time, ns UTC, that has passed.
         horizon_ns: how long closed bars are kept that may still be amended.
+        whole_ns: of what is before, some timeframes have not all parts of the larger ones; None
+            means that there is nothing that they lack.
         warm_up_bars: bars of each timeframe that are wanted before a start.
     """
-    feeders = _feeders(timeframes, grid)
+    feeders = _feeders(_of_gap(gap, timeframes), grid)
     parts = gap.unrestored
     if not feeders or not parts or gap.to_ns is None:
         return None
@@ -171,7 +177,9 @@ def plan(
     until_ns = min(until_ns, max(grid.interval(one, to_ns - 1).end_ns for one in smallest))
     is_kept = from_ns is not None and from_ns >= until_ns - horizon_ns
     asks: list[Ask] = []
-    for one in smallest if is_kept else feeders:
+    for one in feeders:
+        if is_kept and one not in smallest and _is_made_anew(one, grid, from_ns, whole_ns):
+            continue
         asked = asked_in(one, grid)
         if asked is None:
             continue
@@ -186,6 +194,15 @@ def plan(
             asks.append(Ask(one, asked, min(begin_ns, end_ns), end_ns, rows_min))
     over_ns = min(to_ns, *(_end_ns(one, grid, to_ns, until_ns) for one in smallest))
     return Plan(gap, from_ns, to_ns, until_ns, over_ns, tuple(asks)) if asks else None
+
+
+def _is_made_anew(
+    timeframe: Timeframe, grid: Grid, from_ns: int | None, whole_ns: int | None
+) -> bool:
+    """Whether all parts are kept of the first bar that a gap touches."""
+    if from_ns is None or whole_ns is None:
+        return from_ns is not None
+    return grid.interval(timeframe, from_ns).start_ns >= whole_ns
 
 
 def asked_in(timeframe: Timeframe, grid: Grid) -> Timeframe | None:

@@ -604,6 +604,11 @@ class Pipeline:
         contract = self._contracts.get(contract_id)
         return () if contract is None else contract.bars.timeframes
 
+    def whole_ns(self, contract_id: str, timeframe: str | None = None) -> int | None:
+        """See `ContractBars.whole_ns`."""
+        contract = self._contracts.get(contract_id)
+        return None if contract is None else contract.bars.whole_ns(timeframe)
+
     def follows_depth(self, contract_id: str) -> bool:
         """Whether the depth of a contract is wanted."""
         contract = self._contracts.get(contract_id)

@@ -52,6 +52,8 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
         restored: the parts for which the gateway's own bars stand, rising and apart.
         missing_volume: contracts that are known to be missing; None where that is not known.
         note: what the repair met with, one clause for a person.
+        timeframes: names of those whose bars alone lack something, as where they were asked for
+            later than the contract; none means all.
     """
 
     gap_id: int
@@ -64,6 +66,7 @@ class Gap(msgspec.Struct, frozen=True, omit_defaults=True):
     restored: tuple[Span, ...] = ()
     missing_volume: int | None = None
     note: str = ""
+    timeframes: tuple[str, ...] = ()
 
     @property
     def state(self) -> GapState:

@@ -90,6 +90,7 @@ class GapKeeper:
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
         self._followed: set[str] = set()
+        self._made: dict[str, set[str]] = {}  # timeframes. Bound: contracts ever followed
         # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
         self._traded_ns: dict[str, int] = {}
         self._unplaced: list[_Interval] = []  # bound: UNPLACED_MAX
@@ -99,7 +100,16 @@ class GapKeeper:
     # -- what others say -------------------------------------------------------------------------
 
     def follow(self, contract_id: str) -> None:
-        """A contract is asked for: until `followed` its prints are missing."""
+        """A contract is asked for: until `followed` its prints are missing.
+
+        Where it is followed already, and timeframes were added, these lack what was before.
+        """
+        wanted = set(map(str, self._feed.pipeline.timeframes(contract_id)))
+        added = wanted - self._made.get(contract_id, wanted)
+        self._made[contract_id] = wanted
+        if added:
+            for timeframe in sorted(added):
+                self._widen(contract_id, timeframe)
         if contract_id in self._followed or contract_id in self._starting:
             return
         last = self._feed.pipeline.last_trade(contract_id)
@@ -108,6 +118,17 @@ class GapKeeper:
         gap = msgspec.structs.replace(gap, from_ns=from_ns)
         self._starting[contract_id] = _Interval(gap, None, None)
         self._feed.know([gap])
+
+    def _widen(self, contract_id: str, timeframe: str) -> None:
+        """A timeframe begins behind prints that there are."""
+        evidence = f"bars of {timeframe} were not asked for before"
+        gap = self._new(contract_id, GapCause.START, evidence)
+        gap = msgspec.structs.replace(gap, timeframes=(timeframe,))
+        whole_ns = self._feed.pipeline.whole_ns(contract_id, timeframe)
+        if whole_ns is None:  # no print has come yet: they begin as the contract does
+            self._place(_Interval(gap, None, self._clock.now_ns()))
+        else:
+            self._feed.know([msgspec.structs.replace(gap, to_ns=whole_ns)])
 
     def followed(self, contract_id: str) -> None:
         """The gateway has confirmed it: from now on nothing is missing."""
@@ -221,6 +242,7 @@ class GapKeeper:
             from_ns=finding.from_ns,
             to_ns=finding.to_ns + 1,
         )
+        known = [gap for gap in known if not gap.timeframes]
         if any(gap.cause is GapCause.START for gap in known):
             return  # nothing was to come
         if known:

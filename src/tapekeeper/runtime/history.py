@@ -175,7 +175,7 @@ class History:
             if gap == self._told:
                 continue
             if gap.cause is GapCause.START and gap.state in {GapState.LASTING, GapState.ENDED}:
-                self._set_warm(gap.contract_id, WarmUp.PENDING)
+                self._set_warm(gap, WarmUp.PENDING)
             if gap.state is not GapState.ENDED:
                 continue
             self._put(_Job(gap))
@@ -190,9 +190,9 @@ class History:
             self._log("history", level="warning", gap=oldest.gap.gap_id, reason="too many gaps")
         self._wake.set()
 
-    def _set_warm(self, contract_id: str, state: WarmUp) -> None:
-        wanted = self._feed.pipeline.timeframes(contract_id)
-        self._warm[contract_id] = dict.fromkeys(map(str, wanted), state)
+    def _set_warm(self, start: Gap, state: WarmUp) -> None:
+        wanted = start.timeframes or map(str, self._feed.pipeline.timeframes(start.contract_id))
+        self._warm.setdefault(start.contract_id, {}).update(dict.fromkeys(wanted, state))
         self._notify()
 
     def forget(self, contract_id: str) -> None:
@@ -264,6 +264,7 @@ class History:
             wanted.calendar,
             until_ns=passed_ns,
             horizon_ns=wanted.policy.horizon_ns,
+            whole_ns=self._feed.pipeline.whole_ns(gap.contract_id),
             warm_up_bars=self._policy.warm_up_bars,
         )
         if plan_ is None:
@@ -338,7 +339,7 @@ class History:
         )
         if gap.cause is GapCause.START:
             is_there = joined.is_whole or plan_.over_ns < plan_.to_ns
-            self._set_warm(gap.contract_id, WarmUp.READY if is_there else WarmUp.SHORT)
+            self._set_warm(gap, WarmUp.READY if is_there else WarmUp.SHORT)
 
     def _know(self, note: Gap | Repair) -> None:
         self._told = note.gap if isinstance(note, Repair) else note
@@ -355,7 +356,7 @@ class History:
         self._know(gap)
         self._log("history", level="warning", gap=gap.gap_id, reason=note)
         if gap.cause is GapCause.START:
-            self._set_warm(gap.contract_id, WarmUp.SHORT)
+            self._set_warm(gap, WarmUp.SHORT)
 
     def _keep(self, gap: Gap) -> None:
         """Remember a gap for when the gateway has come back."""

@@ -315,23 +315,36 @@ def test_what_is_open_can_be_read_and_stays_open() -> None:
     assert bars.fold(tape((NOON + 2 * S, 12.0))).late == []
 
 
-def test_an_added_timeframe_starts_from_what_is_forming() -> None:
-    """Its first bar has what the forming bars below it know, and old bars stay as they were."""
+def test_an_added_timeframe_starts_from_all_that_is_kept_of_its_first_bar() -> None:
+    """Its first bar has what the bars below it know, and old bars stay as they were."""
     bars = engine("1m")
     bars.fold(tape((NOON, 10.0, 5), (NOON + MINUTE_NS, 11.0, 7)))
     bars.add([tf("5m"), tf("1m")], accepted_volume=12)
     assert bars.timeframes == (tf("1m"), tf("5m"))
     five = bars.forming(tf("5m"))
     assert five is not None
-    assert (five.ts_open, five.open, five.volume) == (NOON, 11.0, 7)
+    assert (five.ts_open, five.open, five.volume) == (NOON, 10.0, 12)
+    assert (bars.whole_ns("5m"), bars.whole_ns("1m")) == (NOON, None)
     bars.fold(tape((NOON + 2 * MINUTE_NS, 12.0, 1)))
     checks = bars.checks(13)
     assert [(item.timeframe, item.bars, item.bar_volume) for item in checks] == [
         ("1m", 3, 13),
-        ("5m", 1, 8),
+        ("5m", 1, 13),
     ]
-    assert [item.accepted_volume for item in checks] == [13, 8]
+    assert [item.accepted_volume for item in checks] == [13, 13]
     assert all(item.holds for item in checks)
+
+
+def test_an_added_timeframe_knows_what_it_lacks() -> None:
+    """Where nothing smaller is kept, or not from the begin of its first bar, a part is missing."""
+    bars = engine("1m")
+    bars.fold(tape((NOON + 3 * MINUTE_NS, 10.0, 5), (NOON + 4 * MINUTE_NS + 7, 11.0, 7)))
+    bars.add([tf("5m"), tf("1s")], accepted_volume=12)
+    began_ns = NOON + 4 * MINUTE_NS + 8
+    assert [bars.whole_ns(name) for name in ("1s", "1m", "5m")] == [began_ns, None, began_ns]
+    assert bars.whole_ns() == began_ns
+    assert brief(bars.forming_all()) == [("1m", 1), ("5m", 2)]
+    assert engine("1m").whole_ns() is None
 
 
 def test_a_smaller_timeframe_added_later_feeds_the_larger_one() -> None:

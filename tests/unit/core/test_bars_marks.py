@@ -209,10 +209,10 @@ def test_marks_are_bounded_and_never_forgotten_in_favour_of_a_bar() -> None:
     marks = Marks()
     for number in range(MARKS_MAX + 1):
         marks.replace(number, [Mark(10 * number, 10 * number + 1, number)])
-    worth = marks.worth(2, 5, all_of)
+    worth = marks.worth("1s", 2, 5, all_of)
     assert worth.completeness is GAP
     marks.forget(12)
-    assert marks.worth(2, 5, all_of).completeness is WHOLE
+    assert marks.worth("1s", 2, 5, all_of).completeness is WHOLE
     with pytest.raises(ValueError, match="another gap"):
         marks.replace(1, [Mark(0, 1, 2)])
 
@@ -222,6 +222,45 @@ def test_overlapping_gaps_are_missing_once() -> None:
     marks = Marks()
     marks.replace(1, [Mark(0, 40, 1)])
     marks.replace(2, [Mark(20, 50, 2)])
-    assert marks.worth(0, 100, all_of).live_share == 0.5
-    assert marks.worth(0, 100, lambda from_ns, to_ns: min(to_ns, 50) - from_ns).live_share == 0.0
-    assert marks.worth(0, 100, lambda _from_ns, _to_ns: 0).live_share == 0.0
+    assert marks.worth("1s", 0, 100, all_of).live_share == 0.5
+    assert (
+        marks.worth("1s", 0, 100, lambda from_ns, to_ns: min(to_ns, 50) - from_ns).live_share == 0.0
+    )
+    assert marks.worth("1s", 0, 100, lambda _from_ns, _to_ns: 0).live_share == 0.0
+
+
+def test_a_repair_makes_no_larger_bar_anew_of_parts_that_were_never_here() -> None:
+    """Seconds that were added later have one part of the minute: it stays, or is given itself."""
+    bars = engine("1m")
+    bars.fold(tape((NOON + 5 * S, 10.0, 5), (NOON + 65 * S, 11.0, 7)))
+    bars.add([tf("1s")], accepted_volume=12)
+    gap = [Mark(NOON + 20 * S, NOON + 21 * S, 1)]
+    bars.mark(1, gap)
+    repaired = [Mark(NOON + 20 * S, NOON + 21 * S, 1, repaired=True)]
+    told = bars.repair(1, repaired, [vendor("1s", 20, 9.0, 3)], NOON + 66 * S)
+    assert [(bar.timeframe, bar.volume) for bar in told if bar.ts_open < NOON + MINUTE_NS] == [
+        ("1s", 3),
+        ("1m", 5),
+    ]
+
+
+def test_a_mark_of_one_timeframe_touches_its_bars_alone() -> None:
+    """As where a timeframe was asked for later than the others."""
+    bars = engine("1s", "1m")
+    bars.fold(tape((NOON, 10.0), (NOON + S, 11.0), (NOON + 61 * S, 12.0)))
+    told = bars.mark(1, [Mark(-NEVER_NS, NOON + S, 1, is_start=True, timeframes=("1m",))])
+    assert [(bar.timeframe, bar.ts_open, bar.completeness) for bar in told] == [
+        ("1m", NOON, Completeness.PARTIAL_START)
+    ]
+
+
+def test_a_late_print_of_a_given_bar_reaches_the_others() -> None:
+    """History of a larger timeframe alone holds the print; the smaller bars do not."""
+    bars = engine("1s", "1m", "5m")
+    bars.fold(tape((NOON + 5 * S, 10.0, 5), (NOON + 65 * S, 11.0, 7)))
+    bars.repair(1, [], [vendor("1m", 0, 10.0, 6)], NOON + 66 * S)
+    told = bars.fold(tape((NOON + 6 * S, 10.0, 1))).closed
+    assert [(bar.timeframe, bar.volume) for bar in told] == [("1s", 1)]
+    (five,) = (bar for bar in bars.forming_all() if bar.timeframe == "5m")
+    assert five.volume == 6 + 7
+    assert all(check.holds for check in bars.checks(13))

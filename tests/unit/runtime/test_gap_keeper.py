@@ -65,12 +65,12 @@ class Bench:
         """Let it be START plus `second` at the exchange."""
         self.clock.advance((START + AHEAD_NS + round(second * S) - self.clock.now_ns()) / S)
 
-    def subscribe(self) -> None:
-        """Follow a contract from the present moment on."""
+    def subscribe(self, *timeframes: str) -> None:
+        """Follow a contract from the present moment on, or add timeframes."""
         self.feed.subscribe(
             Subscription(
                 Instrument(MES, "MESH6"),
-                (Timeframe.parse("1s"), Timeframe.parse("1m")),
+                tuple(map(Timeframe.parse, timeframes or ("1s", "1m"))),
                 calendar_by_name("cme"),
             )
         )
@@ -271,6 +271,28 @@ def test_prints_that_come_with_what_cannot_be_read_do_not_end_its_gap(bench: Ben
     assert (state, from_s) == (GapState.ENDED, 1.5)
     assert to_s == pytest.approx(4.0)
     assert bench.worth()["1s", 2] is Completeness.GAP
+
+
+def test_a_timeframe_that_is_added_lacks_what_was_before(bench: Bench) -> None:
+    """Its first bar says so, and no bar of another timeframe; what it can be made of counts."""
+    bench.subscribe("1m")
+    bench.trade(1.5)
+    bench.trade(121.5)
+    bench.subscribe("10s", "1m", "2m")
+    bench.trade(122.5)
+    bench.trade(241.0)
+    began = bench.keeper.ledger.find(causes=[GapCause.START])[1:]
+    assert [(gap.timeframes, gap.from_ns, gap.to_ns) for gap in began] == [
+        (("10s",), None, START + 121_500_000_001),
+        (("2m",), None, START + 120 * S),
+    ]
+    assert {key: worth for key, worth in bench.worth().items() if key[1] == 120} == {
+        ("10s", 120): Completeness.PARTIAL_START,
+        ("1m", 120): Completeness.COMPLETE,
+        ("2m", 120): Completeness.COMPLETE,
+    }
+    bench.subscribe("10s")
+    assert len(bench.keeper.ledger) == 3
 
 
 def test_unsubscribing_ends_what_lasts(bench: Bench) -> None:

@@ -32,6 +32,7 @@ import msgspec
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks
 from tapekeeper.core.bars.node import Node, Row, joined, with_bar, with_print
 from tapekeeper.core.bars.quiet import flat_bars, is_flat, next_interval
+from tapekeeper.core.bars.tree import begin, chain, hang
 from tapekeeper.core.bars.values import PATIENT, BarPolicy, Folded, Grid
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState, Completeness
@@ -92,11 +93,21 @@ class ContractBars:
         watermark_ns = self._watermark_ns()
         return None if watermark_ns <= LONG_AGO_NS else watermark_ns
 
+    def whole_ns(self, timeframe: str | None = None) -> int | None:
+        """From which event time (ns UTC) on a timeframe has its prints; None means ever.
+
+        Timeframes that are added lack what was before. No timeframe asks for all of them.
+        """
+        names = [timeframe] if timeframe else list(self._ranks)
+        whole_ns = max((self._nodes[self._ranks[name]].whole_ns for name in names), default=0)
+        return whole_ns or None
+
     def add(self, timeframes: Iterable[Timeframe], accepted_volume: int = 0) -> None:
         """Add timeframes; those that are there already are left as they are.
 
-        Existing bars do not change. A new timeframe's first bar starts from what the forming
-        bars below it know, and so may lack the beginning of its interval.
+        Existing bars do not change. A new timeframe's first bar is made of the smaller bars that
+        are kept. Where these do not reach back to its begin, or there are none, it lacks a part:
+        `whole_ns` tells, and a mark has to say so.
 
         Args:
             timeframes: any.
@@ -106,33 +117,17 @@ class ContractBars:
         added = [Node(self.contract_id, item) for item in set(timeframes) - have]
         self._nodes = sorted([*self._nodes, *added], key=lambda node: node.timeframe)
         self._hang(added)
-        for node in added:
+        for node in sorted(added, key=lambda node: node.timeframe):
             node.since_ns = self._high_ns
+            if self._high_ns > LONG_AGO_NS:
+                interval = self._grid.interval(node.timeframe, self._high_ns)
+                begin(node, interval, self._high_ns, is_over=self._is_over(node, interval))
             forming = self._forming(node)
             node.count_from(accepted_volume - (forming.volume if forming else 0))
+        self._bound_fed()
 
     def _hang(self, added: list[Node]) -> None:
-        """Give every node its feeder.
-
-        A node that is there already holds all that its feeder has closed, and nothing of what
-        its feeder has open. So it moves only to a new node through which its old feeder's open
-        bar will come (or, as a root, to where nothing is open yet); moved elsewhere (60s from 2s
-        to a new 3s) it would lose that bar.
-        """
-        alignment_ns = self._grid.alignment_ns
-        for node in self._nodes:
-            node.fed = []
-        for index, node in enumerate(self._nodes):
-            nesting = (
-                item
-                for item in reversed(self._nodes[:index])
-                if item.timeframe.nests_in(node.timeframe, alignment_ns)
-            )
-            best = next(nesting, None)
-            if node in added or node.feeder is None or node.feeder in _chain(best):
-                node.feeder = best
-            if node.feeder is not None:
-                node.feeder.fed.append(node)
+        hang(self._nodes, added, self._grid.alignment_ns)
         self._roots = [node for node in self._nodes if node.feeder is None]
         self._fed = [node for node in self._nodes if node.feeder is not None]
         self._ranks = {node.name: rank for rank, node in enumerate(self._nodes)}
@@ -269,10 +264,8 @@ class ContractBars:
             if node.feeder is not None:
                 self._fed_end_ns = min(self._fed_end_ns, end_ns)
             return
-        if interval.start_ns in node.vouched:
-            node.leave_out_throughout(row[3])
-            return
-        if end_ns <= node.since_ns:
+        is_vouched = interval.start_ns in node.vouched
+        if is_vouched or end_ns <= node.since_ns:
             node.leave_out(row[3])
         else:
             before = node.kept.get(interval.start_ns)
@@ -281,7 +274,10 @@ class ContractBars:
             node.count(solid, after)
             self._amend(node, before, after, closed)
         for fed in node.fed:
-            self._place(fed, row, closed)
+            if is_vouched and self._grid.interval(fed.timeframe, ts_ns).start_ns >= node.whole_ns:
+                fed.leave_out_throughout(row[3])  # it was made anew of this bar
+            else:
+                self._place(fed, row, closed)
 
     def _hand_out(self, node: Node, closed: list[Bar], *, timed: bool = False) -> None:
         """Close the open bar of a node, and fold it into the nodes that hang from it."""
@@ -374,7 +370,7 @@ class ContractBars:
         """The bar with what is known of its completeness."""
         if not self._marks and not is_flat(bar):
             return bar
-        worth = self._marks.worth(bar.ts_open, bar.ts_end, self._grid.open_time_ns)
+        worth = self._marks.worth(bar.timeframe, bar.ts_open, bar.ts_end, self._grid.open_time_ns)
         completeness = worth.completeness
         if completeness is Completeness.COMPLETE and is_flat(bar):
             completeness = Completeness.QUIET
@@ -532,14 +528,15 @@ class ContractBars:
             for start_ns, bar in sorted(new.items()):
                 before = node.kept.get(start_ns)
                 node.count_backfill(_solid(before), bar)
-                if node.feeder is None:
+                if start_ns in given.get(node.name, ()):
                     node.vouched.add(start_ns)
                 # Nothing is trimmed before the bars above are made.
                 node.kept.put(bar)
                 replaced[node.name, start_ns] = before
                 for fed in node.fed:
                     above = self._grid.interval(fed.timeframe, start_ns)
-                    anew.setdefault(fed.name, set()).add(above.start_ns)
+                    if above.start_ns >= node.whole_ns:  # else parts of it were never here
+                        anew.setdefault(fed.name, set()).add(above.start_ns)
         return replaced
 
     def _remark(
@@ -564,8 +561,8 @@ class ContractBars:
                 if before is None or self._judged(after) != before:
                     self._amend(node, before, after, closed, told_ns=told_ns)
         closed[mark:] = sorted(closed[mark:], key=self._place_in_order)
-        for root in self._roots:
-            root.forget_vouched(self._oldest_ns(root))
+        for node in self._nodes:
+            node.forget_vouched(self._oldest_ns(node))
         self._marks.forget(min(map(self._oldest_ns, self._nodes), default=NEVER_NS))
 
     def _oldest_ns(self, node: Node) -> int:
@@ -612,7 +609,7 @@ class ContractBars:
         return [
             node.check(
                 accepted_volume,
-                below_volume=sum(below.open_volume for below in _chain(node.feeder)),
+                below_volume=sum(below.open_volume for below in chain(node.feeder)),
                 is_forming=self._gathered(node) is not None,
             )
             for node in self._nodes
@@ -625,14 +622,14 @@ class ContractBars:
         due before it.
         """
         for node in self._nodes:
-            if node.is_open and not any(below.is_open for below in _chain(node.feeder)):
+            if node.is_open and not any(below.is_open for below in chain(node.feeder)):
                 yield node
 
     def _quiet(self) -> Iterator[Node]:
         """Nodes of which nothing is open, where intervals without a print have bars."""
         for node in self._nodes if self._policy.carry_max else ():
             may_carry = node.told is not None and node.flats < self._policy.carry_max
-            if may_carry and not any(each.is_open for each in _chain(node)):
+            if may_carry and not any(each.is_open for each in chain(node)):
                 yield node
 
     def _forming(self, node: Node) -> Bar | None:
@@ -686,10 +683,3 @@ class ContractBars:
 def _solid(bar: Bar | None) -> Bar | None:
     """A bar with something traded; a flat one adds nothing to what comes to its place."""
     return None if bar is None or is_flat(bar) else bar
-
-
-def _chain(node: Node | None) -> Iterator[Node]:
-    """A node and everything it is fed through, down to the root."""
-    while node is not None:
-        yield node
-        node = node.feeder

@@ -27,6 +27,11 @@ class Kept:
         """The bar that opens at this time (ns UTC)."""
         return self._bars.get(open_ns)
 
+    @property
+    def oldest_ns(self) -> int | None:
+        """The earliest open (ns UTC); of what is later nothing is lacking."""
+        return min(self._bars, default=None)
+
     def put(self, bar: Bar) -> bool:
         """Add a bar, or replace the one that opens at the same time; whether to `trim` now."""
         self._bars[bar.ts_open] = bar

@@ -35,6 +35,7 @@ class Mark(msgspec.Struct, frozen=True, order=True):
         gap_id: of the ledger's entry that it belongs to.
         repaired: whether the gateway's own bars stand for what is missing.
         is_start: whether nothing was missed, because the contract was not followed yet.
+        timeframes: names of those whose bars it touches; none means all.
     """
 
     from_ns: int
@@ -42,6 +43,7 @@ class Mark(msgspec.Struct, frozen=True, order=True):
     gap_id: int
     repaired: bool = False
     is_start: bool = False
+    timeframes: tuple[str, ...] = ()
 
 
 def marks_of(gap: Gap) -> list[Mark]:
@@ -53,11 +55,19 @@ def marks_of(gap: Gap) -> list[Mark]:
             NEVER_NS if to_ns is None else to_ns,
             gap.gap_id,
             is_start=is_start,
+            timeframes=gap.timeframes,
         )
         for from_ns, to_ns in gap.unrestored
     ]
     restored = [
-        Mark(span.from_ns, span.to_ns, gap.gap_id, repaired=True, is_start=is_start)
+        Mark(
+            span.from_ns,
+            span.to_ns,
+            gap.gap_id,
+            repaired=True,
+            is_start=is_start,
+            timeframes=gap.timeframes,
+        )
         for span in gap.restored
     ]
     return [*rest, *restored]
@@ -108,11 +118,15 @@ class Marks:
         """Forget what ended before this time (ns UTC)."""
         self._marks = [mark for mark in self._marks if mark.to_ns > before_ns]
 
-    def worth(self, start_ns: int, end_ns: int, open_time_ns: OpenTime) -> Worth:
+    def worth(self, timeframe: str, start_ns: int, end_ns: int, open_time_ns: OpenTime) -> Worth:
         """The worth of the bar over [start, end) (ns UTC), of which part is trading time."""
-        if not self._marks:
-            return WHOLE
-        touching = [mark for mark in self._marks if mark.from_ns < end_ns and mark.to_ns > start_ns]
+        touching = [
+            mark
+            for mark in self._marks
+            if mark.from_ns < end_ns
+            and mark.to_ns > start_ns
+            and (not mark.timeframes or timeframe in mark.timeframes)
+        ]
         if not touching:
             return WHOLE
         open_gap = any(not mark.repaired and not mark.is_start for mark in touching)
@@ -148,4 +162,5 @@ def _both(first: Mark, second: Mark) -> Mark:
         second.gap_id,
         repaired=first.repaired and second.repaired,
         is_start=first.is_start and second.is_start,
+        timeframes=first.timeframes if first.timeframes == second.timeframes else (),
     )

@@ -34,11 +34,12 @@ class Node:
         last_ns: the largest event time among them.
         kept: closed bars.
         since_ns: bars that end at or before this time were over when this timeframe was added.
+        whole_ns: of what is before this time it may lack prints; 0 if it lacks none.
         passed_ns: bars that end at or before this time were closed by a timer, or by history.
         told_ns: open of the first bar that was told.
         told: the latest bar that was told, the flat ones included.
         flats: how many flat bars in a row end with it.
-        vouched: opens of the bars, of a root, that are the gateway's own.
+        vouched: opens of the bars that are the gateway's own, as it gave them.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class Node:
         "told",
         "told_ns",
         "vouched",
+        "whole_ns",
     )
 
     def __init__(self, contract_id: str, timeframe: Timeframe) -> None:
@@ -87,6 +89,7 @@ class Node:
         self.vouched: set[int] = set()  # bound: those within the horizon, after each repair
         self.is_open = False
         self.since_ns = self.passed_ns = LONG_AGO_NS
+        self.whole_ns = 0
         self.told_ns = NEVER_NS
         self.told: Bar | None = None
         self.flats = 0
@@ -261,12 +264,16 @@ class Node:
         self.count(before, after)
         self._backfilled += after.volume - (before.volume if before else 0)
 
-    def rebuild(self, interval: Interval, bars: list[Bar]) -> None:
-        """Make the open bar anew from the closed ones below it, which history changed."""
-        before = self.open_volume
+    def fill(self, interval: Interval, bars: list[Bar]) -> None:
+        """Make the open bar of the closed ones below it, at least one."""
         self.begin_from(interval, bars[0])
         for bar in bars[1:]:
             self.absorb(bar)
+
+    def rebuild(self, interval: Interval, bars: list[Bar]) -> None:
+        """Make the open bar anew from the closed ones below it, which history changed."""
+        before = self.open_volume
+        self.fill(interval, bars)
         self._note_backfill(self._volume - before)
 
     def _note_backfill(self, volume: int) -> None:
