@@ -73,6 +73,7 @@ class ReplayResult:
             of the latest run.
         books: the order books at the end, by contract; of the latest run that had one.
         quote_rows: every accepted quote, in order of arrival, if that was asked for.
+        calendars: the session calendar by contract id; of the latest run.
         problems: what could not be read, one sentence each; the rest was.
         harmless: what is normal after a crash, one sentence each.
     """
@@ -87,6 +88,7 @@ class ReplayResult:
     books: dict[str, BookSnapshot] = field(default_factory=dict)
     audit: tuple[AuditTally, ...] = ()
     quote_rows: QuoteColumns | None = None
+    calendars: dict[str, Calendar] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     harmless: list[str] = field(default_factory=list)
 
@@ -152,13 +154,17 @@ class _Collector:
             if self._quotes is not None:
                 self._quotes.add(each.quotes)
 
-    def result(self) -> ReplayResult:
+    def contract_ids(self) -> list[str]:
+        return [each.contract_id for each in self.pipeline.instruments()]
+
+    def result(self, calendars: Mapping[str, Calendar]) -> ReplayResult:
         self.take([self.pipeline.release()])
         forming = self._of_wanted(self.pipeline.forming_all())
         result = result_of(self.pipeline, [*self._bars.all(), *forming])
         if self._wanted is not None:
             result.checks = [each for each in result.checks if each.timeframe in self._wanted]
         result.quote_rows = self._quotes
+        result.calendars = dict(calendars)
         return result
 
 
@@ -207,7 +213,7 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
         if reader.run != run:
             # A process begins with nothing, so what it made is not to be had from what the one
             # before it left: prints would be late that were not, bars whole that were in halves.
-            results.append(collector.result())
+            results.append(collector.result(rerun.calendars))
             run = reader.run
             collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)
             rerun = Rerun(
@@ -219,7 +225,7 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
         if number % ENTRIES_PER_REPORT == 0:
             progress(reader.progress.bytes_read, reader.progress.bytes_total)
     progress(reader.progress.bytes_total, reader.progress.bytes_total)
-    result = _joined([*results, collector.result()])
+    result = _joined([*results, collector.result(rerun.calendars)])
     for problem in reader.problems:
         (result.harmless if problem.expected else result.problems).append(str(problem))
     return result
@@ -245,6 +251,7 @@ def _joined(runs: list[ReplayResult]) -> ReplayResult:
     rejected: Counter[str] = Counter()
     symbols: dict[str, str] = {}
     books: dict[str, BookSnapshot] = {}
+    calendars: dict[str, Calendar] = {}
     for run in runs:
         for check in run.checks:
             key = (check.contract_id, check.timeframe)
@@ -252,6 +259,7 @@ def _joined(runs: list[ReplayResult]) -> ReplayResult:
         rejected.update(run.rejected)
         symbols |= run.symbols
         books |= run.books
+        calendars |= run.calendars
     return ReplayResult(
         bars=_ordered(bar for run in runs for bars in run.bars.values() for bar in bars),
         symbols=symbols,
@@ -263,6 +271,7 @@ def _joined(runs: list[ReplayResult]) -> ReplayResult:
         books=books,
         audit=runs[-1].audit,
         quote_rows=runs[-1].quote_rows,
+        calendars=calendars,
     )
 
 
@@ -312,7 +321,8 @@ def _replay_wire(path: Path, options: ReplayOptions, progress: Progress) -> Repl
         if number % ENTRIES_PER_REPORT == 0:
             progress(done, total)
     progress(total, total)
-    result = collector.result()
+    discovered = dict.fromkeys(collector.contract_ids(), options.calendar)
+    result = collector.result(discovered | rerun.calendars)
     result.problems.extend(problems)
     return result
 
@@ -370,7 +380,7 @@ def _replay_parquet(path: Path, options: ReplayOptions, progress: Progress) -> R
         ) from error
     except OSError as error:
         raise UnreadableSourceError(f"cannot read {path}: {error.strerror or error}") from error
-    return collector.result()
+    return collector.result(dict.fromkeys(collector.contract_ids(), options.calendar))
 
 
 def _trade_rows(path: Path) -> pl.DataFrame:

@@ -270,6 +270,9 @@ class Rerun:
             of theirs is rolled up into these.
         pardons: prints that were let in when the run was over (`ReadmitMeta`). Each is let in as
             soon as it is quarantined, while its bars can be revised.
+
+    Attributes:
+        calendars: the session calendar of each contract that was subscribed, by its id.
     """
 
     def __init__(
@@ -283,6 +286,7 @@ class Rerun:
         self._timeframes = timeframes
         self._pardons = list(pardons)
         self._wires: dict[int, _Wire] = {}
+        self.calendars: dict[str, Calendar] = {}
 
     def take(self, entry: Entry) -> Iterator[Outputs]:
         """Carry one entry through the pipeline; yields what came of it, in order.
@@ -397,6 +401,7 @@ class Rerun:
             raise UnreadableSourceError(
                 f"the journal holds an entry that cannot be read: {error}"
             ) from error
+        self.calendars[meta.instrument.contract_id] = calendar
         self._pipeline.subscribe(
             Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.policy, meta.rules)
         )

@@ -1,0 +1,48 @@
+"""Continuous series of the front contract: which contract when, and what lies between two."""
+
+from tapekeeper.core.continuous.adjusting import Shift, measure, rolls_of, shifts_of
+from tapekeeper.core.continuous.chain import chain_of, expiring, named
+from tapekeeper.core.continuous.rules import (
+    CalendarRule,
+    Choice,
+    DatesRule,
+    Market,
+    RollRule,
+    SessionVolume,
+    Situation,
+    VolumeRule,
+    parse_rule,
+    third_friday,
+)
+from tapekeeper.core.continuous.segments import (
+    cut_ns,
+    front_bars,
+    segments_of,
+    session_volumes,
+    traded,
+)
+
+__all__ = [
+    "CalendarRule",
+    "Choice",
+    "DatesRule",
+    "Market",
+    "RollRule",
+    "SessionVolume",
+    "Shift",
+    "Situation",
+    "VolumeRule",
+    "chain_of",
+    "cut_ns",
+    "expiring",
+    "front_bars",
+    "measure",
+    "named",
+    "parse_rule",
+    "rolls_of",
+    "segments_of",
+    "session_volumes",
+    "shifts_of",
+    "third_friday",
+    "traded",
+]
