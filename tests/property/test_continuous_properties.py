@@ -245,11 +245,11 @@ def test_adjusting_moves_each_contract_as_a_whole(
             if applied is None:
                 assert bar == was
     jumps = [each.measured for each in found.rolls]
-    for (left, right), measured in zip(pairwise(found.segments), jumps, strict=True):
+    for (before, after), measured in zip(pairwise(found.segments), jumps, strict=True):
         assert measured is not None
         assert math.isclose(
-            _shifted(found, left.contract_id, measured.close_from),
-            _shifted(found, right.contract_id, measured.close_to),
+            _shifted(found, before.contract_id, measured.close_from),
+            _shifted(found, after.contract_id, measured.close_to),
             rel_tol=1e-12,
         )
 

@@ -17,6 +17,7 @@ from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
 from tapekeeper.core.calendar import Calendar, calendar_by_name
 from tapekeeper.core.continuous import (
     chain_of,
+    contracts_of,
     front_bars,
     parse_rule,
     rolls_of,
@@ -30,6 +31,7 @@ from tapekeeper.model.bar import PRICE_SCALE, Bar
 from tapekeeper.model.continuous import Adjustment, Roll, Segment
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import MINUTE_NS, Timeframe
+from tapekeeper.runtime.feed import Feed
 
 DAILY = Timeframe.parse("1d")
 """Bars of it say what was traded in a session."""
@@ -254,6 +256,46 @@ def continuous_of(result: ReplayResult, reading: Reading) -> Continuous:
         [Instrument(contract_id, name) for contract_id, name in result.symbols.items()],
         lambda item: result.calendars[item.contract_id],
         lambda contract_id, timeframe: by_key.get((contract_id, str(timeframe)), ()),
+    )
+
+
+def continuous_of_feed(
+    feed: Feed, calendar_of: Callable[[str], Calendar], reading: Reading
+) -> Continuous:
+    """The continuous series of what a running tape keeps.
+
+    Rolls are measured with the smallest timeframe from a minute on that all contracts of the
+    product have and that still holds a common bar.
+
+    Args:
+        feed: of the tape.
+        calendar_of: the calendar of a name.
+        reading: what is wanted.
+
+    Raises:
+        UnknownContractError: as `make_continuous`.
+        UsageError: likewise, or a contract has no bars of a timeframe that is needed.
+    """
+
+    def bars_of(contract_id: str, timeframe: Timeframe) -> list[Bar]:
+        forming = feed.pipeline.forming(contract_id, timeframe)
+        closed = feed.recent.of(contract_id, str(timeframe))
+        return list(closed) if forming is None else [*closed, forming]
+
+    instruments = feed.pipeline.instruments()
+    chain = contracts_of(reading.product, instruments)
+    there = [set(feed.pipeline.timeframes(item.contract_id)) for item in chain]
+    for item, timeframes in zip(chain, there, strict=True):
+        for needed in (reading.wanted, DAILY):
+            if needed not in timeframes:
+                raise UsageError(
+                    f"{item.name} has no {needed} bars: a continuous series needs those that are "
+                    f"read, and {DAILY}, which say when to roll; it was subscribed with "
+                    + ", ".join(map(str, sorted(timeframes)))
+                )
+    measures = measures_of(set.intersection(*there))
+    return make_continuous(
+        reading, chain, lambda item: calendar_of(item.calendar), bars_of, measures
     )
 
 

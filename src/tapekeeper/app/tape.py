@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from tapekeeper.app.asking import (
 )
 from tapekeeper.app.compose import Parts, compose
 from tapekeeper.app.config import Config, load_config
+from tapekeeper.app.continuous import Continuous, Reading, continuous_of_feed
 from tapekeeper.app.frames import bars_frame, gaps_frame, quotes_frame
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.app.replay import ReplayResult, result_of
@@ -456,6 +458,25 @@ class Tape:
         closed = feed.recent.of(contract_id, str(wanted))
         rows = closed if forming is None else (*closed, forming)
         return bars_frame(rows, {contract_id: self._wanted[contract_id].name})
+
+    def continuous(
+        self,
+        product: str,
+        timeframe: str | Timeframe,
+        *,
+        roll: str = "volume",
+        adjust: str = "none",
+        last_trading_days: Mapping[str, dt.date] | None = None,
+    ) -> Continuous:
+        """The front contracts of a product as one series, of the recent bars; see `Reading`.
+
+        Raises:
+            UnknownContractError: no contract of it was subscribed, or they do not expire.
+            UsageError: what is wanted cannot be, or a roll cannot be measured.
+        """
+        reading = Reading(product, timeframe, roll, adjust, last_trading_days)
+        parts = self._running()
+        return continuous_of_feed(parts.feed, parts.calendar_of, reading)
 
     def ready(self, contract: str, timeframe: str | Timeframe) -> bool:
         """Whether nothing more of the past is to come into the frame of a timeframe.

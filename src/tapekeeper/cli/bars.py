@@ -12,9 +12,19 @@ from rich import box
 from rich.table import Table
 
 from tapekeeper.app.config import load_config
+from tapekeeper.app.continuous import continuous_of
 from tapekeeper.app.frames import bars_frame
 from tapekeeper.app.replay import ReplayOptions
 from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.front import (
+    Adjust,
+    Front,
+    LastTradingDays,
+    RollRule,
+    Rolls,
+    reading_of,
+    write_continuous,
+)
 from tapekeeper.cli.output import Format, require_place, write_frame
 from tapekeeper.cli.replay import name_faults, replay_with_progress
 from tapekeeper.cli.terminal import console, price_text, print_table
@@ -28,11 +38,11 @@ from tapekeeper.model.timeframe import SECOND_NS, Timeframe
 
 def bars_command(
     contract: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="CONTRACT", help="A contract id, a name (MESZ6) or a product (MES)."
+            metavar="[CONTRACT]", help="A contract id, a name (MESZ6) or a product (MES)."
         ),
-    ],
+    ] = None,
     timeframe: Annotated[str, typer.Option(metavar="TF", help="Which bars, such as 1m.")] = "1m",
     last: Annotated[
         int, typer.Option(metavar="N", min=0, help="How many of the latest bars; 0 for all.")
@@ -51,9 +61,16 @@ def bars_command(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
     ] = None,
+    front: Front = None,
+    roll: RollRule = None,
+    adjust: Adjust = None,
+    last_trading_day: LastTradingDays = None,
+    *,
+    rolls: Rolls = False,
 ) -> None:
     """Print bars of one contract, made from a journal (also while it is being written).
 
+    With --front, those of a product's front contract, each row of one contract, and the rolls.
     The last bar may be forming. Exits with 1 if a part of the journal is damaged; the bars of
     the rest are printed all the same.
     """
@@ -61,19 +78,26 @@ def bars_command(
         raise UsageError("give --journal or --config, not both")
     require_place(form, out)
     wanted = Timeframe.parse(timeframe)
+    if (contract is None) == (front is None):
+        raise UsageError("give a CONTRACT, or --front PRODUCT instead of it")
+    reading = reading_of(front, timeframe, roll, adjust, last_trading_day, rolls=rolls)
     folder = journal if journal is not None else load_config(config).journal.dir
     if journal is None and not folder.exists():
         raise UsageError(
             f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
         )
     # A journal brings the calendars it was recorded with.
-    options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=(wanted,))
+    timeframes = (wanted,) if reading is None else reading.timeframes
+    options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=timeframes)
     result = replay_with_progress(folder, options)
     # First, because damage may be the reason why a contract is not found.
     faulty = name_faults(result)
-    contract_id = find_contract(contract, result.symbols)
-    rows = [bar for bar in result.bars.get(str(wanted), []) if bar.contract_id == contract_id]
-    _write(rows[-last:] if last else rows, result.symbols, form, out)
+    if reading is not None:
+        write_continuous(continuous_of(result, reading), last, form, out, rolls=rolls)
+    elif contract is not None:
+        contract_id = find_contract(contract, result.symbols)
+        rows = [bar for bar in result.bars.get(str(wanted), []) if bar.contract_id == contract_id]
+        _write(rows[-last:] if last else rows, result.symbols, form, out)
     if faulty:
         raise typer.Exit(UNTRUE)
 

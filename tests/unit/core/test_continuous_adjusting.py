@@ -103,12 +103,13 @@ def test_the_last_bar_in_which_both_traded_counts() -> None:
     assert measure(left, taken, at("09 20:55"), "1m") is None
 
 
-def test_forming_and_quiet_bars_measure_nothing() -> None:
-    """Their closes are not the last price of their interval."""
+def test_quiet_bars_measure_nothing_and_those_left_forming_do() -> None:
+    """A repeated close is no price of its interval; a last one that no timer closed is."""
     left, taken = bar(H26, "09 20:55", 100.0), bar(M26, "09 20:55", 150.0)
     forming = msgspec.structs.replace(left, state=BarState.FORMING)
     quiet = msgspec.structs.replace(taken, volume=0, n=0, completeness=Completeness.QUIET)
-    assert measure([forming], [taken], at("09 22:00"), "1m") is None
+    assert measure([forming], [taken], at("09 22:00"), "1m") is not None
+    assert measure([forming], [taken], at("09 20:55"), "1m") is None
     assert measure([left], [quiet], at("09 22:00"), "1m") is None
     assert measure([], [taken], at("09 22:00"), "1m") is None
 

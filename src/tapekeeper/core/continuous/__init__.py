@@ -1,7 +1,7 @@
 """Continuous series of the front contract: which contract when, and what lies between two."""
 
 from tapekeeper.core.continuous.adjusting import Shift, measure, rolls_of, shifts_of
-from tapekeeper.core.continuous.chain import chain_of, expiring, named
+from tapekeeper.core.continuous.chain import chain_of, contracts_of, expiring, named
 from tapekeeper.core.continuous.rules import (
     CalendarRule,
     Choice,
@@ -33,6 +33,7 @@ __all__ = [
     "Situation",
     "VolumeRule",
     "chain_of",
+    "contracts_of",
     "cut_ns",
     "expiring",
     "front_bars",

@@ -15,7 +15,7 @@ import msgspec
 
 from tapekeeper.core.continuous.segments import traded
 from tapekeeper.errors import UsageError
-from tapekeeper.model.bar import PRICE_SCALE, Bar, BarState
+from tapekeeper.model.bar import PRICE_SCALE, Bar
 from tapekeeper.model.continuous import Adjustment, Measured, Roll, Segment
 
 
@@ -69,7 +69,7 @@ def measure(
 
     Args:
         bars_from: of the contract that is left, in order of time. Of two bars of an interval the
-            later one counts; one that is still forming does not.
+            later one counts. One that nothing has closed counts as well: its interval is over.
         bars_to: likewise of the contract after it.
         before_ns: when the roll is.
         timeframe: theirs.
@@ -161,7 +161,7 @@ def shifts_of(rolls: Sequence[Roll], adjustment: Adjustment) -> list[Shift]:
 
 
 def _fit(bar: Bar, before_ns: int) -> bool:
-    return bar.ts_end <= before_ns and bar.state is not BarState.FORMING and traded(bar)
+    return bar.ts_end <= before_ns and traded(bar)
 
 
 def _said(roll: Roll) -> str:

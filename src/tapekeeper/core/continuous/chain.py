@@ -38,20 +38,16 @@ def expiring(instrument: Instrument, seen: dt.date) -> Expiring | None:
     return None
 
 
-def chain_of(
-    product: str, instruments: Iterable[Instrument], seen: Mapping[str, dt.date]
-) -> list[Expiring]:
-    """The contracts of a product that have traded, by delivery month.
+def contracts_of(product: str, instruments: Iterable[Instrument]) -> list[Instrument]:
+    """The contracts of a product.
 
     Args:
         product: the exchange's symbol (`ES`), the gateway's code (`EP`) or the symbol id
             (`F.US.EP`), whatever the case.
         instruments: those to choose from.
-        seen: the date of the first trade by contract id; one without has not traded.
 
     Raises:
-        UnknownContractError: it names no product of these, or several, or its contracts do not
-            expire.
+        UnknownContractError: it names no product of these, or several.
     """
     known = list(instruments)
     wanted = product.strip().casefold()
@@ -65,20 +61,34 @@ def chain_of(
         raise UnknownContractError(
             f"no product is named {product!r}: name one without its expiry; there are {there}"
         )
-    if len({_said(item) for item in found}) > 1:
-        several = ", ".join(sorted({_said(item) for item in found}))
-        raise UnknownContractError(f"{product!r} names several products: {several}")
-    dated = [
-        each
-        for item in found
-        if item.contract_id in seen and (each := expiring(item, seen[item.contract_id])) is not None
-    ]
-    if not dated and any(item.contract_id in seen for item in found):
+    several = sorted({_said(item) for item in found})
+    if len(several) > 1:
+        raise UnknownContractError(f"{product!r} names several products: {', '.join(several)}")
+    return found
+
+
+def chain_of(
+    product: str, instruments: Iterable[Instrument], seen: Mapping[str, dt.date]
+) -> list[Expiring]:
+    """The contracts of a product that have traded, by delivery month.
+
+    Args:
+        product: as for `contracts_of`.
+        instruments: those to choose from.
+        seen: the date of the first trade by contract id; one without has not traded.
+
+    Raises:
+        UnknownContractError: as `contracts_of`, or the product's contracts do not expire.
+    """
+    traded = [item for item in contracts_of(product, instruments) if item.contract_id in seen]
+    dated = [expiring(item, seen[item.contract_id]) for item in traded]
+    chain = [each for each in dated if each is not None]
+    if traded and not chain:
         raise UnknownContractError(
             f"the contracts of {product!r} do not expire: a continuous series is made of "
             "contracts with a delivery month, such as CON.F.US.MES.H26"
         )
-    return sorted(dated, key=lambda each: (each.year, each.month, each.contract_id))
+    return sorted(chain, key=lambda each: (each.year, each.month, each.contract_id))
 
 
 def named(text: str, chain: Sequence[Expiring]) -> Expiring | None:
