@@ -5,9 +5,11 @@ import typing
 
 if typing.TYPE_CHECKING:
     from tapekeeper.app.config import Config, load_config
+    from tapekeeper.app.continuous import Continuous, read_continuous
     from tapekeeper.app.tape import Tape, TapeStatus
     from tapekeeper.errors import TapekeeperError
     from tapekeeper.model.bar import Bar, BarState, Completeness
+    from tapekeeper.model.continuous import Roll
     from tapekeeper.model.depth import BookSnapshot, DepthKind, DepthRow, DepthUpdate
     from tapekeeper.model.gap import Gap, GapCause, GapState, Span
     from tapekeeper.model.instrument import Instrument
@@ -26,6 +28,7 @@ else:
         "BookSnapshot": "tapekeeper.model.depth",
         "Completeness": "tapekeeper.model.bar",
         "Config": "tapekeeper.app.config",
+        "Continuous": "tapekeeper.app.continuous",
         "DepthKind": "tapekeeper.model.depth",
         "DepthRow": "tapekeeper.model.depth",
         "DepthUpdate": "tapekeeper.model.depth",
@@ -35,6 +38,7 @@ else:
         "HealthChange": "tapekeeper.runtime.pool_values",
         "Instrument": "tapekeeper.model.instrument",
         "Quote": "tapekeeper.model.tick",
+        "Roll": "tapekeeper.model.continuous",
         "Span": "tapekeeper.model.gap",
         "StreamChange": "tapekeeper.runtime.watch_values",
         "Tape": "tapekeeper.app.tape",
@@ -45,6 +49,7 @@ else:
         "Transition": "tapekeeper.runtime.line_values",
         "WarmUp": "tapekeeper.runtime.history",
         "load_config": "tapekeeper.app.config",
+        "read_continuous": "tapekeeper.app.continuous",
     }
 
     def __getattr__(name: str) -> object:
@@ -64,6 +69,7 @@ __all__ = [
     "BookSnapshot",
     "Completeness",
     "Config",
+    "Continuous",
     "DepthKind",
     "DepthRow",
     "DepthUpdate",
@@ -73,6 +79,7 @@ __all__ = [
     "HealthChange",
     "Instrument",
     "Quote",
+    "Roll",
     "Span",
     "StreamChange",
     "Tape",
@@ -83,4 +90,5 @@ __all__ = [
     "Transition",
     "WarmUp",
     "load_config",
+    "read_continuous",
 ]

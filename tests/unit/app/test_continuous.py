@@ -182,15 +182,17 @@ def test_the_calendar_of_a_recording_can_be_named(trades: Path) -> None:
 @pytest.mark.parametrize(
     ("reading", "sentence"),
     [
-        (("MES", "1x"), "unknown timeframe '1x'"),
-        (("MES", "1m", "oi"), "unknown roll rule 'oi': write volume"),
-        (("MES", "1m", "volume", "both"), "unknown adjustment 'both': write none, difference, rat"),
+        (("1x", "volume", "none"), "unknown timeframe '1x'"),
+        (("1m", "oi", "none"), "unknown roll rule 'oi': write volume"),
+        (("1m", "volume", "both"), "unknown adjustment 'both': write none, difference, rat"),
     ],
 )
-def test_what_cannot_be_is_refused_before_any_work(reading: tuple[str, ...], sentence: str) -> None:
+def test_what_cannot_be_is_refused_before_any_work(
+    reading: tuple[str, str, str], sentence: str
+) -> None:
     """One sentence that names what is allowed."""
     with pytest.raises(UsageError, match=sentence):
-        Reading(*reading)
+        Reading("MES", *reading)
 
 
 def test_a_product_that_is_not_there(trades: Path) -> None:

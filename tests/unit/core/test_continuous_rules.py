@@ -95,7 +95,10 @@ def test_the_busiest_later_contract_is_taken() -> None:
 
 def test_a_session_of_which_the_front_one_lacks_the_beginning_does_not_count() -> None:
     """Its volume says nothing; where both lack it they can be compared."""
-    early = {"03-11": {"H": (5, PARTIAL), "M": 600}, "03-12": {"H": 900, "M": 600}}
+    early: dict[str, Volumes] = {
+        "03-11": {"H": (5, PARTIAL), "M": 600},
+        "03-12": {"H": 900, "M": 600},
+    }
     assert fronts(early, "volume") == ["H from 03-11"]
     both: dict[str, Volumes] = {**early, "03-11": {"H": (5, PARTIAL), "M": (600, PARTIAL)}}
     assert fronts(both, "volume") == ["H from 03-11", "M from 03-12"]
