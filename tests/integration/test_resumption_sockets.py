@@ -76,7 +76,7 @@ async def test_a_storm_of_cuts_under_load_loses_nothing(tmp_path: Path, protocol
                 so_far = min((cut + 1) * 900, TRADES * 2)
                 await until(lambda: tape.status().trades.accepted >= so_far)  # noqa: B023 - at once
                 assert gateway.faults.drop_all("market") == 1
-                # A cut that came sooner would meet no transport, or one that is not resumed yet.
+                # A cut that came sooner would meet a transport that is gone, or not resumed yet.
                 await until(lambda: both_resumed(gateway, tape) == (cut + 1, cut + 1))  # noqa: B023
             await gateway.finished.wait()
             await until(lambda: tape.status().trades.accepted == TRADES * len(PRODUCTS))

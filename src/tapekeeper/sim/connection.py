@@ -358,6 +358,11 @@ class HubConnection:
         return self.stands and self._session.resume is not None
 
     @property
+    def resumed(self) -> int:
+        """How often its client went on with it on another transport."""
+        return self._session.resumed
+
+    @property
     def protocol_error(self) -> str | None:
         """What the client did wrong, if that ended the connection."""
         return self._session.protocol_error

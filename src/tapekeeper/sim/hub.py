@@ -32,7 +32,8 @@ class HubStatistics:
     Attributes:
         negotiations: answered ones.
         connections: established over the gateway's life.
-        resumed: transports that went on with one of them.
+        resumed: transports on which a client went on with one of them; one that was cut before
+            the client had said where it goes on is not counted.
         live: established now, with a transport.
         kept: those without one, that wait for theirs to come back.
         refused: upgrades and negotiations answered with anything but success.
@@ -155,7 +156,7 @@ class Hub:
         return HubStatistics(
             negotiations=self._counts["negotiations"],
             connections=self._counts["connections"],
-            resumed=self._counts["resumed"],
+            resumed=self._counts["resumed"] + sum(one.resumed for one in self._live),
             live=self._transports,
             kept=sum(one.stands and not one.is_attached for one in self._live),
             refused=self._counts["refused"],
@@ -201,7 +202,6 @@ class Hub:
             return self._refuse_plain(id_)
         kept = None if id_ is None else self._kept.get(id_)
         if kept is not None and kept.can_resume:
-            self._counts["resumed"] += 1
             return await self._serve(kept, kept.resume(request))
         stateful = id_ is not None and self._ids.is_stateful(id_)
         if id_ is not None:
@@ -279,6 +279,7 @@ class Hub:
         if not connection.is_done or connection not in self._live:
             return
         del self._live[connection]
+        self._counts["resumed"] += connection.resumed
         self._counts["records_sent"] += connection.records_sent
         self._counts["records_muted"] += connection.muted_records
         self._counts["protocol_errors"] += connection.protocol_error is not None

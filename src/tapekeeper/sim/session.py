@@ -108,6 +108,9 @@ class ServerSession:
         """What both sides have, where the connection can be resumed."""
         self.is_attached = True
         """Whether there is a transport."""
+        self.resumed = 0
+        """Transports behind the first on which the client said where it goes on."""
+        self._returns = False  # there is another transport, and the client has not said so yet
         self._limits = limits
         self._send = send
         self.protocol = JSON
@@ -205,10 +208,18 @@ class ServerSession:
         resume.heard(size, self._received_ns)
         if isinstance(record, Ack):
             resume.acknowledged(record.sequence_id)
-        elif isinstance(record, Sequence) and not resume.begins_at(record.sequence_id):
+        elif isinstance(record, Sequence):
+            self._begins(resume, record)
+        return True
+
+    def _begins(self, resume: Resume, record: Sequence) -> None:
+        """The client says where it goes on."""
+        returns, self._returns = self._returns, False
+        if not resume.begins_at(record.sequence_id):
             self.protocol_error = SEQUENCE_BEYOND
             self.close(error=SEQUENCE_BEYOND, allow_reconnect=True)
-        return True
+        elif returns:
+            self.resumed += 1
 
     def detached(self) -> None:
         """The transport is lost."""
@@ -220,7 +231,7 @@ class ServerSession:
         """There is another transport; what it begins with."""
         if self.resume is None:
             raise RuntimeError("this connection cannot be resumed")
-        self.is_attached = True
+        self.is_attached = self._returns = True
         self._received_ns = self._pinged_ns = now_ns
         self._splitter = self.protocol.new_splitter(self._limits.inbound_bytes_max)
         number, records = self.resume.again()

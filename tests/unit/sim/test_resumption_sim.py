@@ -151,7 +151,9 @@ def test_a_lost_transport_is_followed_by_all_that_was_not_acknowledged() -> None
         records = await again.read()
         assert records[0] == {"type": 9, "sequenceId": 3}
         assert numbers(records) == [3, 4]
+        assert bench.gateway.statistics().market.resumed == 0  # until the client says so
         await again.say(encode_sequence(1))
+        await bench.clock.sleep_s(0.1)
         bench.tell(5)
         assert numbers(await again.read()) == [5]
         statistics = bench.gateway.statistics().market
@@ -225,6 +227,27 @@ def test_another_transport_takes_the_place_of_one_that_still_stands() -> None:
         bench.tell(2)
         assert numbers(await second.read()) == [2]
         assert bench.gateway.statistics().market.live == 1
+
+    play(scenario)
+
+
+def test_only_what_a_client_goes_on_with_is_counted() -> None:
+    """Once per transport, however often it says so; it is remembered when all is over."""
+
+    async def scenario(bench: _Bench) -> None:
+        await bench.opened()
+        bench.gateway.faults.drop_all()
+        await (await bench.connect()).read()
+        bench.gateway.faults.drop_all()  # before it has said where it goes on
+        client = await bench.connect()
+        await client.read()
+        await client.say(encode_sequence(1) + encode_sequence(1))
+        await bench.clock.sleep_s(0.1)
+        assert bench.gateway.statistics().market.resumed == 1
+        bench.gateway.faults.drop_all(forget=True)
+        await bench.clock.sleep_s(0.1)
+        statistics = bench.gateway.statistics().market
+        assert (statistics.live, statistics.kept, statistics.resumed) == (0, 0, 1)
 
     play(scenario)
 
