@@ -158,7 +158,8 @@ class Stale(msgspec.Struct, frozen=True):
         contract_id, stream: which.
         since_ns: wall clock (ns UTC) from which on its silence counts: its last data, or the
             later moment at which data was due.
-        threshold_ns: the silence that made it stale.
+        threshold_ns: the silence that made it stale: that of its rate or, where the volume of
+            the contract told, up to `floor_ns` after it was seen to grow.
         rate_known: whether the threshold comes from its own rate.
         evident: whether the volume of the contract grew meanwhile.
     """
@@ -380,12 +381,14 @@ class _Watched:
         evident = self._is_evident(mono_ns)
         if not too_silent and not evident:
             return None
-        threshold_ns = threshold_ns if too_silent else self._policy.floor_ns
         if mono_ns - self._fresh_ns >= self._policy.replace_cap_ns:
             self._interval_ns = self._policy.replace_again_ns
         self.state = StreamState.STALE
         self.stales += 1
         self._onset_ns = mono_ns - silent_ns if self._since_ns is None else self._since_ns
+        if not too_silent:
+            # The volume may have stood still for a while before it grew.
+            threshold_ns = self._grew_ns - self._onset_ns + self._policy.floor_ns
         self._mend_ns = mono_ns
         self._resubscribed = False
         since_ns = now_ns - (mono_ns - self._onset_ns)

@@ -272,6 +272,19 @@ def test_volume_that_grows_without_prints_is_evidence() -> None:
     assert [step for _, step in watch.mends] == [MendStep.RESUBSCRIBE, MendStep.REPLACE_LINE]
 
 
+def test_evidence_counts_from_the_first_growth() -> None:
+    """What is stale after a quiet while was silent for as much longer, and says so."""
+    watch = Watch()
+    watch.run(S, every_ns=S)
+    assert watch.run(25 * S) == []
+    watch.grows_ns = 2 * S
+    assert watch.run(60 * S) == []
+    (stale,) = watch.run(S)
+    assert isinstance(stale, Stale)
+    assert stale.evident
+    assert (stale.since_ns, stale.threshold_ns) == (NOON, 26 * S + POLICY.floor_ns)
+
+
 def test_volume_is_no_evidence_where_prints_come() -> None:
     """Neither is a growth now and then, which may be no print at all."""
     watch = Watch()
