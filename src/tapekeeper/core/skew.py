@@ -53,6 +53,13 @@ class Skew:
         elif delay_ns < self._current_ns:
             self._current_ns = delay_ns
 
+    def shift(self, by_ns: int) -> None:
+        """The host's clock was set forward by so much: what was observed before it holds still."""
+        if self._current_ns is not None:
+            self._current_ns += by_ns
+        if self._previous_ns is not None:
+            self._previous_ns += by_ns
+
     def exchange_now_ns(self, now_ns: int) -> int | None:
         """The exchange time at host time `now_ns`, or None before the first tick.
 

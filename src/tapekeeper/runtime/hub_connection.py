@@ -304,8 +304,8 @@ class HubConnection:
 
     def _arrived(self, data: bytes) -> bool:
         """Take one message; whether there is room for the next."""
-        recv_ns = self._clock.now_ns()
-        events = self._session.receive(data, self._clock.monotonic_ns())
+        recv_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
+        events = self._session.receive(data, mono_ns)
         carries_on = self._session.state is not SessionState.RESUMING
         if carries_on:
             self.last_received_ns = recv_ns
@@ -342,7 +342,7 @@ class HubConnection:
                 )
             )
         if carries_on:
-            self.heard.arrived(recv_ns, calls)
+            self.heard.arrived(recv_ns, mono_ns, calls)
         if calls and self.on_calls is not None:
             self.on_calls(calls)
         if rest:

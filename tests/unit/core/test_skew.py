@@ -27,6 +27,21 @@ def test_slow_deliveries_do_not_move_the_estimate() -> None:
     assert skew.exchange_now_ns(2_000 * SECOND) == 2_000 * SECOND - 3_000_000
 
 
+def test_what_is_known_is_shifted_with_a_clock_that_was_set() -> None:
+    """Both buckets, at once; nothing that is known yet stays so."""
+    skew = Skew()
+    skew.shift(90 * SECOND)
+    assert skew.fastest_ns() is None
+    start = 1_000 * SECOND
+    skew.observe(start - SECOND, start)
+    skew.shift(90 * SECOND)
+    assert skew.fastest_ns() == 91 * SECOND
+    later = start + WINDOW_NS
+    skew.observe(later - 95 * SECOND, later)
+    skew.shift(10 * SECOND)
+    assert skew.fastest_ns() == 101 * SECOND
+
+
 def test_the_estimate_follows_a_clock_that_was_set() -> None:
     """What is older than two windows is forgotten, one bucket at a time."""
     skew = Skew()

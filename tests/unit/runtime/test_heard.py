@@ -29,24 +29,40 @@ def data(second: float) -> list[Invocation]:
     return [Invocation("GatewayTrade", str(at(second)).encode())]
 
 
+def tell(heard: Heard, recv_ns: int, calls: list[Invocation], ahead_ns: int = 0) -> None:
+    """Something came; the wall clock of the host was set forward by so much, or it slept."""
+    heard.arrived(recv_ns + ahead_ns, recv_ns - START, calls)
+
+
 class Line:
     """A connection whose pool knows how fast data come."""
 
     def __init__(self) -> None:
         self.delays = Delays()
         for second in (-3, -2):
-            self.delays.host_ns(at(second), at(second) + DELIVERY_NS)
+            self.delays.host_ns(at(second), at(second) + DELIVERY_NS, at(second) - START)
         self.heard = Heard(stamp_of, self.delays)
+        self.ahead_ns = 0
         self.bytes(0)
+
+    def step(self, by_s: float) -> None:
+        """The wall clock advances by so much, and the monotonic one does not."""
+        self.ahead_ns += round(by_s * SECOND)
 
     def bytes(self, second: float) -> None:
         """Bytes without data, such as a ping."""
-        self.heard.arrived(at(second), [])
+        tell(self.heard, at(second), [], self.ahead_ns)
 
     def data(self, made_s: float, came_s: float | None = None) -> None:
         """Data; without a time of receipt they take as long as the fastest."""
         recv_ns = at(made_s) + DELIVERY_NS if came_s is None else at(came_s)
-        self.heard.arrived(recv_ns, data(made_s))
+        tell(self.heard, recv_ns, data(made_s), self.ahead_ns)
+
+    def flow(self, from_s: int, to_s: int, made_later_s: float = 0) -> None:
+        """Data on time, one a second."""
+        for second in range(from_s, to_s):
+            came_s = second + DELIVERY_NS / SECOND
+            self.data(second + made_later_s, came_s)
 
     @property
     def until_s(self) -> float:
@@ -197,19 +213,95 @@ def test_clocks_need_not_agree() -> None:
     """The host's may be behind the exchange's; only the fastest delivery counts."""
     heard = Heard(stamp_of, Delays())
     behind_s = 1.27
-    heard.arrived(at(0), [])
+    tell(heard, at(0), [])
     for second in (1.0, 2.0):
-        heard.arrived(at(second - behind_s), data(second))
-    heard.arrived(at(9 - behind_s), data(3.0))
+        tell(heard, at(second - behind_s), data(second))
+    tell(heard, at(9 - behind_s), data(3.0))
     assert heard.until_ns == at(3.0 - behind_s)
+
+
+def test_a_clock_that_was_set_forward_is_believed_when_data_bear_it_out() -> None:
+    """For ten seconds a line may as well lag by as much; then it is known to be on time."""
+    line = Line()
+    line.flow(1, 100)
+    line.step(90)
+    line.flow(100, 110)
+    assert line.until_s == pytest.approx(109.003)
+    line.flow(110, 113)
+    assert line.until_s == pytest.approx(90 + 112.003)
+    line.step(5)
+    line.flow(113, 180)
+    assert line.until_s == pytest.approx(95 + 179.003)
+
+
+def test_steps_that_follow_each_other_are_one() -> None:
+    """The second begins the ten seconds anew, and is added to the first."""
+    line = Line()
+    line.flow(1, 100)
+    line.step(90)
+    line.flow(100, 105)
+    line.step(10)
+    line.flow(105, 115)
+    assert line.until_s == pytest.approx(114.003)
+    line.flow(115, 118)
+    assert line.until_s == pytest.approx(100 + 117.003)
+
+
+@pytest.mark.parametrize("slept_s", [5, 90, 8 * 3_600])
+def test_what_comes_first_after_a_sleep_is_as_late_as_the_sleep_was_long(slept_s: float) -> None:
+    """What lay in the host's own buffer, after which the connection proves to be gone."""
+    line = Line()
+    line.flow(1, 100)
+    line.step(slept_s)
+    line.data(99.5, 100)
+    line.data(99.9, 100.2)
+    assert line.until_s == pytest.approx(99.903)
+
+
+@pytest.mark.parametrize("slept_s", [5, 90, 8 * 3_600])
+def test_a_line_that_outlives_a_sleep_is_heard_to_the_end_of_its_backlog(slept_s: float) -> None:
+    """What had waited comes at ten times its pace; the clock was right, and is known to be."""
+    line = Line()
+    line.flow(1, 100)
+    line.step(slept_s)
+    for tenth in range(100, 110):
+        second = 100 + tenth / 100
+        line.data(second, second)
+        assert line.until_s == pytest.approx(second + 0.003, abs=2)
+    line.flow(110, 112, made_later_s=slept_s)
+    assert line.until_s == pytest.approx(slept_s + 111.003)
+    # And one that lags now does not pass for one on time.
+    line.data(112 + slept_s, 118)
+    line.bytes(118.1)
+    assert line.until_s == pytest.approx(slept_s + 112.003)
+
+
+def test_a_backlog_at_the_pace_of_the_market_is_no_step_of_the_clock() -> None:
+    """What is slower than the step by more than a delivery may be does not bear it out."""
+    line = Line()
+    line.flow(1, 100)
+    line.step(90)
+    for second in range(100, 200):
+        line.data(second, second + 4)
+    assert line.until_s == pytest.approx(199.003)
+
+
+def test_few_data_do_not_bear_a_step_out() -> None:
+    """Two that are as late as the step was long may be the beginning of a backlog."""
+    line = Line()
+    line.flow(1, 100)
+    line.step(90)
+    for second in (100, 140, 180):
+        line.data(second)
+    assert line.until_s == pytest.approx(180.003)
 
 
 def test_a_hub_without_times_is_heard_to_its_last_byte() -> None:
     """Nothing more can be said of it."""
     heard = Heard()
     assert heard.until_ns is None
-    heard.arrived(at(1), data(0))
-    heard.arrived(at(2), [])
+    tell(heard, at(1), data(0))
+    tell(heard, at(2), [])
     assert heard.until_ns == at(2)
 
 
@@ -217,8 +309,8 @@ def test_data_without_a_time_count_as_bytes() -> None:
     """A target that bears none, or an unreadable one."""
     line = Line()
     line.data(1.0)
-    line.heard.arrived(at(5), [Invocation("GatewayDepth", b"")])
-    line.heard.arrived(at(9), [Invocation("GatewayDepth", b"")])
+    tell(line.heard, at(5), [Invocation("GatewayDepth", b"")])
+    tell(line.heard, at(9), [Invocation("GatewayDepth", b"")])
     assert line.until_s == pytest.approx(5)
 
 
@@ -258,6 +350,6 @@ def test_times_are_read_seldom_under_load() -> None:
     heard = Heard(counted, Line().delays)
     for number in range(10_000):
         second = number / 10_000
-        heard.arrived(at(second), data(second))
+        tell(heard, at(second), data(second))
     assert len(read) <= SECOND // SAMPLE_NS + 1
     assert heard.until_ns == at(0.9999)
