@@ -14,8 +14,8 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.model.audit import AuditState, AuditTally
-from tapekeeper.model.bar import Completeness
-from tapekeeper.model.gap import GapCause
+from tapekeeper.model.bar import Bar, Completeness
+from tapekeeper.model.gap import GapCause, GapState
 from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
@@ -29,6 +29,7 @@ from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 START_NS = 1_767_625_200_000_000_000
 """2026-01-05T15:00Z, a Monday in the middle of a session."""
 _NS_PER_S = 1_000_000_000
+LOST_FOR_A_WHILE = LosePrints(at_s=600, share=0.4, for_s=90)
 
 
 @dataclass
@@ -45,9 +46,19 @@ class Ran:
         """Time and fields of all events of these names."""
         return [(at_ns, fields) for at_ns, event, fields in self.events if event in names]
 
+    def touched(self) -> list[tuple[Bar, int]]:
+        """Every closed bar that a lost print belongs to, and the volume it lost."""
+        found = []
+        for bars in self.result.bars.values():
+            for bar in bars:
+                sizes = [size for ts_ns, size in self.lost if bar.ts_open <= ts_ns < bar.ts_end]
+                if sizes:
+                    found.append((bar, sum(sizes)))
+        return found
 
-def run(minutes: float, *schedule: Fault, redundancy: int = 1) -> Ran:
-    """Follow one contract for so long, with default settings."""
+
+def run(minutes: float, *schedule: Fault, redundancy: int = 1, history: bool = True) -> Ran:
+    """Follow one contract for so long, with default settings but for what is named."""
 
     async def main(clock: VirtualClock) -> Ran:
         network = MemoryNetwork(Seeded(1, "network"))
@@ -76,7 +87,7 @@ def run(minutes: float, *schedule: Fault, redundancy: int = 1) -> Ran:
             log=lambda _: log,
         )
         async with gateway:
-            tape = Tape(_config(gateway, redundancy), outside=outside)
+            tape = Tape(_config(gateway, redundancy, history=history), outside=outside)
             async with tape:
                 await tape.subscribe("MES", ["1s", "1m"])
                 await clock.sleep_s(minutes * 60)
@@ -85,7 +96,7 @@ def run(minutes: float, *schedule: Fault, redundancy: int = 1) -> Ran:
     return run_virtual(main, start_ns=START_NS)
 
 
-def _config(gateway: SimGateway, redundancy: int) -> Any:
+def _config(gateway: SimGateway, redundancy: int, *, history: bool) -> Any:
     return load_config(
         {
             "gateway": {
@@ -97,6 +108,7 @@ def _config(gateway: SimGateway, redundancy: int) -> Any:
             },
             "pool": {"redundancy": redundancy},
             "calendar": {"default": "cme"},
+            "history": {"enabled": history},
         }
     )
 
@@ -113,7 +125,7 @@ def replayed(files: MemoryFiles) -> tuple[AuditTally, ...]:
 
 def test_what_the_gateway_loses_is_found_and_a_replay_says_the_same() -> None:
     """At least 99 % within a minute, by the log; every bar it touches knows."""
-    ran = run(33, LosePrints(at_s=600, share=0.4, for_s=90), redundancy=2)
+    ran = run(33, LOST_FOR_A_WHILE, redundancy=2, history=False)
     volume = sum(size for _, size in ran.lost)
     found = ran.of("audit_finding")
     assert {fields["kind"] for _, fields in found} == {"missing"}
@@ -125,19 +137,34 @@ def test_what_the_gateway_loses_is_found_and_a_replay_says_the_same() -> None:
     assert tally.state is AuditState.COMPLETE
     assert ran.result.audit == ran.status.audit == replayed(ran.files)
     # Every bar that lacks a print says so, and no minute that calls itself complete differs.
-    for ts_ns, _ in ran.lost:
-        touched = [
-            bar
-            for bars in ran.result.bars.values()
-            for bar in bars
-            if bar.ts_open <= ts_ns < bar.ts_end
-        ]
-        # What the gateway's own bars restored says so.
-        assert {bar.completeness for bar in touched} <= {Completeness.GAP, Completeness.BACKFILLED}
+    touched = ran.touched()
+    assert {str(bar.timeframe) for bar, _ in touched} == {"1s", "1m"}
+    assert {bar.completeness for bar, _ in touched} == {Completeness.GAP}
     gaps = read_ledger(ran.files)[0].find(causes=[GapCause.MISSING_PRINTS])
     assert sum(gap.missing_volume or 0 for gap in gaps) == sum(one["volume"] for _, one in found)
     assert ran.status.comparison.compared >= 20
     assert ran.of("bars_differ") == []
+
+
+def test_bars_that_lack_prints_are_restored_from_the_gateway_s_own() -> None:
+    """Each says so, and has the volume that its prints alone did not come to."""
+    lacking, mended = (
+        run(33, LOST_FOR_A_WHILE, redundancy=2, history=history) for history in (False, True)
+    )
+    assert lacking.lost == mended.lost
+    touched = mended.touched()
+    assert {bar.completeness for bar, _ in touched} == {Completeness.BACKFILLED}
+    volumes = {
+        (bar.timeframe, bar.ts_open): bar.volume + lost_volume
+        for bar, lost_volume in lacking.touched()
+    }
+    # A second whose every print was lost has no bar before there is one of the gateway.
+    assert len(volumes) < len(touched)
+    for bar, lost_volume in touched:
+        assert bar.volume == volumes.get((bar.timeframe, bar.ts_open), lost_volume)
+    gaps = read_ledger(mended.files)[0].find(causes=[GapCause.MISSING_PRINTS])
+    assert {gap.state for gap in gaps} == {GapState.REPAIRED}
+    assert mended.of("bars_differ") == []
 
 
 def test_a_gateway_that_serves_a_part_of_the_market_is_recognised() -> None:
