@@ -77,7 +77,8 @@ async def test_a_storm_of_cuts_under_load_loses_nothing(tmp_path: Path, protocol
                 await until(lambda: tape.status().trades.accepted >= so_far)  # noqa: B023 - at once
                 assert gateway.faults.drop_all("market") == 1
                 # A cut that came sooner would meet a transport that is gone, or not resumed yet.
-                await until(lambda: both_resumed(gateway, tape) == (cut + 1, cut + 1))  # noqa: B023
+                cuts = (cut + 1, cut + 1)
+                await until(lambda: both_resumed(gateway, tape) == cuts)  # noqa: B023 - at once
             await gateway.finished.wait()
             await until(lambda: tape.status().trades.accepted == TRADES * len(PRODUCTS))
         status = tape.status()
