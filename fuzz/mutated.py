@@ -65,19 +65,20 @@ def record(number: int, random: Random) -> bytes:
     ticks = CONTRACTS[contract] + number // 5_000 % 60 + random.randrange(-9, 10)
     stamp = format_ns(START_NS + number * STEP_NS).encode()
     name, price = contract.encode(), ticks / 4
+    product = b".".join(name.split(b".")[1:4])
     kind = random.randrange(10)
     if kind < 7:  # noqa: PLR2004 - seven in ten are trades
         prints = b",".join(
-            b'{"symbolId":"F.US.X","price":%.2f,"timestamp":"%b","type":%d,"volume":%d}'
-            % (price, stamp, random.randrange(2), random.randrange(4))
+            b'{"symbolId":"%b","price":%.2f,"timestamp":"%b","type":%d,"volume":%d}'
+            % (product, price, stamp, random.randrange(2), random.randrange(4))
             for _ in range(random.choice((1, 1, 1, 3)))
         )
         data = b'"GatewayTrade","arguments":["%b",[%b]]}' % (name, prints)
     elif kind < 9:  # noqa: PLR2004 - two are quotes
         data = (
-            b'"GatewayQuote","arguments":["%b",{"symbol":"F.US.X","lastPrice":%.2f,"bestBid":%.2f,'
+            b'"GatewayQuote","arguments":["%b",{"symbol":"%b","lastPrice":%.2f,"bestBid":%.2f,'
             b'"bestAsk":%.2f,"volume":%d,"lastUpdated":"%b"}]}'
-            % (name, price, price, price + 0.25, number, stamp)
+            % (name, product, price, price, price + 0.25, number, stamp)
         )
     else:
         data = (

@@ -174,6 +174,7 @@ class Pipeline:
         contract_id = subscription.instrument.contract_id
         known = self._contracts.get(contract_id)
         self.audit.follow(contract_id, subscription.calendar)
+        self._decoder.know(contract_id, subscription.instrument.symbol_id)
         if known is None:
             bars = ContractBars(
                 contract_id,

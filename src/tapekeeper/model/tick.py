@@ -75,6 +75,7 @@ class Reason(StrEnum):
     OFF_GRID = "off_grid"  # not a multiple of the contract's tick size
     LATE = "late"  # belongs to bars that are too old to be revised
     NOT_SUBSCRIBED = "not_subscribed"  # a contract nobody asked for
+    WRONG_CONTRACT = "wrong_contract"  # said to be of another product than its contract is
     PRICE_BAND = "price_band"  # too far from recent prices, and confirmed by no other print
     FUTURE = "future"  # too far ahead of the exchange's clock as it is tracked
     ZERO_SIZE = "zero_size"  # a print of size 0, where the configuration refuses them

@@ -96,6 +96,65 @@ class TestContracts:
         assert [row.seq for row in rows(burst, "B")] == [0, 2]
         assert decoder.next_seq == 3
 
+    def test_a_print_of_another_product_is_refused_and_its_neighbour_stays(self) -> None:
+        """What is called for one contract and says that it is of another one is of neither."""
+        wrong = PRINT.replace("F.US.EP", "F.US.MES")
+        burst = decoded(f"[{PRINT},{wrong},{OTHER}]")
+        assert [row.price for row in rows(burst)] == [6841.25, 6841.5]
+        (rejected,) = burst.rejected_trades
+        assert rejected.reason is Reason.WRONG_CONTRACT
+        assert (rejected.contract_id, rejected.raw) == (ES, wrong.encode())
+        assert "F.US.MES" in rejected.detail
+        assert burst.trades_received == 3
+
+    def test_a_quote_of_another_product_changes_no_state(self) -> None:
+        """Its `symbol` is looked at as the `symbolId` of a print is."""
+        decoder, burst = MarketDecoder(), Burst()
+        stamp = f'"lastUpdated":"{TIME}"'
+        for data in (
+            f'{{"symbol":"F.US.EP","bestBid":1.0,{stamp}}}',
+            f'{{"symbol":"F.US.MES","bestBid":2.0,{stamp}}}',
+            f'{{"bestAsk":3.0,{stamp}}}',
+        ):
+            decoder.decode(Invocation("GatewayQuote", f'["{ES}",{data}]'.encode()), NOW, burst)
+        assert [(quote.bid, quote.ask) for quote in burst.quotes] == [(1.0, None), (1.0, 3.0)]
+        assert [each.reason for each in burst.rejected_quotes] == [Reason.WRONG_CONTRACT]
+
+    @pytest.mark.parametrize(
+        ("contract_id", "symbol"),
+        [
+            (ES, '"F.US.EP"'),
+            (ES, '""'),
+            (ES, "null"),
+            (ES, "5"),
+            (ES, "{}"),
+            ("CON.F.US.BTCUSDT", '"F.US.BTCUSDT"'),
+            ("ESZ6", '"F.US.EP"'),
+        ],
+    )
+    def test_what_names_no_other_product_is_accepted(self, contract_id: str, symbol: str) -> None:
+        """A symbol that is absent, empty or no text says nothing; so does an id of another form."""
+        data = PRINT.replace('"F.US.EP"', symbol)
+        burst = decoded(f"[{data}]", contract=f'"{contract_id}"')
+        assert [row.price for row in rows(burst, contract_id)] == [6841.25]
+
+    @pytest.mark.parametrize("symbol", ["F.US", "F.US.E", "F.US.EP.H27", "US.EP", "f.us.ep"])
+    def test_a_part_of_the_product_is_another_one(self, symbol: str) -> None:
+        """The whole name is compared."""
+        burst = decoded(f"[{PRINT.replace('F.US.EP', symbol)}]")
+        assert [each.reason for each in burst.rejected] == [Reason.WRONG_CONTRACT]
+
+    def test_what_the_gateway_calls_a_product_is_believed(self) -> None:
+        """Its list of contracts knows better than the form of an id."""
+        decoder, burst = MarketDecoder(), Burst()
+        decoder.know(ES, "F.US.ES")
+        for symbol in ("F.US.ES", "F.US.EP", "F.US.NQ"):
+            data = PRINT.replace("F.US.EP", symbol)
+            call = Invocation("GatewayTrade", f'["{ES}",[{data}]]'.encode())
+            decoder.decode(call, NOW, burst)
+        assert len(rows(burst)) == 2
+        assert [each.reason for each in burst.rejected] == [Reason.WRONG_CONTRACT]
+
     @pytest.mark.parametrize(
         "arguments",
         ["[]", f'["{ES}"]', f'["",[{PRINT}]]', f"[5,[{PRINT}]]", f"[null,{PRINT}]", "[", "{}"],

@@ -88,6 +88,23 @@ class TestTimes:
             stamp_ns(stamp)
 
 
+class TestProducts:
+    def test_a_print_of_another_product_is_refused_alone(self) -> None:
+        """As in JSON, and its neighbours stay."""
+        burst = decoded(ES, [WHOLE, {**WHOLE, "SymbolId": "F.US.MES"}, WHOLE])
+        assert [row.price for row in rows(burst)] == [6841.25, 6841.25]
+        assert [each.reason for each in burst.rejected] == [Reason.WRONG_CONTRACT]
+
+    def test_a_quote_of_another_product_is_refused(self) -> None:
+        """Its member is called otherwise and read alike."""
+        for symbol, quotes in (("F.US.EP", 1), ("F.US.MES", 0)):
+            data = {"Symbol": symbol, "BestBid": 6841.25, "LastUpdated": EXACT}
+            burst = decoded(ES, data, target="GatewayQuote")
+            assert len(burst.quotes) == quotes
+            reasons = [each.reason for each in burst.rejected]
+            assert reasons == [Reason.WRONG_CONTRACT] * (1 - quotes)
+
+
 class TestTrades:
     @pytest.mark.parametrize(
         "changes",

@@ -79,6 +79,7 @@ def test_a_tick_passes_every_stage_once() -> None:
         (trades([trade(START, price=6_000.1)]), Reason.OFF_GRID),
         (trades([trade(START, size=-1)]), Reason.SIZE),
         (trades([trade(START)], "CON.F.US.MES.M26"), Reason.NOT_SUBSCRIBED),
+        (trades([{**trade(START), "symbolId": "F.US.MNQ"}]), Reason.WRONG_CONTRACT),
         (trades([{"timestamp": "yesterday", "price": 1.0, "volume": 1}]), Reason.TIME),
         (Invocation("GatewayTrade", b"[]"), Reason.PAYLOAD),
     ],

@@ -3,10 +3,12 @@
 What comes is `(contract id, data)`. Documented as one object, live trades are a list of one or
 more prints; a list with nulls and a `{"data": ...}` envelope are seen by other clients, so all of
 them are read. The first argument alone names the contract: `symbolId` and `symbol` name the
-product, which all its expiries share.
+product, which all its expiries share. Where that is another product's than the contract's, nobody
+can say what the tick is of.
 
-Only the shape is judged here: whether a member is there, readable, and of its type. Whether a
-price is positive or on the grid is for validation. One unreadable print costs itself alone.
+Only the shape and the address are judged here: whether a member is there, readable, and of its
+type. Whether a price is positive or on the grid is for validation. One unreadable print costs
+itself alone.
 
 For every burst: trades_received = rows + the ticks of rejected_trades, and quotes_received =
 quotes + the ticks of rejected_quotes.
@@ -26,6 +28,7 @@ from tapekeeper.core.gateway.shapes import (
     ShapeError,
     addressed,
     as_json,
+    is_of,
     items,
     time_of,
     whole,
@@ -74,22 +77,24 @@ class Burst:
         return [*self.rejected_trades, *self.rejected_quotes]
 
 
-class _Print(msgspec.Struct, gc=False):
+class _Print(msgspec.Struct, gc=False, rename="camel"):
     """A print as nearly all are; whatever does not fit is read member by member."""
 
     price: float
     volume: Int64
     timestamp: str
     type: int | None = None
+    symbol_id: str | None = None
 
 
-class _RawPrint(msgspec.Struct, gc=False):
+class _RawPrint(msgspec.Struct, gc=False, rename="camel"):
     """A print whose members are judged one by one; absent members are empty."""
 
     price: msgspec.Raw = msgspec.Raw(b"")
     volume: msgspec.Raw = msgspec.Raw(b"")
     timestamp: msgspec.Raw = msgspec.Raw(b"")
     type: msgspec.Raw = msgspec.Raw(b"")
+    symbol_id: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _QuoteUpdate(msgspec.Struct, gc=False, rename="camel"):
@@ -104,12 +109,14 @@ class _QuoteUpdate(msgspec.Struct, gc=False, rename="camel"):
     volume: Int64 | float | None = None
     last_updated: str | None = None
     timestamp: str | None = None
+    symbol: msgspec.Raw = msgspec.Raw(b"")
 
 
 _decode_prints = msgspec.json.Decoder(tuple[str, list[_Print | None]]).decode
 _decode_float = msgspec.json.Decoder(float).decode
 _decode_number = msgspec.json.Decoder(int | float).decode
 _decode_int = msgspec.json.Decoder(int).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _decode_raw_print = msgspec.json.Decoder(_RawPrint).decode
 _decode_update = msgspec.json.Decoder(_QuoteUpdate).decode
 
@@ -127,6 +134,7 @@ class MarketDecoder:
         self._of_line: dict[int, dict[str, Quote]] = {}
         self._line: int | None = None
         self._mine: dict[str, Quote] = {}  # those of `_line`
+        self._symbols: dict[str, str] = {}  # bound: contracts that were ever followed
 
     @property
     def next_seq(self) -> int:
@@ -161,6 +169,10 @@ class MarketDecoder:
         else:
             burst.ignored += 1
 
+    def know(self, contract_id: str, symbol_id: str) -> None:
+        """Learn what the gateway calls a contract's product, where that is not its id's middle."""
+        self._symbols[contract_id] = symbol_id
+
     def forget(self, contract_id: str) -> None:
         """Drop the quote state of a contract, because its subscription starts anew or ended."""
         for states in (self._quotes, *self._of_line.values()):
@@ -179,10 +191,14 @@ class MarketDecoder:
         rows: list[tuple[int, _Print]] = []
         contract_id, ts_event = "", 0
         text: str | None = None  # not "", which a print may hold
+        symbol: str | None = None
         try:
             contract_id, prints = _decode_prints(arguments)
             for item in prints:
                 if item is not None:
+                    if item.symbol_id != symbol:
+                        symbol = item.symbol_id
+                        self._require(contract_id, symbol)
                     if item.timestamp != text:  # prints of one record mostly share it
                         ts_event, text = parse_ns(item.timestamp), item.timestamp
                     rows.append((ts_event, item))
@@ -241,7 +257,8 @@ class MarketDecoder:
             seq = self._next_seq
             self._next_seq += 1
             try:
-                ts_event, price, size, side = _print(raw)
+                ts_event, price, size, side, symbol = _print(raw)
+                self._require(contract_id, symbol)
             except FlawError as flaw:
                 burst.rejected_trades.append(
                     Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id)
@@ -249,6 +266,17 @@ class MarketDecoder:
                 continue
             batch = burst.trades.setdefault(contract_id, TradeBatch(contract_id))
             batch.append(ts_event, price, size, side, recv_ns, seq)
+
+    def _require(self, contract_id: str, symbol: str | None) -> None:
+        """Refuse a tick that is said to be of another product than its contract.
+
+        Raises:
+            FlawError: it is.
+        """
+        if symbol is None or is_of(contract_id, symbol):
+            return
+        if symbol != self._symbols.get(contract_id):
+            raise FlawError(Reason.WRONG_CONTRACT, f"it is of {symbol[:64]!r}")
 
     # --- quotes ---------------------------------------------------------------------------
 
@@ -297,6 +325,7 @@ class MarketDecoder:
             update = _decode_update(raw)
         except UNREADABLE as error:
             raise FlawError(Reason.PAYLOAD, f"an unreadable quote: {error}") from error
+        self._require(contract_id, _text_of(bytes(update.symbol)))
         quote = self._next_state(contract_id, update, _quote_time(update), recv_ns, seq)
         self._keep(quote)
         return quote
@@ -338,8 +367,8 @@ class MarketDecoder:
             states[contract_id] = quote
 
 
-def _print(raw: bytes) -> tuple[int, float, int, int]:
-    """Event time (ns UTC), price, size (contracts) and side of one print."""
+def _print(raw: bytes) -> tuple[int, float, int, int, str | None]:
+    """Event time (ns UTC), price, size (contracts), side and symbol id of one print."""
     try:
         item = _decode_raw_print(raw)
     except UNREADABLE as error:
@@ -355,7 +384,8 @@ def _print(raw: bytes) -> tuple[int, float, int, int]:
         number = _decode_number(size_text)
     except UNREADABLE as error:
         raise FlawError(Reason.PAYLOAD, f"price or volume is not a number: {error}") from error
-    return ts_event, price, whole(number), _side_of(bytes(item.type))
+    side, symbol = _side_of(bytes(item.type)), _text_of(bytes(item.symbol_id))
+    return ts_event, price, whole(number), side, symbol
 
 
 def _side(kind: int | None) -> int:
@@ -369,6 +399,14 @@ def _side_of(raw: bytes) -> int:
         return _side(_decode_int(raw))
     except UNREADABLE:
         return _UNKNOWN
+
+
+def _text_of(raw: bytes) -> str | None:
+    """A name; what is none names nothing."""
+    try:
+        return _decode_text(raw)
+    except UNREADABLE:
+        return None
 
 
 def _quote_time(update: _QuoteUpdate) -> int | None:

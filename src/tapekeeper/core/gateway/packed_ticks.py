@@ -14,6 +14,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 
 from tapekeeper.core.gateway.packed import CODES, DECIMAL, Stamp, stamp_ns
+from tapekeeper.core.gateway.shapes import is_of
 
 _INT64_MAX = 2**63 - 1
 _SIDES = {name: code for code, name in enumerate(CODES["gatewaytrade"]["type"])}
@@ -30,6 +31,7 @@ class _Print(msgspec.Struct, gc=False, rename="pascal"):
     volume: _Int64
     timestamp: Stamp
     type: int | str | None = None
+    symbol_id: str | None = None
 
 
 class _Quote(msgspec.Struct, gc=False, rename="pascal"):
@@ -42,6 +44,7 @@ class _Quote(msgspec.Struct, gc=False, rename="pascal"):
     volume: _Number | None = None
     last_updated: Stamp | None = None
     timestamp: Stamp | None = None
+    symbol: str | None = None
 
 
 class PackedQuote(msgspec.Struct, gc=False):
@@ -65,15 +68,18 @@ def packed_prints(arguments: bytes) -> tuple[str, list[PrintRow]]:
     """The contract id and the prints of a GatewayTrade of the usual form; nulls are left out.
 
     Raises:
-        ValueError: it has another form.
+        ValueError: it has another form, or a print of another product.
         RecursionError: it is nested without sense.
     """
     contract_id, prints = _decode_prints(arguments)
     rows: list[PrintRow] = []
     ts_event, before = 0, None
+    symbol: str | None = None
     for item in prints:
         if item is None:
             continue
+        if item.symbol_id != symbol:
+            symbol = _checked(contract_id, item.symbol_id)
         stamp = item.timestamp
         if stamp != before:  # prints of one record mostly share it; extensions compare by value
             ts_event, before = stamp_ns(stamp), stamp
@@ -93,10 +99,12 @@ def packed_quote(arguments: bytes) -> tuple[str, PackedQuote]:
     """The contract id and the update of a GatewayQuote of the usual form.
 
     Raises:
-        ValueError: it has another form, or no time, as a quote with other names would seem.
+        ValueError: it has another form, is of another product, or has no time, as a quote with
+            other names would seem.
         RecursionError: it is nested without sense.
     """
     contract_id, quote = _decode_quote(arguments)
+    _checked(contract_id, quote.symbol)
     stamp = quote.last_updated or quote.timestamp
     if stamp is None:
         raise ValueError("no time")
@@ -110,6 +118,12 @@ def packed_quote(arguments: bytes) -> tuple[str, PackedQuote]:
         _number_or_none(quote.low),
         _number_or_none(quote.volume),
     )
+
+
+def _checked(contract_id: str, symbol: str | None) -> str | None:
+    if symbol is not None and not is_of(contract_id, symbol):
+        raise ValueError("it is of another product")
+    return symbol
 
 
 def _number(number: _Number) -> float:

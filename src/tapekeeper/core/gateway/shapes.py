@@ -44,6 +44,20 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
+def is_of(contract_id: str, symbol: str) -> bool:
+    """Whether a product's symbol id (`F.US.MES`) may stand in data of a contract.
+
+    An empty one says nothing, and of an id of another form than `CON.F.US.MES.H26` it is not known
+    what its product is called.
+    """
+    return (
+        contract_id.rpartition(".")[0] == f"CON.{symbol}"
+        or not symbol
+        or contract_id == f"CON.{symbol}"
+        or not contract_id.startswith("CON.")
+    )
+
+
 def as_json(call: Invocation) -> bytes:
     """The arguments as JSON; packed ones that cannot be read are given as they came."""
     try:
