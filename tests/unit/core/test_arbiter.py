@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 from copy import deepcopy
 
+import pytest
+
 from tapekeeper.core.arbiter import HOLD_NS, LEGS_MAX, TALLIES_MAX, WINDOW_NS, Arbiter
 from tapekeeper.model.snapshot import LineTally
 from tapekeeper.model.tick import TradeBatch
@@ -176,6 +178,19 @@ def test_impossible_stamps_move_nothing() -> None:
     passed(arbiter, 1, batch(0, 10))
     assert passed(arbiter, 1, batch(2_000)) == [2_000]
     assert passed(arbiter, 2, batch(0, 10, 2_000)) == [2_000]
+
+
+@pytest.mark.parametrize("year_ns", [-62_135_596_800 * SECOND, 253_402_300_799 * SECOND])
+def test_a_stamp_of_any_year_passes(year_ns: int) -> None:
+    """The years 1 and 9999 are beyond 64 bits of ns; with two lines, too, they only pass by."""
+    arbiter = Arbiter()
+    wild = TradeBatch(MES, [year_ns], [1.0], [1], [0], [START], [0])
+    for line in (1, 2):
+        passed(arbiter, line, batch(0, 10))
+        (out,) = arbiter.admit(line, wild).batches
+        assert out.ts_event == [year_ns]
+    assert passed(arbiter, 2, batch(10, 20)) != []
+    assert arbiter.statistics().contracts_counted == 1
 
 
 def test_the_bound_of_keys_makes_the_window_shorter() -> None:

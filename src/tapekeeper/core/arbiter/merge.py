@@ -87,8 +87,9 @@ class Arbiter:
         window_ns: event time for which occurrences are remembered.
         hold_ns: time of receipt for which a joining line's prints may wait.
         keys_max: bound of keys, and of rows of history per line, for each contract.
-        latest_ns: prints stamped at or after it pass uncounted; validation refuses them, and
-            they must not move the window.
+        earliest_ns, latest_ns: prints stamped before the one, or not before the other, pass
+            uncounted; validation refuses them, they must not move the window, and a key has no
+            room for any year.
     """
 
     def __init__(
@@ -97,12 +98,13 @@ class Arbiter:
         window_ns: int = WINDOW_NS,
         hold_ns: int = HOLD_NS,
         keys_max: int = KEYS_MAX,
+        earliest_ns: int = LONG_AGO_NS,
         latest_ns: int = 1 << 63,
     ) -> None:
         self._window_ns = window_ns
         self._hold_ns = hold_ns
         self._keys_max = keys_max
-        self._latest_ns = latest_ns
+        self._earliest_ns, self._latest_ns = earliest_ns, latest_ns
         self._tapes: dict[str, Tape] = {}
         self._figures: dict[int, Figures] = {}
         self._connected_ns: dict[int, int] = {}
@@ -150,7 +152,7 @@ class Arbiter:
             tape = self._tapes[batch.contract_id] = Tape()
         figures = self._figures_of(line)
         figures.rows += len(batch)
-        if max(batch.ts_event) >= self._latest_ns:
+        if max(batch.ts_event) >= self._latest_ns or min(batch.ts_event) < self._earliest_ns:
             batch = self._without_wild(figures, batch, out)
             if not len(batch):
                 return out
@@ -210,7 +212,11 @@ class Arbiter:
 
     def _without_wild(self, figures: Figures, batch: TradeBatch, out: Admitted) -> TradeBatch:
         """Let impossible stamps pass uncounted; the rows that are left."""
-        wild = {row for row, ts_ns in enumerate(batch.ts_event) if ts_ns >= self._latest_ns}
+        wild = {
+            row
+            for row, ts_ns in enumerate(batch.ts_event)
+            if not self._earliest_ns <= ts_ns < self._latest_ns
+        }
         out.batches.append(picked(batch, sorted(wild)))
         figures.first += len(wild)
         return batch.without(wild)
