@@ -14,9 +14,9 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.runlog import Rerun
-from tapekeeper.core.validate import RulePolicy, StampRules, TradeRules
+from tapekeeper.core.validate import QuoteRules, RulePolicy, StampRules, TradeRules
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.tick import TradeBatch
+from tapekeeper.model.tick import Quote, TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 
 pytestmark = pytest.mark.data
@@ -55,21 +55,41 @@ def batches(path: Path) -> list[TradeBatch]:
     ]
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_no_recorded_print_comes_near_a_threshold(name: str, shared_data: Path) -> None:
-    """Nothing is set aside, not even provisionally, with every threshold at half its width."""
-    tick_size = json.loads((shared_data / name / "meta.json").read_text()).get("tick_size", 0.1)
+def tight() -> RulePolicy:
+    """The rules as they are shipped, with every threshold divided."""
     usual = RulePolicy()
-    tight = msgspec.structs.replace(
+    return msgspec.structs.replace(
         usual,
         band_ticks=usual.band_ticks / MARGIN,
         band_percent=usual.band_percent / MARGIN,
         band_factor=usual.band_factor / MARGIN,
         ahead_ns=usual.ahead_ns // MARGIN,
     )
+
+
+def tick_size_of(folder: Path) -> float:
+    """The price step of a set."""
+    return float(json.loads((folder / "meta.json").read_text())["tick_size"])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_no_recorded_print_comes_near_a_threshold(name: str, shared_data: Path) -> None:
+    """Nothing is set aside, not even provisionally, with every threshold at half its width."""
+    tick_size = tick_size_of(shared_data / name)
     for batch in batches(shared_data / name / "trades.parquet"):
-        assert StampRules(tight).sift(1, batch) is None
-        assert TradeRules(tick_size, tight).judge(batch) is None
+        assert StampRules(tight()).sift(1, batch) is None
+        assert TradeRules(tick_size, tight()).judge(batch) is None
+
+
+@pytest.mark.parametrize("name", SETS[:4])
+def test_no_recorded_quote_comes_near_a_threshold(name: str, shared_data: Path) -> None:
+    """The same of quotes, one state after the other as they were received."""
+    rules = QuoteRules(tick_size_of(shared_data / name), tight())
+    rows = pl.read_parquet(shared_data / name / "quotes.parquet").sort("seq", maintain_order=True)
+    columns = rows.select("ts_event", "ts_recv", "seq", "bid", "ask").iter_rows()
+    for ts_event, ts_recv, seq, bid, ask in columns:
+        assert rules.fault(Quote("C", ts_event, ts_recv, seq, bid=bid, ask=ask)) is None
+    assert len(rows) > 100
 
 
 @pytest.mark.parametrize("name", WIRE)

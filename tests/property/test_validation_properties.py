@@ -78,7 +78,7 @@ def verdicts(
             rejected += [(trade.seq, why, detail) for trade, why, detail in judged.rejected]
             readmitted += [trade.seq for trade in judged.readmitted]
         start, turn = stop, turn + 1
-    return accepted, rejected, readmitted, {str(k): v for k, v in rules.flags.items()}
+    return accepted, rejected, readmitted, {str(k): v for k, v in rules.flags.counts.items()}
 
 
 @settings(max_examples=150, deadline=None)

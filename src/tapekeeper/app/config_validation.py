@@ -98,6 +98,12 @@ class ValidationConfig(Section):
         description="What becomes of prints of size 0, which real feeds have: accept (they set "
         "prices and no volume) or quarantine.",
     )
+    quotes: bool = Field(
+        default=True,
+        description="Judge quotes by the price band and by ahead_ms as well, compared with other "
+        "quotes. A quote is set aside for as long as its state holds what is not believed, but for "
+        "no more than quiet_s.",
+    )
     by_product: dict[str, ProductRules] = Field(
         default_factory=dict,
         description="What differs for a product, by the product segment of the contract id or the "
@@ -124,6 +130,7 @@ class ValidationConfig(Section):
             quiet_ns=round(self.quiet_s * 1e9),
             ahead_ns=self.ahead_ms * 1_000_000,
             confirm=self.confirm_prints,
+            quotes=self.quotes,
         )
 
 

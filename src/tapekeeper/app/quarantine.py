@@ -7,7 +7,7 @@ lost, or say something else.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,14 @@ from tapekeeper.app.replay import readmissions
 from tapekeeper.core.journal import Entry
 from tapekeeper.core.pipeline import Outputs, Pipeline
 from tapekeeper.core.runlog import Rerun, readmit_entry
-from tapekeeper.core.validate import KEPT_MAX, is_admissible
+from tapekeeper.core.validate import KEPT_MAX, Flagged, is_admissible
 from tapekeeper.errors import UsageError
 from tapekeeper.model.tick import Reason, Rejected, Trade
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
+
+FLAGGED_MAX = 10_000
+"""Flagged ticks that are listed of a journal; the oldest go first."""
 
 LET_IN_WITHIN = 2 * KEPT_MAX
 """Quarantined prints after which one is not let in any more by a run itself."""
@@ -104,25 +107,48 @@ def quarantine_of(
     return QuarantineList(list(items.values()), counted, problems)
 
 
+def flagged_of(folder: Path) -> list[tuple[int, Flagged]]:
+    """Replay a journal; the latest flagged ticks of each run, with the run's number.
+
+    Args:
+        folder: the journal, which may be written meanwhile.
+
+    Raises:
+        UnreadableSourceError: there is no journal.
+    """
+    found: deque[tuple[int, Flagged]] = deque(maxlen=FLAGGED_MAX)
+
+    def note(run: int, pipeline: Pipeline) -> None:
+        found.extend((run, each) for each in pipeline.flagged())
+
+    for _ in _outputs(JournalReader(FolderFiles(folder)), readmissions(folder), note):
+        pass
+    return list(found)
+
+
 def _bound(kept: dict[tuple[int, int], Any], most: int | None) -> None:
     if most is not None and len(kept) > most:
         del kept[next(iter(kept))]
 
 
 def _outputs(
-    reader: JournalReader, pardons: dict[int, list[Trade]]
+    reader: JournalReader,
+    pardons: dict[int, list[Trade]],
+    on_end: Callable[[int, Pipeline], None] = lambda _run, _pipeline: None,
 ) -> Iterator[tuple[int, Outputs]]:
-    """All that comes of a journal, with the run that it comes of."""
+    """All that comes of a journal, with the run that it comes of; `on_end` looks at each run."""
     run, pipeline = 0, Pipeline(grace_ns=0)
     rerun = Rerun(pipeline)
     for entry in reader:
         if reader.run != run:
             yield run, pipeline.release()
+            on_end(run, pipeline)
             run, pipeline = reader.run, Pipeline(grace_ns=0)
             rerun = Rerun(pipeline, pardons=pardons.get(run, ()))
         for outputs in rerun.take(entry):
             yield run, outputs
     yield run, pipeline.release()
+    on_end(run, pipeline)
 
 
 def _trade_of(rejected: Rejected) -> Trade | None:

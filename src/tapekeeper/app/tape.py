@@ -38,7 +38,7 @@ from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
 from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.skew import HostClockStatus
-from tapekeeper.core.validate import Quarantined
+from tapekeeper.core.validate import Flagged, Quarantined
 from tapekeeper.errors import OutsideError, UnknownContractError, UsageError
 from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
@@ -601,6 +601,10 @@ class Tape:
         The journal has all of them: `tapekeeper quarantine list`.
         """
         return self._running().feed.pipeline.quarantined()
+
+    def flagged(self) -> list[Flagged]:
+        """The latest ticks of each flag and contract, with what is remarkable of each."""
+        return self._running().feed.pipeline.flagged()
 
     def readmit(self, trade: Trade) -> None:
         """Let a print in that was quarantined; its bars are revised.

@@ -1,4 +1,4 @@
-"""`tapekeeper quarantine`: what was set aside, why, and letting it in after all."""
+"""`tapekeeper quarantine`: what was set aside or flagged, why, and letting prints in after all."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rich.table import Table
 
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.app.config import load_config
-from tapekeeper.app.quarantine import QuarantineList, SetAside, quarantine_of
+from tapekeeper.app.quarantine import QuarantineList, SetAside, flagged_of, quarantine_of
 from tapekeeper.app.quarantine import readmit as readmit_into
 from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.report import rejected_line
 from tapekeeper.cli.terminal import console, print_table
 from tapekeeper.errors import UsageError
-from tapekeeper.model.tick import Reason, Rejected
+from tapekeeper.model.tick import Flag, Reason
 
 quarantine = typer.Typer(
     name="quarantine",
-    help="List what a journal's runs have set aside, and let prints of it in after all.",
+    help="List what a journal's runs have set aside or flagged, and let prints in after all.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -83,6 +83,32 @@ def list_command(
         raise typer.Exit(UNTRUE)
 
 
+@quarantine.command("flagged")
+def flagged_command(
+    journal: JournalOption = None,
+    config: ConfigOption = None,
+    flag: Annotated[Flag | None, typer.Option(metavar="FLAG", help="Only this one.")] = None,
+) -> None:
+    """List ticks that were accepted and are remarkable, each with what is.
+
+    The latest of each flag, contract and run. The whole journal is replayed for it.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("run", "received (UTC)", "flag"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("contract", overflow="fold")
+    table.add_column("what is remarkable", overflow="fold")
+    for run, each in flagged_of(_folder(journal, config)):
+        if flag is None or each.flag is flag:
+            tick = each.tick
+            received = _time_text(tick.ts_recv)
+            table.add_row(str(run), received, str(each.flag), tick.contract_id, each.detail)
+    if table.row_count:
+        print_table(console(), table)
+    else:
+        typer.echo("flagged: nothing")
+
+
 @quarantine.command("readmit")
 def readmit_command(
     ids: Annotated[
@@ -123,7 +149,7 @@ def _show(listed: QuarantineList) -> None:
         rejected = item.rejected
         table.add_row(
             item.id or "-",
-            _received(rejected),
+            _time_text(rejected.ts_recv),
             str(rejected.reason),
             rejected.detail,
             _text(rejected.raw[:RAW_SHOWN]),
@@ -133,11 +159,11 @@ def _show(listed: QuarantineList) -> None:
     typer.echo(rejected_line(listed.reasons))
 
 
-def _received(rejected: Rejected) -> str:
+def _time_text(ts_ns: int) -> str:
     try:
-        return time_text(rejected.ts_recv)
+        return time_text(ts_ns)
     except (OverflowError, ValueError, OSError):
-        return str(rejected.ts_recv)
+        return str(ts_ns)
 
 
 def _json_line(item: SetAside) -> str:

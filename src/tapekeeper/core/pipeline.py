@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 import msgspec
 
@@ -26,25 +27,26 @@ from tapekeeper.core.bars import BarPolicy, ContractBars, marks_of
 from tapekeeper.core.brought import Brought
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.depth import DepthStage
-from tapekeeper.core.echoes import EventEchoes, QuoteEchoes
+from tapekeeper.core.echoes import EventEchoes
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
 from tapekeeper.core.gateway.user import (
     UserEvent,
     decode_user,
     object_of,
 )
+from tapekeeper.core.quotes import QuoteStage
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.skew import Skew
 from tapekeeper.core.validate import (
+    EARLIEST_NS,
     LATEST_NS,
     SIZE_MAX,
+    Flagged,
     Quarantine,
     Quarantined,
     RulePolicy,
     StampRules,
     TradeRules,
-    quote_fault,
-    rejected_quote,
     rejected_trade,
     unwanted_rows,
 )
@@ -110,7 +112,6 @@ class _Contract:
     depth: bool = False
     subscribed: bool = True
     accepted_volume: int = 0
-    quote: Quote | None = None
     last: Trade | None = None
     traded_ns: int = 0  # when `last` was processed, monotonic
     held_ns: int | None = None  # since when the arbiter holds prints back, monotonic
@@ -152,8 +153,7 @@ class Pipeline:
         self._grace_ns = grace_ns
         self._discover = discover
         self._decoder = MarketDecoder()
-        self._arbiter = Arbiter(latest_ns=LATEST_NS)
-        self._quote_echoes = QuoteEchoes()
+        self._arbiter = Arbiter(earliest_ns=EARLIEST_NS, latest_ns=LATEST_NS)
         self._event_echoes = EventEchoes()
         self._bursts: list[tuple[int, Burst]] = []  # runs of frames of one line, in order
         self._contracts: dict[str, _Contract] = {}
@@ -162,9 +162,8 @@ class Pipeline:
         self.audit = AuditStage()
         self._skew = Skew()
         self._trades = _Tally()
-        self._quotes = _Tally()
+        self._quotes = QuoteStage()
         self._reasons: Counter[Reason] = Counter()
-        self._crossed = 0
         self._quarantined = Quarantine()
 
     # -- what comes in -----------------------------------------------------------------------
@@ -191,6 +190,12 @@ class Pipeline:
                 TradeRules(subscription.instrument.tick_size, subscription.rules),
                 subscription.depth,
             )
+            self._quotes.follow(
+                contract_id,
+                subscription.instrument.tick_size,
+                subscription.calendar,
+                subscription.rules,
+            )
             return
         known.subscribed = True
         known.depth = known.depth or subscription.depth
@@ -212,7 +217,7 @@ class Pipeline:
             self._judge(outputs)
             self.audit.forget(contract_id)
             self._decoder.forget(contract_id)
-            self._quote_echoes.forget(contract_id)
+            self._quotes.forget(contract_id)
             self._arbiter.forget(contract_id)
         return outputs
 
@@ -300,11 +305,11 @@ class Pipeline:
         ready: dict[str, list[TradeBatch]] = {}
         for line, burst in bursts:
             self._trades.received += burst.trades_received
-            self._quotes.received += burst.quotes_received
-            self._quarantine(self._trades, burst.rejected_trades, outputs)
+            self._quotes.receive(burst.quotes_received, burst.rejected_quotes)
+            self._quarantine(burst.rejected_trades, outputs)
             for item in burst.rejected_trades:
                 self.audit.set_aside(item.contract_id, None, None)
-            self._quarantine(self._quotes, burst.rejected_quotes, outputs)
+            self._note_rejected(burst.rejected_quotes, outputs)
             self.brought.note(line, burst.trades, (quote.contract_id for quote in burst.quotes))
             for batch in burst.trades.values():
                 admitted = self._arbitrate(line, batch, now_ns, outputs)
@@ -327,14 +332,12 @@ class Pipeline:
 
     def _collect_depth(self, outputs: Outputs) -> None:
         outputs.depth, rejected = self.depth.collect()
-        for item in rejected:
-            self._reasons[item.reason] += item.ticks
-        outputs.rejected += rejected
+        self._note_rejected(rejected, outputs)
 
     def _arbitrate(self, line: int, batch: TradeBatch, now_ns: int, outputs: Outputs) -> Admitted:
         contract = self._contract(batch.contract_id)
         if contract is None:
-            self._quarantine(self._trades, unwanted_rows(batch), outputs)
+            self._quarantine(unwanted_rows(batch), outputs)
             return Admitted()
         sifted = contract.stamps.sift(line, batch)
         if sifted is None:
@@ -381,27 +384,13 @@ class Pipeline:
         outputs.trades.append(batch)
 
     def _step_quote(self, line: int, quote: Quote, outputs: Outputs) -> None:
-        if self._quote_echoes.is_echo(line, quote):
-            self._quotes.duplicate += 1
-            return
-        contract = self._contract(quote.contract_id)
-        fault = (
-            (Reason.NOT_SUBSCRIBED, "nobody asked for this contract")
-            if contract is None
-            else quote_fault(quote, may_be_negative=contract.policy.negative_prices)
-        )
-        if contract is None or fault is not None:
-            assert fault is not None  # noqa: S101 - tells the type checker what the line above says
-            self._quarantine(self._quotes, [rejected_quote(quote, *fault)], outputs)
-            return
-        self._quote_echoes.publish(line, quote)
-        contract.quote = quote
-        self.audit.take_quote(quote)
-        bid, ask = quote.bid, quote.ask
-        if bid is not None and ask is not None and bid > ask:
-            self._crossed += contract.calendar.is_open(quote.ts_event)
-        self._quotes.accepted += 1
-        outputs.quotes.append(quote)
+        is_wanted = self._contract(quote.contract_id) is not None
+        taken = self._quotes.take(line, quote, is_wanted=is_wanted)
+        if isinstance(taken, Rejected):
+            self._note_rejected([taken], outputs)
+        elif taken is not None:
+            self.audit.take_quote(taken)
+            outputs.quotes.append(taken)
 
     def _depth_grid(self, contract_id: str) -> float | None:
         """The tick size of a contract whose depth is wanted, or None."""
@@ -421,13 +410,16 @@ class Pipeline:
                 contract = self._contracts[contract_id]
         return contract if contract is not None and contract.subscribed else None
 
-    def _quarantine(self, tally: _Tally, rejected: list[Rejected], outputs: Outputs) -> None:
+    def _quarantine(self, rejected: list[Rejected], outputs: Outputs) -> None:
+        """Count trades that were set aside."""
+        self._trades.quarantined += sum(item.ticks for item in rejected)
+        self._note_rejected(rejected, outputs)
+        outputs.spoilt.extend(item for item in rejected if item.reason in _SPOILT)
+
+    def _note_rejected(self, rejected: list[Rejected], outputs: Outputs) -> None:
         for item in rejected:
-            tally.quarantined += item.ticks
             self._reasons[item.reason] += item.ticks
-        outputs.rejected.extend(rejected)
-        if tally is self._trades:
-            outputs.spoilt.extend(item for item in rejected if item.reason in _SPOILT)
+        outputs.rejected += rejected
 
     # -- gaps --------------------------------------------------------------------------------
 
@@ -473,7 +465,7 @@ class Pipeline:
             size = trade.size if 0 <= trade.size <= SIZE_MAX else None
             known_ns = None if reason in _WILD else trade.ts_event
             self.audit.set_aside(trade.contract_id, known_ns, size)
-        self._quarantine(self._trades, [rejected_trade(trade, reason, detail)], outputs)
+        self._quarantine([rejected_trade(trade, reason, detail)], outputs)
 
     def _let_back_in(self, trade: Trade, reason: Reason, outputs: Outputs) -> None:
         """Undo the count of a print that was set aside."""
@@ -621,8 +613,7 @@ class Pipeline:
 
     def quote(self, contract_id: str) -> Quote | None:
         """The latest accepted quote of a contract."""
-        contract = self._contracts.get(contract_id)
-        return None if contract is None else contract.quote
+        return self._quotes.latest(contract_id)
 
     def forming_all(self) -> list[Bar]:
         """All open bars, by contract in order of subscription, small before large."""
@@ -672,10 +663,16 @@ class Pipeline:
 
     def flags(self) -> dict[str, int]:
         """Accepted ticks that were remarkable, by flag; at most one entry per `Flag`."""
-        flags = Counter({Flag.CROSSED: self._crossed})
+        flags = Counter({Flag.CROSSED: self._quotes.crossed})
         for contract in self._contracts.values():
-            flags.update(contract.rules.flags)
+            flags.update(contract.rules.flags.counts)
         return {str(flag): count for flag, count in sorted(flags.items()) if count}
+
+    def flagged(self) -> list[Flagged]:
+        """The latest ticks of each flag with what is remarkable of them, in order of arrival."""
+        prints = [each.rules.flags.latest() for each in self._contracts.values()]
+        found = [*chain.from_iterable(prints), *self._quotes.flagged()]
+        return sorted(found, key=lambda each: each.tick.seq)
 
     def quarantined(self) -> list[Quarantined]:
         """The latest quarantined prints that could be let back in, oldest first."""

@@ -41,6 +41,15 @@ _LIMIT = struct.Struct("<q")
 _READMIT = b'"readmit"'
 
 
+class RecordedRules(RulePolicy, frozen=True):
+    """Rules as they are recorded; those that were not there yet when they were are off."""
+
+    quotes: bool = False
+
+
+_LENIENT = RecordedRules(**msgspec.structs.asdict(LENIENT))
+
+
 class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscribe"):
     """A subscription, with all it takes to make the same bars again.
 
@@ -52,7 +61,7 @@ class SubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="subscrib
     calendar: CalendarSpec
     depth: bool = False
     policy: BarPolicy = BarPolicy()
-    rules: RulePolicy = LENIENT
+    rules: RecordedRules = _LENIENT
 
 
 class UnsubscribeMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="unsubscribe"):
@@ -160,7 +169,7 @@ def subscribe_entry(subscription: Subscription, now_ns: int) -> Entry:
         subscription.calendar.spec,
         subscription.depth,
         subscription.policy,
-        subscription.rules,
+        RecordedRules(**msgspec.structs.asdict(subscription.rules)),
     )
     return Entry(EntryKind.META, 0, now_ns, _encode(meta))
 
@@ -397,13 +406,14 @@ class Rerun:
             recorded = map(Timeframe.parse, meta.timeframes)
             timeframes = tuple(dict.fromkeys([*recorded, *self._timeframes]))
             calendar = Calendar(meta.calendar)
+            rules = RulePolicy(**msgspec.structs.asdict(meta.rules))
         except (msgspec.DecodeError, UsageError) as error:
             raise UnreadableSourceError(
                 f"the journal holds an entry that cannot be read: {error}"
             ) from error
         self.calendars[meta.instrument.contract_id] = calendar
         self._pipeline.subscribe(
-            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.policy, meta.rules)
+            Subscription(meta.instrument, timeframes, calendar, meta.depth, meta.policy, rules)
         )
 
 

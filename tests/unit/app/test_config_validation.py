@@ -68,3 +68,9 @@ def test_a_threshold_that_makes_no_sense_is_refused_by_name(setting: str, value:
 def test_every_setting_of_the_rules_can_be_set() -> None:
     """A threshold that no configuration reaches would be one for nobody."""
     assert len(RulePolicy.__struct_fields__) == len(ValidationConfig.model_fields) - 1
+
+
+def test_quotes_can_be_left_alone() -> None:
+    """What each says by itself is judged nevertheless."""
+    section = load_config({"validation": {"quotes": False}}).validation
+    assert section.policy(MES) == RulePolicy(quotes=False)

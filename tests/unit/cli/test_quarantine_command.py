@@ -100,6 +100,22 @@ def test_the_table_counts_all_and_moves_no_cursor(
     assert out.splitlines()[-1] == "quarantined: price_band 2, late 1, malformed 1"
 
 
+def test_what_was_flagged_is_listed_with_what_is_remarkable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The latest of each flag and run, found again in the frames of the journal."""
+    folder = tmp_path / "journal"
+    _run(folder, [_frame(1, 6_000.0), _frame(1, 6_000.0), _frame(2, 6_000.0, 7)])
+    _run(folder, [_frame(3, 6_000.0, 7)])
+    assert main(["quarantine", "flagged", "--journal", str(folder)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("unknown_side") == 2
+    assert out.count("repeated") == 1
+    assert "equals print 0" in out
+    assert main(["quarantine", "flagged", "--journal", str(folder), "--flag", "crossed"]) == 0
+    assert capsys.readouterr().out == "flagged: nothing\n"
+
+
 def test_a_print_is_let_in_for_every_replay_from_now_on(
     journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -202,6 +202,54 @@ def test_a_crossed_quote_is_flagged_in_session_only() -> None:
         pipeline.take([Invocation("GatewayQuote", json.dumps([MES, data]).encode())], ts_ns)
         assert len(pipeline.step().quotes) == 1
     assert pipeline.flags() == {str(Flag.CROSSED): 1}
+    (flagged,) = pipeline.flagged()
+    assert (flagged.flag, flagged.tick.ts_event) == (Flag.CROSSED, START)
+    assert flagged.detail == "bid 6000.5 is above ask 6000.25 while the market is open"
+
+
+def bid(after_s: float, price: float) -> Invocation:
+    """A quote so many seconds after the start."""
+    data = {"lastUpdated": format_ns(START + round(after_s * SECOND)), "bestBid": price}
+    return Invocation("GatewayQuote", json.dumps([MES, data]).encode())
+
+
+def test_how_quotes_and_prints_are_read_together_changes_no_verdict_on_quotes() -> None:
+    """One step for all, or one for each: prints that jump are no reason to believe a quote."""
+    calls = [bid(each, price) for each, price in CALM]
+    calls += [bid(5, 6_500.0), bid(5.1, 6_000.0), bid(5.2, 60.0), bid(5.3, 6_000.25)]
+    verdicts = []
+    for together in (True, False):
+        pipeline = running()
+        rejected, accepted = [], 0
+        for number, call in enumerate(calls):
+            jump = [(4 + number / 100, 6_500.0)]
+            trade = Invocation("GatewayTrade", json.dumps([MES, payload(jump)]).encode())
+            pipeline.take([trade, call], START + number * SECOND // 10)
+            if not together or call is calls[-1]:
+                outputs = pipeline.step()
+                accepted += len(outputs.quotes)
+                rejected += [
+                    json.loads(each.raw)["bid"] for each in outputs.rejected if b"bid" in each.raw
+                ]
+        verdicts.append((accepted, rejected))
+        counts = pipeline.quote_counts()
+        assert counts.holds
+        assert (counts.accepted, counts.quarantined) == (accepted, 2)
+    assert verdicts == [(42, [6_500.0, 60.0])] * 2
+
+
+def test_of_a_journal_of_old_nobody_judges_the_quotes() -> None:
+    """Its rules say nothing of quotes, because there were none for them when it was written."""
+    new = subscribe_entry(subscription(RulePolicy()), START)
+    old = Entry(new.kind, new.line, new.ts_ns, new.payload.replace(b',"quotes":true', b""))
+    assert old.payload != new.payload
+    for entry, reasons in ((new, {"price_band": 1}), (old, {})):
+        pipeline = Pipeline(grace_ns=SECOND)
+        rerun = Rerun(pipeline)
+        assert list(rerun.take(entry)) == []
+        pipeline.take([*(bid(each, price) for each, price in CALM), bid(5, 60.0)], START)
+        pipeline.step()
+        assert pipeline.reasons() == reasons
 
 
 def test_prices_of_depth_may_be_negative_where_trades_may() -> None:

@@ -12,11 +12,11 @@ from tapekeeper.core.validate import (
     LATEST_NS,
     SIZE_MAX,
     on_grid,
-    quote_fault,
     rejected_quote,
     rejected_row,
     trade_fault,
 )
+from tapekeeper.core.validate.ticks import quote_fault
 from tapekeeper.model.tick import Quote, Reason, Trade, TradeBatch
 
 NOON = 1_767_625_200_000_000_000

@@ -178,11 +178,11 @@ def test_what_is_remarkable_is_counted_and_accepted() -> None:
     batch.side[1] = batch.side[2] = -1
     batch.size[4] = 0
     assert rules.judge(batch) is None
-    assert rules.flags == {Flag.UNKNOWN_SIDE: 2, Flag.ZERO_SIZE: 1}
+    assert rules.flags.counts == {Flag.UNKNOWN_SIDE: 2, Flag.ZERO_SIZE: 1}
     assert rules.judge(one(3, 6_000.0)) is None
     assert rules.judge(one(3, 6_000.0)) is None
     assert rules.judge(batch_of([(3, 6_000.0), (3, 6_000.0)])) is None
-    assert rules.flags[Flag.REPEATED] == 3
+    assert rules.flags.counts[Flag.REPEATED] == 3
 
 
 def test_a_print_that_was_let_in_by_hand_is_not_let_in_again() -> None:

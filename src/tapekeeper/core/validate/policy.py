@@ -24,6 +24,7 @@ class RulePolicy(msgspec.Struct, frozen=True):
         ahead_ns: by how much a stamp may be ahead of the exchange's clock as it is tracked; 0
             switches the rule off.
         confirm: so many prints that agree with each other make a jump of prices or of clocks real.
+        quotes: whether band and clock are there for quotes as well.
     """
 
     negative_prices: bool = False
@@ -36,7 +37,8 @@ class RulePolicy(msgspec.Struct, frozen=True):
     quiet_ns: int = 60_000_000_000
     ahead_ns: int = 10_000_000_000
     confirm: int = 3
+    quotes: bool = True
 
 
-LENIENT = RulePolicy(band=False, ahead_ns=0)
+LENIENT = RulePolicy(band=False, ahead_ns=0, quotes=False)
 """The rules that were there before there were policies: journals that name none were made so."""

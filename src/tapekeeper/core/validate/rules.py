@@ -15,14 +15,14 @@ bar never waits for a verdict.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
-from operator import eq
 
 from tapekeeper.core.validate.band import PriceBand
+from tapekeeper.core.validate.flags import PrintFlags
 from tapekeeper.core.validate.policy import RulePolicy
 from tapekeeper.core.validate.ticks import EARLIEST_NS, LATEST_NS, on_grid, trade_fault
-from tapekeeper.model.tick import Flag, Reason, Side, Trade, TradeBatch
+from tapekeeper.model.tick import Reason, Trade, TradeBatch
 
 PRICES_MAX = 8_192
 """Prices remembered to be on the grid; beyond it all are forgotten and learned anew."""
@@ -32,8 +32,6 @@ PENDING_MAX = 256
 """Pending prints; the oldest go first, and stay in quarantine."""
 COLUMNS_FROM = 4
 """Prints from which on a run is judged by its columns first; measured (benches/validation.py)."""
-
-_UNKNOWN = Side.UNKNOWN.value
 
 
 @dataclass(slots=True)
@@ -59,12 +57,14 @@ class TradeRules:
         tick_size: the contract's price step; 0 skips the grid rule.
         policy: the thresholds.
         columns_from: see `COLUMNS_FROM`.
+
+    Attributes:
+        flags: what of the prints that passed was remarkable.
     """
 
     __slots__ = (
-        "_band", "_calm", "_columns_from", "_flags", "_high_ns", "_limit_ns",
-        "_on_grid", "_pending", "_policy", "_previous", "_quiet_ns", "_size_max", "_size_min",
-        "_tick_size", "_usual",
+        "_band", "_calm", "_columns_from", "_high_ns", "_limit_ns", "_on_grid", "_pending",
+        "_policy", "_quiet_ns", "_size_max", "_size_min", "_tick_size", "_usual", "flags",
     )  # fmt: skip
 
     def __init__(
@@ -83,13 +83,7 @@ class TradeRules:
         self._high_ns, self._limit_ns = 0, LATEST_NS
         self._pending: deque[Trade] = deque(maxlen=PENDING_MAX)
         self._calm = 0  # ordinary prints in a row since the last pending one
-        self._previous: TradeBatch | None = None  # its last row is the print before
-        self._flags: Counter[Flag] = Counter()
-
-    @property
-    def flags(self) -> Counter[Flag]:
-        """How many prints that passed were remarkable, and how."""
-        return self._flags
+        self.flags = PrintFlags()
 
     def forgive(self, seq: int) -> None:
         """A print was let back in by somebody else, so it is not pending any more."""
@@ -110,7 +104,7 @@ class TradeRules:
             for row in range(count):
                 if not self._take_sure(batch, row):
                     return self._judge_from(batch, row)
-            self._flag(batch)
+            self.flags.take(batch)
             return None
         return self._judge_from(batch, 0)
 
@@ -137,7 +131,7 @@ class TradeRules:
             start = stop
         passed = batch if judged is None else judged.batch
         if passed.ts_event:
-            self._flag(passed)
+            self.flags.take(passed)
         return None if judged is not None and _is_whole(judged, batch) else judged
 
     def _take_sure(self, batch: TradeBatch, row: int) -> bool:
@@ -288,19 +282,6 @@ class TradeRules:
         for each in (*agreeing, trade):
             self._accept(each, judged)
 
-    # -- what is remarkable and no fault -------------------------------------------------------
-
-    def _flag(self, batch: TradeBatch) -> None:
-        sides, sizes = batch.side, batch.size
-        if _UNKNOWN in sides:
-            self._flags[Flag.UNKNOWN_SIDE] += sides.count(_UNKNOWN)
-        if 0 in sizes:
-            self._flags[Flag.ZERO_SIZE] += sizes.count(0)
-        repeats = _repeats(self._previous, batch)
-        if repeats:
-            self._flags[Flag.REPEATED] += repeats
-        self._previous = batch
-
 
 _INFINITE = float("inf")
 
@@ -317,22 +298,3 @@ def _extend(batch: TradeBatch, source: TradeBatch, start: int, stop: int) -> Non
     batch.side += source.side[start:stop]
     batch.ts_recv += source.ts_recv[start:stop]
     batch.seq += source.seq[start:stop]
-
-
-def _repeats(previous: TradeBatch | None, batch: TradeBatch) -> int:
-    """How many rows equal the one before them in time, price, size and side."""
-    times, count = batch.ts_event, 0
-    if (
-        previous is not None
-        and previous.ts_event[-1] == times[0]
-        and previous.price[-1] == batch.price[0]
-        and previous.size[-1] == batch.size[0]
-        and previous.side[-1] == batch.side[0]
-    ):
-        count = 1
-    if len(times) == 1:
-        return count
-    if any(map(eq, times, times[1:])):
-        rows = list(zip(times, batch.price, batch.size, batch.side, strict=True))
-        count += sum(map(eq, rows, rows[1:]))
-    return count
