@@ -21,8 +21,8 @@ that waits at once: pings, a Close record, and data last. A goodbye is judged by
 because its answer cannot be told from a Close record that the peer had sent before. For the
 same reason one that takes longer than a pause proves nothing: it may be such a record, held up.
 
-Where no data came for longer than delays are remembered, the first that come may be a backlog of
-all that time: until there were data for longer than a pause, none of them proves anything.
+Where no data came for longer than delays are remembered, the first that come behind a pause may be
+a backlog of all that time: until there were data for longer than a pause, they prove nothing.
 
 Where the wall clock advances by more than the monotonic one, it was set, or the host slept and its
 monotonic clock stood still. Either way what comes next seems late by as much; after a sleep it is,
@@ -184,6 +184,7 @@ class Heard:
         "_newest",
         "_newest_mono_ns",
         "_newest_ns",
+        "_paused",
         "_sampled_ns",
         "_stamp_of",
         "_until_ns",
@@ -197,6 +198,7 @@ class Heard:
         self._until_ns: int | None = None
         self._newest: Sequence[Invocation] = ()  # of the newest message with data, not yet read
         self._newest_ns = self._newest_mono_ns = 0
+        self._paused = False  # whether this connection ever did
         self._sampled_ns = 0
         self._lag_ns = 0
         self._lag_at_ns = 0
@@ -209,6 +211,7 @@ class Heard:
         if self._stamp_of is None:
             return
         if last_ns is not None and recv_ns - last_ns >= PAUSE_NS:
+            self._paused = True
             self._read()
             self._prove(last_ns - self._lag(last_ns))
         if calls:
@@ -255,7 +258,9 @@ class Heard:
             return
         host_ns = self._delays.host_ns(ts_event, recv_ns, self._newest_mono_ns)
         if host_ns is None:
-            return
+            if self._paused:
+                return
+            host_ns = recv_ns
         # What is older than the connection is no part of a backlog: a hub may begin with the
         # state of things. What is older than data before it came late to the exchange.
         if host_ns >= max(self._first_ns, self._until_ns or host_ns):

@@ -347,7 +347,7 @@ def test_times_are_read_seldom_under_load() -> None:
         read.append(each)
         return stamp_of(each)
 
-    heard = Heard(counted, Line().delays)
+    heard = Heard(counted, Delays())
     for number in range(10_000):
         second = number / 10_000
         tell(heard, at(second), data(second))
