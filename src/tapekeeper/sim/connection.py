@@ -269,7 +269,7 @@ class HubConnection:
         else:
             self._roomy.set()
 
-    def _offer(self, record: bytes) -> bool:
+    def _offer(self, record: bytes, *, may_repeat: bool = True) -> bool:
         carrier = self._carrier
         if carrier is None:
             return False
@@ -279,7 +279,8 @@ class HubConnection:
         taken = carrier.outbox.put(record)
         if taken:
             self.records_sent += 1
-            self._recent.append(record)
+            if may_repeat:
+                self._recent.append(record)
         elif not carrier.outbox.ended:
             self.abort("its send buffer is full", forget=True)
         return taken
@@ -288,7 +289,9 @@ class HubConnection:
         """Queue bytes that need not be a record."""
         if isinstance(data, Spoiled):
             data = data.packed if self.is_packed else data.json
-        self._offer(data)
+        # Where records are counted, those that come here are not: Acks, and what goes out once more
+        # on a new transport. Repeated as if they were, each would shift the count of its client.
+        self._offer(data, may_repeat=self._session.resume is None)
 
     def refuse_handshake(self, text: str | None) -> None:
         """Answer the handshake, which has not come yet, with an error; None never answers it."""

@@ -423,3 +423,23 @@ def test_a_record_sent_twice_is_counted_twice() -> None:
         assert await (await bench.connect()).read() == [{"type": 9, "sequenceId": 3}]
 
     play(scenario)
+
+
+def test_what_is_repeated_is_what_was_counted_and_once() -> None:
+    """Not the Ack between, and not what was sent again on a new transport a second time."""
+    call = encode_invocation("SubscribeContractTrades", ["no"], invocation_id="7")
+
+    async def scenario(bench: _Bench) -> None:
+        client = await bench.opened()
+        await client.say(call)
+        await client.read()
+        assert await client.read() == [{"type": 8, "sequenceId": 1}]
+        bench.tell(1)
+        bench.gateway.faults.drop_all()
+        client = await bench.connect()
+        assert numbers(await client.read()) == [1]
+        assert bench.gateway.faults.replay(9) == 2
+        answer, told = await client.read()
+        assert (answer["invocationId"], numbers([told])) == ("7", [1])
+
+    play(scenario)
