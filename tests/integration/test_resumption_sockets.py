@@ -13,7 +13,7 @@ from tapekeeper.app.config import Config
 from tapekeeper.app.replay import ReplayOptions, replay
 from tapekeeper.app.tape import Tape, TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.runtime.line_values import ResumeTally
+from tapekeeper.runtime.line_values import HubCall, ResumeTally
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
 
@@ -53,6 +53,11 @@ async def until(holds: Callable[[], bool]) -> None:
 def resumes(status: TapeStatus) -> ResumeTally:
     """Of both hubs."""
     return sum((pool.resumes for pool in status.pools), ResumeTally())
+
+
+def uncovered_calls(status: TapeStatus) -> list[HubCall]:
+    """The subscriptions of every interval that no connection covered."""
+    return [call for pool in status.pools for each in pool.uncovered for call in each.calls]
 
 
 def both_resumed(gateway: SimGateway, tape: Tape) -> tuple[int, int]:
@@ -110,6 +115,9 @@ async def test_a_gateway_that_forgets_is_followed_as_ever(tmp_path: Path) -> Non
             await until(lambda: tape.status().pools[0].connections == 2)
             before = tape.status().trades.accepted
             await until(lambda: tape.status().trades.accepted > before)
-            await until(lambda: tape.status().pools[0].uncovered_count == 1)
+            # Of a life this short nothing but its acknowledgements is proven, each at its time.
+            await until(lambda: len(uncovered_calls(tape.status())) == 2)
+            targets = [call.target for call in uncovered_calls(tape.status())]
+            assert sorted(targets) == ["SubscribeContractQuotes", "SubscribeContractTrades"]
             assert resumes(tape.status()) == ResumeTally(tried=1)
         assert tape.status().holds
