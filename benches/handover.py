@@ -13,9 +13,9 @@ token before it and replaces the connections of both hubs. It runs twice:
   it, or `--real-ticks-per-s` says it. The event loop that is timed is the tape's alone.
 
 The journal is written at level `process`. What the market made is held against the bars of one
-second: for every contract and second between the first confirmed subscription and the end, number
-of prints and volume. It exits with 1 if a print was lost or is in the bars twice, or if a hub had
-more than two lines; times decide nothing. 0 seconds leave a part out.
+second, contract by contract: number of prints and volume. It exits with 1 if a print was lost or
+is in the bars twice, or if a hub had more than two lines; times decide nothing. 0 seconds leave a
+part out.
 
 How long the loop was held is how late a timer of 5 ms fires. Other programs of the machine are in
 that, so two more figures stand beside it: the same lateness without the time for which the system
@@ -98,25 +98,6 @@ BySecond: TypeAlias = dict[tuple[str, int], Sums]
 
 
 @dataclass
-class Made:
-    """What the market made."""
-
-    sums: BySecond = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
-    newest_ns: int = 0
-    prints: int = 0
-
-    def take(self, event: MarketEvent) -> None:
-        """Count the prints of an event."""
-        if isinstance(event, Trades):
-            key = event.contract_id, event.ts_ns // WIRE_NS * WIRE_NS // NS_PER_S
-            count, volume = self.sums[key]
-            size = sum(one.size for one in event.prints)
-            self.sums[key] = count + len(event.prints), volume + size
-            self.newest_ns = max(self.newest_ns, event.ts_ns)
-            self.prints += len(event.prints)
-
-
-@dataclass
 class Mark:
     """How far the market is at one moment."""
 
@@ -145,20 +126,29 @@ class Here:
 
     def __init__(self, gateway: SimGateway) -> None:
         self._gateway = gateway
-        self._made = Made()
-        gateway.feed.made_taps.append(self._made.take)
+        self._sums: BySecond = defaultdict(lambda: (0, 0))
+        self._newest_ns = self._prints = 0
+        gateway.feed.made_taps.append(self._take)
         self.urls = gateway.urls
+
+    def _take(self, event: MarketEvent) -> None:
+        """Count the prints of an event."""
+        if isinstance(event, Trades):
+            key = event.contract_id, event.ts_ns // WIRE_NS * WIRE_NS // NS_PER_S
+            count, volume = self._sums[key]
+            size = sum(one.size for one in event.prints)
+            self._sums[key] = count + len(event.prints), volume + size
+            self._newest_ns = max(self._newest_ns, event.ts_ns)
+            self._prints += len(event.prints)
 
     async def mark(self) -> Mark:
         """How far it is."""
-        made, feed = self._made, self._gateway.feed
-        late_ns = feed.now_ns(self._gateway.contracts[0]) - made.newest_ns
-        late_ms = max(0.0, late_ns / NS_PER_MS)
-        return Mark(made.newest_ns, made.prints, late_ms, time.process_time())
+        late_ns = self._gateway.feed.now_ns(self._gateway.contracts[0]) - self._newest_ns
+        return Mark(self._newest_ns, self._prints, max(0.0, late_ns / 1e6), time.process_time())
 
     async def sums(self) -> BySecond:
         """What the market has made."""
-        return dict(self._made.sums)
+        return dict(self._sums)
 
 
 class Apart:
@@ -215,12 +205,12 @@ def serve(pipe: Connection, ticks_per_s: float) -> None:
 
 
 def oversleep(pipe: Connection) -> None:
-    """Sleep again and again until the pipe is closed or told to stop; send how late it woke."""
+    """Sleep again and again, from one word to the next; send how late it woke."""
     late = array("d")
     gc.disable()
-    due_ns = time.monotonic_ns()
     with suppress(EOFError):
-        pipe.send(None)
+        pipe.recv()
+        due_ns = time.monotonic_ns()
         while not pipe.poll():
             due_ns += round(LOOK_MS * NS_PER_MS)
             time.sleep(LOOK_MS / 1e3)
@@ -421,6 +411,7 @@ class World:
     clock: Clock
     random: Random
     network: MemoryNetwork | None = None
+    apart: tuple[Connection, Connection] | None = None  # gateway and sleeper of a real run
     loud: Counter[str] = field(default_factory=Counter)
     compared: tuple[int, int] = (0, 0)
     before: Mark | None = None
@@ -445,11 +436,11 @@ class World:
     @asynccontextmanager
     async def source(self) -> AsyncIterator[Source]:
         """The gateway."""
-        if self.network is None:
-            with process(serve, self.ticks_per_s) as pipe:
-                urls = await asyncio.to_thread(pipe.recv)
-                assert isinstance(urls, SimUrls)
-                yield Apart(pipe, urls)
+        if self.apart is not None:
+            pipe, _ = self.apart
+            urls = await asyncio.to_thread(pipe.recv)
+            assert isinstance(urls, SimUrls)
+            yield Apart(pipe, urls)
             return
         random = Seeded(SEED, "gateway")
         config = sim_config(self.ticks_per_s)
@@ -485,6 +476,7 @@ async def run(world: World) -> Figures:
         session=world.session,
         log=lambda _: world.log,
         loop_look_s=LOOK_S if world.network is None else None,
+        in_thread=asyncio.to_thread if world.network is None else None,
     )
     with tempfile.TemporaryDirectory() as folder:
         async with world.source() as source:
@@ -502,8 +494,8 @@ async def load(world: World, source: Source, tape: Tape) -> None:
     before = world.before = await source.mark()
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     # The second that is not whole is left out at either end.
-    if world.network is None:
-        await timed(world)
+    if world.apart is not None:
+        await timed(world, world.apart[1])
     else:
         await world.clock.sleep_s(world.seconds + 2)
     world.cpu_s = time.process_time() - cpu_s
@@ -518,17 +510,16 @@ async def load(world: World, source: Source, tape: Tape) -> None:
             return
 
 
-async def timed(world: World) -> None:
+async def timed(world: World, sleeper: Connection) -> None:
     """Let the seconds pass and look how punctual everything is."""
-    with process(oversleep) as sleeper, world.collections.counted():
-        await asyncio.to_thread(sleeper.recv)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(world.seconds + 2):
-                await world.looks.run()
-        sleeper.send("stop")
-        late_ms = await asyncio.to_thread(sleeper.recv)
-        assert isinstance(late_ms, array)
-        world.sleeper_ms = late_ms
+    sleeper.send("start")
+    with world.collections.counted(), suppress(TimeoutError):
+        async with asyncio.timeout(world.seconds + 2):
+            await world.looks.run()
+    sleeper.send("stop")
+    late_ms = await asyncio.to_thread(sleeper.recv)
+    assert isinstance(late_ms, array)
+    world.sleeper_ms = late_ms
 
 
 def compare(world: World, made_all: BySecond, tape: Tape, status: TapeStatus) -> Figures:
@@ -599,8 +590,10 @@ def virtual(seconds: float) -> Figures:
 
 def real(seconds: float, ticks_per_s: float, name: str = "real") -> Figures:
     """Over sockets, in real time, with the garbage collector set up as `tapekeeper run` does."""
-    with settled_heap():
-        return asyncio.run(run(World(name, seconds, ticks_per_s, SystemClock(), SystemRandom())))
+    with process(serve, ticks_per_s) as gateway, process(oversleep) as sleeper, settled_heap():
+        world = World(name, seconds, ticks_per_s, SystemClock(), SystemRandom())
+        world.apart = gateway, sleeper
+        return asyncio.run(run(world))
 
 
 def deliverable_per_s() -> float:

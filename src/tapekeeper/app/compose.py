@@ -43,6 +43,7 @@ from tapekeeper.runtime.loop_lag import LoopWatch
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.runtime.supervisor import Helper, Supervisor
+from tapekeeper.runtime.syncer import Syncer
 from tapekeeper.runtime.token_keeper import TokenKeeper
 from tapekeeper.runtime.watch import Watch
 
@@ -177,10 +178,12 @@ async def compose(
         retry = Retry(wall, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         files = outside.files(config.journal.dir)
+        syncer = None if outside.in_thread is None else Syncer(outside.in_thread)
         journaler = Journaler(
             files,
             segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
             created_ns=clock.now_ns(),
+            settle=syncer,
         )
         feed = _feed(config, journaler, clock, log)
         gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
@@ -204,7 +207,12 @@ async def compose(
             pools=tuple(pools.values()),
             clock=clock,
             helpers=_helpers(
-                token=keeper, watch=watch, loop=loop, comparison=comparison, history=history
+                token=keeper,
+                watch=watch,
+                loop=loop,
+                comparison=comparison,
+                history=history,
+                syncer=syncer,
             ),
         )
         return Parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tapekeeper.adapters.log import open_log
 from tapekeeper.app.config import LogConfig
 from tapekeeper.ports import Clock, Files, Log, Random
 from tapekeeper.runtime.loop_lag import LOOK_S
+from tapekeeper.runtime.syncer import InThread
 
 
 def _log(config: LogConfig) -> Log:
@@ -33,6 +35,8 @@ class Outside:
         log: opens the log of a configuration.
         loop_look_s: period at which the lateness of the event loop is measured; None measures
             nothing, because where time is virtual nothing is late.
+        in_thread: calls what would hold the event loop; None calls it in the loop, because
+            virtual time does not wait for a thread.
     """
 
     clock: Clock
@@ -41,8 +45,9 @@ class Outside:
     session: Callable[[], aiohttp.ClientSession] = open_session
     log: Callable[[LogConfig], Log] = _log
     loop_look_s: float | None = None
+    in_thread: InThread | None = None
 
 
 def real_outside() -> Outside:
     """The outside of a program."""
-    return Outside(SystemClock(), SystemRandom(), loop_look_s=LOOK_S)
+    return Outside(SystemClock(), SystemRandom(), loop_look_s=LOOK_S, in_thread=asyncio.to_thread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 import msgspec
 
@@ -18,10 +19,12 @@ from tapekeeper.core.journal import (
 )
 from tapekeeper.errors import JournalError
 from tapekeeper.ports import Files, FolderLock, SegmentFile
+from tapekeeper.runtime.syncer import SyncAtOnce
 
 DURABILITY = "process"
 """The promise of `append`: what it took survives the death of the process (kill -9 included),
-not the death of the machine. The last segment before a rotation or an orderly end is synced."""
+not the death of the machine. A segment is synced soon after it is sealed, and the last one before
+an orderly end."""
 
 DEFAULT_SEGMENT_BYTES_MAX = 64 * 1024 * 1024
 """About 400,000 frames of one trade; small enough to be read whole."""
@@ -43,6 +46,18 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     durability: str = DURABILITY
 
 
+class Settle(Protocol):
+    """Syncs and closes sealed segments."""
+
+    def __call__(self, file: SegmentFile, /) -> None:
+        """Take one over; what it raises is a failure of the journal."""
+        ...
+
+    def finish(self) -> None:
+        """Have all of them synced and closed when this returns."""
+        ...
+
+
 class Journaler:
     """Appends entries to a journal; synchronous, for one caller at a time.
 
@@ -57,6 +72,7 @@ class Journaler:
         segment_bytes_max: a segment is sealed before a burst would take it past this size; a
             burst larger than that gets a segment of its own, whole.
         created_ns: now, host clock, ns UTC; the first segment bears it.
+        settle: syncs and closes each segment that is followed by another; None does so at once.
 
     Raises:
         JournalError: another process writes here, or the folder cannot be written.
@@ -77,6 +93,7 @@ class Journaler:
         "_segment_bytes",
         "_segment_bytes_max",
         "_segments",
+        "_settle",
     )
 
     def __init__(
@@ -85,8 +102,10 @@ class Journaler:
         *,
         segment_bytes_max: int = DEFAULT_SEGMENT_BYTES_MAX,
         created_ns: int,
+        settle: Settle | None = None,
     ) -> None:
         self._files = files
+        self._settle = SyncAtOnce() if settle is None else settle
         self._segment_bytes_max = segment_bytes_max
         self._entries = self._bytes = self._segments = self._segment_bytes = 0
         self._last_ns = created_ns
@@ -150,11 +169,14 @@ class Journaler:
         """
         failed, self._failure = self._failure, self._failure or "the journal is closed"
         try:
-            if self._file is not None:
-                if failed:
-                    self._file.close()
-                else:
-                    self._seal(self._file)
+            try:
+                self._settle.finish()
+            finally:
+                if self._file is not None:
+                    if failed:
+                        self._file.close()
+                    else:
+                        self._seal(self._file, SyncAtOnce())
         finally:
             self._lock.release()
 
@@ -173,17 +195,18 @@ class Journaler:
         return self._file
 
     def _rotate(self, file: SegmentFile, created_ns: int) -> SegmentFile:
-        self._seal(file)
+        self._seal(file, self._settle)
         number = self._encoder.header.number + 1
         self._encoder = self._segment(number, created_ns, self._segment_bytes)
         return self._begin()
 
-    def _seal(self, file: SegmentFile) -> None:
+    def _seal(self, file: SegmentFile, settle: Settle) -> None:
         try:
             self._write(file, self._encoder.seal(self._last_ns))
-            file.sync()
-        finally:
+        except BaseException:
             file.close()
+            raise
+        settle(file)
 
     def _write(self, file: SegmentFile, data: bytes) -> None:
         file.append(data)
