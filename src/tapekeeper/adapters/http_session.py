@@ -8,11 +8,9 @@ library's, so that no traceback carries it along as context.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -22,7 +20,7 @@ import aiohttp
 from aiohttp.connector import AddrInfoType
 
 from tapekeeper.core.backoff import RETRY_AFTER_MAX_S
-from tapekeeper.errors import ConnectFailedError, DeadlineError, ProtocolError
+from tapekeeper.errors import ConnectFailedError, ProtocolError
 from tapekeeper.model.address import is_private_way, is_usable
 from tapekeeper.model.secret import Secret
 
@@ -157,30 +155,6 @@ def require_token(token: Secret | None) -> None:
     """
     if token is not None and not fits_header(token):
         raise ConnectFailedError("the token holds characters that no header can carry")
-
-
-@asynccontextmanager
-async def deadline(timeout_s: float, what: str) -> AsyncIterator[None]:
-    """Bound what is awaited inside.
-
-    Raises:
-        DeadlineError: `timeout_s` passed; the sentence starts with `what`.
-    """
-    late = False
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError:
-        late = True
-    if not late:
-        return
-    error = DeadlineError(f"{what} took longer than {timeout_s:g} s")
-    try:
-        raise error
-    finally:
-        # This generator is resumed while the cancellation is handled outside it, whose frames
-        # hold headers; it would be carried along as context.
-        error.__context__ = None
 
 
 def place(url: str) -> str:

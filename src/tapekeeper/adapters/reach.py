@@ -16,7 +16,8 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 import msgspec
 
-from tapekeeper.adapters.http_session import LIBRARY_ERRORS, deadline, describe, place
+from tapekeeper.adapters.http_session import LIBRARY_ERRORS, describe, place
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import ConnectFailedError, ProtocolError
 from tapekeeper.ports import Clock
 

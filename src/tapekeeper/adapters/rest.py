@@ -17,7 +17,6 @@ import msgspec
 from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.http_session import (
     LIBRARY_ERRORS,
-    deadline,
     describe,
     place,
     read_body,
@@ -50,6 +49,7 @@ from tapekeeper.core.gateway.rest_payloads import (
     retrieve_bars_body,
     token,
 )
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import (
     AuthError,
     ConnectFailedError,

@@ -10,7 +10,8 @@ from typing import Protocol
 import jwt
 import msgspec
 
-from tapekeeper.adapters.http_session import deadline, fits_header
+from tapekeeper.adapters.http_session import fits_header
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import AuthError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock

@@ -13,7 +13,6 @@ import aiohttp
 from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.http_session import (
     LIBRARY_ERRORS,
-    deadline,
     describe,
     place,
     read_at_most,
@@ -23,6 +22,7 @@ from tapekeeper.adapters.http_session import (
     too_large,
 )
 from tapekeeper.adapters.token_forms import Form, TokenForms
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import ConnectFailedError, ConnectionLostError, OutsideError
 from tapekeeper.model.secret import Secret
 

@@ -12,8 +12,8 @@ one, gives it to the session, and reads on. The keeper goes on with whichever so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from tapekeeper.core.signalr.framing import SEPARATOR
 from tapekeeper.core.signalr.records import Invocation
@@ -32,6 +32,7 @@ from tapekeeper.core.signalr.session import (
     SessionState,
     TimedOut,
 )
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -70,20 +71,6 @@ def _unheard(_why: str) -> None:
 
 def _nothing() -> None:
     return
-
-
-@asynccontextmanager
-async def deadline(timeout_s: float, what: str) -> AsyncIterator[None]:
-    """Bound what is awaited inside.
-
-    Raises:
-        DeadlineError: `timeout_s` passed; the sentence starts with `what`.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError:
-        raise DeadlineError(f"{what} took longer than {timeout_s:g} s") from None
 
 
 class HubConnection:

@@ -74,6 +74,7 @@ from tapekeeper.core.backoff import Backoff
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.resume import Resume
 from tapekeeper.core.signalr.session import EndCause, Ended, Session
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -83,7 +84,7 @@ from tapekeeper.errors import (
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Connection, Log, Random, Transport
 from tapekeeper.runtime.heard import Heard
-from tapekeeper.runtime.hub_connection import HubConnection, deadline
+from tapekeeper.runtime.hub_connection import HubConnection
 from tapekeeper.runtime.line_values import (
     DELIVERING,
     TASK,

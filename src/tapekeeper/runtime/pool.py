@@ -35,6 +35,7 @@ from contextlib import suppress
 from tapekeeper.core.backoff import Backoff
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import (
     ConnectionLostError,
     InvocationError,
@@ -47,7 +48,6 @@ from tapekeeper.runtime.coverage import CoverageListener
 from tapekeeper.runtime.evictions import Evictions
 from tapekeeper.runtime.handover_pace import HandoverPace
 from tapekeeper.runtime.heard import Delays, Heard, StampOf
-from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import (
     DELIVERING,

@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tapekeeper.core.backoff import Backoff
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import AuthError, ConnectFailedError, OutsideError, ProtocolError
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Connection, Log, Random, Transport
-from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line_values import HubTokens, LineSpec, ResumeTally
 from tapekeeper.runtime.way import Way
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import ConnectionLostError, DeadlineError
 from tapekeeper.ports import Clock, Connection
-from tapekeeper.runtime.hub_connection import deadline
 from tapekeeper.runtime.line_values import RoundTrip
 
 EVERY_S = 15.0

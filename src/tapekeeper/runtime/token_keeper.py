@@ -23,10 +23,10 @@ from typing import Protocol
 import msgspec
 
 from tapekeeper.core.backoff import Backoff
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import AuthError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.ports import Clock, Log, Random
-from tapekeeper.runtime.hub_connection import deadline
 
 SOON_S = 0.001
 """The shortest wait, where rounding leaves less than that of a token's time."""

@@ -23,6 +23,7 @@ from contextlib import suppress
 from enum import Enum, auto
 
 from tapekeeper.core.signalr.records import Invocation
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -30,7 +31,7 @@ from tapekeeper.errors import (
     OutsideError,
 )
 from tapekeeper.ports import Clock, Log
-from tapekeeper.runtime.hub_connection import HubConnection, deadline
+from tapekeeper.runtime.hub_connection import HubConnection
 from tapekeeper.runtime.line_values import TASK, HubCall, LineSpec
 from tapekeeper.runtime.pacer import Pacer
 

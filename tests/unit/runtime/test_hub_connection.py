@@ -11,8 +11,9 @@ import pytest
 from tapekeeper.core.signalr.protocol import JSON, MESSAGEPACK, HubProtocol
 from tapekeeper.core.signalr.records import encode_completion, encode_invocation
 from tapekeeper.core.signalr.session import EndCause, Session
+from tapekeeper.deadline import deadline
 from tapekeeper.errors import ConnectionLostError, DeadlineError, InvocationError
-from tapekeeper.runtime.hub_connection import UNSENT_MAX, HubConnection, deadline
+from tapekeeper.runtime.hub_connection import UNSENT_MAX, HubConnection
 from tapekeeper.runtime.line_values import Arrival, Connected, HubCall, Inbound
 from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
