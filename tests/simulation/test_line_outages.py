@@ -102,7 +102,12 @@ class _Run:
         self.steps: list[Transition] = []
         self.tokens = _Tokens(clock, random.Random(seed), bad)
         self.line = Line(
-            LineSpec(name="market", hub_url="https://hub.test/hubs/market", timers=timers),
+            LineSpec(
+                name="market",
+                hub_url="https://hub.test/hubs/market",
+                negotiate=False,
+                timers=timers,
+            ),
             transport=hub,
             tokens=self.tokens,
             clock=clock,

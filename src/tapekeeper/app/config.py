@@ -35,6 +35,7 @@ from tapekeeper.app.config_errors import (
     sentences,
     unknown_variable,
 )
+from tapekeeper.app.config_line import LINE, LineConfig
 from tapekeeper.app.config_types import (
     Count,
     Milliseconds,
@@ -146,50 +147,6 @@ class GatewayConfig(Section):
         return self
 
 
-class LineConfig(Section):
-    """Timers of every hub connection."""
-
-    keep_alive_s: Seconds = Field(
-        default=15.0, description="Seconds without sending after which a ping is sent."
-    )
-    server_timeout_s: Seconds = Field(
-        default=30.0, description="Seconds of silence after which a connection is given up."
-    )
-    handshake_timeout_s: Seconds = Field(
-        default=15.0, description="Seconds the hub has to answer the handshake."
-    )
-    invocation_timeout_s: Seconds = Field(
-        default=15.0, description="Seconds the hub has to answer a call, such as a subscription."
-    )
-    connect_timeout_s: Seconds = Field(
-        default=15.0,
-        description="Seconds that negotiation, its redirects and the upgrade may take together.",
-    )
-    backoff_base_ms: Milliseconds = Field(
-        default=500,
-        ge=1,
-        description="Milliseconds: upper bound of the first wait before a reconnection.",
-    )
-    backoff_cap_ms: Milliseconds = Field(
-        default=30_000,
-        ge=1,
-        description="Milliseconds: upper bound of every wait; waits are random below.",
-    )
-    healthy_after_s: Seconds = Field(
-        default=30.0, description="Seconds a connection must live before waits start small again."
-    )
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.server_timeout_s <= self.keep_alive_s:
-            raise PydanticCustomError(
-                SENTENCE, "server_timeout_s must be greater than keep_alive_s"
-            )
-        if self.backoff_cap_ms < self.backoff_base_ms:
-            raise PydanticCustomError(SENTENCE, "backoff_cap_ms must be at least backoff_base_ms")
-        return self
-
-
 class PoolConfig(Section):
     """How many connections there are per hub, and how they replace each other."""
 
@@ -224,7 +181,7 @@ class PoolConfig(Section):
         examples=[43_200.0],
     )
     down_after_s: Seconds = Field(
-        default=60.0,
+        default=LINE.down_after_s,
         description="Seconds without any live connection after which a hub is reported as down; "
         "trying goes on.",
     )

@@ -35,6 +35,8 @@ class HubCall(msgspec.Struct, frozen=True):
 class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How a line connects and how patient it is. Times say their unit.
 
+    What the configuration can set has its default here, and there from here.
+
     Attributes:
         name: for people and labels, such as `market`; what arrives carries it as `hub`.
         hub_url: http(s) or ws(s) URL of the hub, without a token.
@@ -64,14 +66,14 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     hub_url: str
     protocol: HubProtocol = JSON
-    negotiate: bool = False
+    negotiate: bool
     stateful_reconnect: bool = False
     timers: SessionTimers = SessionTimers()
     token_timeout_s: float = 45.0
     connect_timeout_s: float = 15.0
     send_timeout_s: float = 10.0
     subscribe_timeout_s: float = 20.0
-    backoff_base_ms: int = 1_000
+    backoff_base_ms: int = 500
     backoff_cap_ms: int = 30_000
     healthy_after_s: float = 30.0
     refused_delay_s: float = 60.0
@@ -80,7 +82,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
     busy_delay_s: float = 5.0
     flap_lives: int = 5
     flap_within_s: float = 240.0
-    down_after_s: float = 120.0
+    down_after_s: float = 60.0
     calls_per_s: float = 50.0
     calls_burst: int = 100
 

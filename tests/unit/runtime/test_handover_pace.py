@@ -9,7 +9,7 @@ from tapekeeper.runtime.line_values import LineSpec
 from tapekeeper.runtime.pool_values import HandoverReason, PoolPolicy
 
 S = 1_000_000_000
-_SPEC = LineSpec(name="market", hub_url="https://hub.test")
+_SPEC = LineSpec(name="market", hub_url="https://hub.test", negotiate=False)
 
 
 class _Most:

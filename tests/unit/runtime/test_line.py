@@ -153,7 +153,12 @@ def _play(
     **changes: object,
 ) -> Rig:
     """Run `scenario` beside a line, on a hub that follows `plan`; the rig afterwards."""
-    spec = msgspec.structs.replace(LineSpec(name="market", hub_url=_HUB), **changes)
+    spec = msgspec.structs.replace(
+        LineSpec(
+            name="market", hub_url=_HUB, negotiate=False, backoff_base_ms=1_000, down_after_s=120.0
+        ),
+        **changes,
+    )
 
     async def main(clock: VirtualClock) -> Rig:
         rig = Rig(clock, ScriptedHub(clock, *plan, answers=answers), spec)
@@ -634,7 +639,7 @@ def test_cancellation_ends_the_line_and_closes_the_socket() -> None:
     """A cancelled `run` cleans up like a stopped one."""
 
     async def main(clock: VirtualClock) -> Rig:
-        rig = Rig(clock, ScriptedHub(clock), LineSpec(name="market", hub_url=_HUB))
+        rig = Rig(clock, ScriptedHub(clock), LineSpec(name="market", hub_url=_HUB, negotiate=False))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(rig.line.run())
             await rig.line.subscribe(_MES)
@@ -654,7 +659,7 @@ def test_a_bug_escapes_from_run() -> None:
             raise ZeroDivisionError
 
     async def main(clock: VirtualClock) -> Rig:
-        rig = Rig(clock, ScriptedHub(clock), LineSpec(name="market", hub_url=_HUB))
+        rig = Rig(clock, ScriptedHub(clock), LineSpec(name="market", hub_url=_HUB, negotiate=False))
         rig.line._inbox = Broken()
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
             await rig.line.run()

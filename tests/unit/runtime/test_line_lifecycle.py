@@ -80,7 +80,13 @@ def _play(
     answers: list[bytes | OutsideError] | None = None,
     **changes: object,
 ) -> _Rig:
-    spec = LineSpec(name="market", hub_url="https://hub.test/hubs/market")
+    spec = LineSpec(
+        name="market",
+        hub_url="https://hub.test/hubs/market",
+        negotiate=False,
+        backoff_base_ms=1_000,
+        down_after_s=120.0,
+    )
 
     async def main(clock: VirtualClock) -> _Rig:
         hub = ScriptedHub(clock, *plan, answers=answers)

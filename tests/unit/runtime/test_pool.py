@@ -148,7 +148,7 @@ class Rig:
         self.events: list[tuple[str, str]] = []
         self.changes: list[tuple[int, object]] = []  # monotonic, and the health from then on
         self.pool = LinePool(
-            LineSpec(name="market", hub_url=_HUB, backoff_base_ms=200),
+            LineSpec(name="market", hub_url=_HUB, negotiate=False, backoff_base_ms=200),
             policy,
             transport=self.hub,
             tokens=self.tokens,

@@ -34,7 +34,9 @@ def test_a_member_begins_with_nothing() -> None:
     member = Member(
         3,
         None,
-        HandoverPace(PoolPolicy(), LineSpec(name="market", hub_url="https://hub.test")),
+        HandoverPace(
+            PoolPolicy(), LineSpec(name="market", hub_url="https://hub.test", negotiate=False)
+        ),
         joining=True,
     )
     assert (member.number, member.joining, member.state) == (3, True, LineState.STOPPED)

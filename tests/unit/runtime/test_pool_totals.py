@@ -64,7 +64,12 @@ def test_what_replaced_lines_received_stays_counted() -> None:
     async def main(clock: VirtualClock) -> None:
         hub, inbox = ScriptedHub(clock), _Inbox()
         pool = LinePool(
-            LineSpec(name="market", hub_url="https://hub.test/hubs/market", backoff_base_ms=200),
+            LineSpec(
+                name="market",
+                hub_url="https://hub.test/hubs/market",
+                negotiate=False,
+                backoff_base_ms=200,
+            ),
             PoolPolicy(redundancy=2),
             transport=hub,
             tokens=_Tokens(),

@@ -66,7 +66,7 @@ class _Rig:
         self.hub = ScriptedHub(clock, *plan)
         self.health: list[PoolHealth] = []
         self.pool = LinePool(
-            LineSpec(name="market", hub_url=_A, backoff_base_ms=200),
+            LineSpec(name="market", hub_url=_A, negotiate=False, backoff_base_ms=200),
             policy,
             transport=self.hub,
             tokens=self.tokens,

@@ -83,7 +83,7 @@ class Rig:
         self.hub = _Hub(clock, *plan)
         self.events: list[tuple[str, str]] = []
         self.pool = LinePool(
-            LineSpec(name="market", hub_url=ONE, backoff_base_ms=200),
+            LineSpec(name="market", hub_url=ONE, negotiate=False, backoff_base_ms=200),
             policy,
             transport=self.hub,
             tokens=_Tokens(),

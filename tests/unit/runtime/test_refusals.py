@@ -17,7 +17,7 @@ from tapekeeper.errors import (
 from tapekeeper.runtime.line_values import LineSpec
 from tapekeeper.runtime.refusals import delay_of_refusal_s, delay_without_token_s
 
-_SPEC = LineSpec(name="market", hub_url="https://hub.test")
+_SPEC = LineSpec(name="market", hub_url="https://hub.test", negotiate=False)
 
 
 def _refusal(status: int | None, retry_after_s: float | None = None) -> ConnectFailedError:

@@ -33,7 +33,7 @@ class _Rig:
         self.may_renew = True
         self.token_errors: list[OutsideError] = []
         self.resuming = Resuming(
-            LineSpec(name="market", hub_url="https://hub.test"),
+            LineSpec(name="market", hub_url="https://hub.test", negotiate=False),
             transport=self.hub,
             tokens=self,
             renew=lambda _token: self.may_renew,

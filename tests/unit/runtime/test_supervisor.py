@@ -79,7 +79,7 @@ class Bench:
         self.hub = ScriptedHub(clock, *manners)
         self.pools = [
             LinePool(
-                LineSpec(name=name, hub_url=f"https://hub.test/hubs/{name}"),
+                LineSpec(name=name, hub_url=f"https://hub.test/hubs/{name}", negotiate=False),
                 PoolPolicy(),
                 transport=self.hub,
                 tokens=Tokens(),

@@ -79,7 +79,7 @@ def _proves(call: HubCall, data: Invocation) -> bool:
 
 
 def _bench(clock: VirtualClock, manners: Manners | None = None, **changes: float) -> Bench:
-    spec = LineSpec(name="market", hub_url="https://hub.test", **changes)  # type: ignore[arg-type]  # numbers by name
+    spec = LineSpec(name="market", hub_url="https://hub.test", negotiate=False, **changes)  # type: ignore[arg-type]  # numbers by name
     return Bench(clock, manners or Manners(), spec)
 
 
