@@ -293,7 +293,7 @@ async def _following(hub: str, folder: Path) -> AsyncIterator[Running]:
         running.line = _line(running, session, hub.format(gateway=port, front=running.front.port))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(running.line.run())
-        await running.line.subscribe(HubCall("SubscribeContractTrades", (gateway.contracts[0],)))
+        running.line.want(HubCall("SubscribeContractTrades", (gateway.contracts[0],)))
         await running.until(lambda: running.trades > 0)
         yield running
         await running.line.stop()

@@ -31,6 +31,7 @@ from tapekeeper.runtime.line_values import (
     LineState,
     Transition,
 )
+from tapekeeper.runtime.waiters import Waiters
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
@@ -64,6 +65,7 @@ class _Setting:
         self.steps: list[Transition] = []
         self.trades: dict[str, int] = {}
         self.changed = asyncio.Event()
+        self.answers = Waiters()
         self.line = Line(
             LineSpec(
                 name="market",
@@ -81,7 +83,14 @@ class _Setting:
             log=_log,
             numbers=itertools.count(1).__next__,
             on_transition=self.step,
+            on_answer=self.answers.tell,
         )
+
+    async def subscribe(self, call: HubCall) -> None:
+        """Want `call`, and wait for what the hub says to it."""
+        with self.answers.waiting(call) as answer:
+            self.line.want(call)
+            await answer
 
     def __call__(self, arrival: Arrival, /) -> bool:
         if isinstance(arrival, Inbound):
@@ -146,7 +155,7 @@ async def test_every_trade_that_was_sent_arrives(auth: Auth, negotiate: bool) ->
     config = replace(_BUSY, allow_query_token=True, speed="max", trades_max=2_000)
     async with _running(config, auth=auth, negotiate=negotiate) as setting:
         for contract_id in setting.gateway.contracts:
-            await setting.line.subscribe(_trades(contract_id))
+            await setting.subscribe(_trades(contract_id))
         await setting.until(lambda: sum(setting.trades.values()) >= 4_000)
         assert setting.trades == setting.gateway.statistics().trades_sent
         assert setting.line.status().connections == 1
@@ -158,7 +167,7 @@ async def test_the_line_comes_back_from_every_end_of_a_connection(fault: str) ->
     """It is live again, subscribed, and data flows."""
     async with _running() as setting:
         contract_id = setting.gateway.contracts[0]
-        await setting.line.subscribe(_trades(contract_id))
+        await setting.subscribe(_trades(contract_id))
         faults = setting.gateway.faults
         match fault:
             case "drop":
@@ -181,7 +190,7 @@ async def test_a_silent_connection_is_left_for_a_new_one() -> None:
     short = SessionTimers(server_timeout_ns=300_000_000, keep_alive_ns=100_000_000)
     async with _running(timers=short) as setting:
         contract_id = setting.gateway.contracts[0]
-        await setting.line.subscribe(_trades(contract_id))
+        await setting.subscribe(_trades(contract_id))
         setting.gateway.faults.go_silent("market")
         await setting.live_again(2)
         assert "server_timeout" in {step.cause for step in setting.steps}
@@ -215,8 +224,8 @@ async def test_an_unknown_contract_is_refused_by_the_hub() -> None:
     """The caller learns it, and the others are not affected."""
     async with _running() as setting:
         with pytest.raises(InvocationError, match="the hub refused SubscribeContractTrades"):
-            await setting.line.subscribe(_trades("CON.F.US.NONE.Z26"))
-        await setting.line.subscribe(_trades(setting.gateway.contracts[0]))
+            await setting.subscribe(_trades("CON.F.US.NONE.Z26"))
+        await setting.subscribe(_trades(setting.gateway.contracts[0]))
         assert setting.line.status().connections == 1
 
 
@@ -225,7 +234,7 @@ async def test_unsubscribing_ends_the_data() -> None:
     """The hub takes the undo, and the subscription is not made again."""
     async with _running() as setting:
         contract_id = setting.gateway.contracts[0]
-        await setting.line.subscribe(_trades(contract_id))
+        await setting.subscribe(_trades(contract_id))
         undo = HubCall("UnsubscribeContractTrades", (contract_id,))
         await setting.line.unsubscribe(_trades(contract_id), undo)
         assert setting.line.status().subscriptions == 0

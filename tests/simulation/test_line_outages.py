@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -13,7 +14,6 @@ from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.errors import (
     AuthError,
     ConnectFailedError,
-    DeadlineError,
     OutsideError,
     ProtocolError,
 )
@@ -28,6 +28,7 @@ from tapekeeper.runtime.line_values import (
     LineState,
     Transition,
 )
+from tapekeeper.runtime.waiters import Waiters
 from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection, ScriptedHub
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
@@ -101,6 +102,7 @@ class _Run:
         self.inbox = _Inbox()
         self.steps: list[Transition] = []
         self.tokens = _Tokens(clock, random.Random(seed), bad)
+        self.answers = Waiters()
         self.line = Line(
             LineSpec(
                 name="market",
@@ -116,16 +118,17 @@ class _Run:
             log=_ignore,
             numbers=itertools.count(1).__next__,
             on_transition=self.steps.append,
+            on_answer=self.answers.tell,
         )
 
     async def want_all(self) -> None:
         """Want every call; who has to wait too long leaves it wanted."""
 
         async def want(call: HubCall) -> None:
-            try:
-                await self.line.subscribe(call)
-            except DeadlineError:
-                return
+            with self.answers.waiting(call) as answer, suppress(TimeoutError):
+                self.line.want(call)
+                async with asyncio.timeout(20):
+                    await answer
 
         async with asyncio.TaskGroup() as group:
             for call in _CALLS:

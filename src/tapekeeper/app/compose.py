@@ -29,7 +29,7 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import Census
-from tapekeeper.ports import Clock, Log, Transport
+from tapekeeper.ports import Clock, Files, Log, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
@@ -173,18 +173,11 @@ async def compose(
         dates = GatewayDates(wall)
         caller = RestCaller(session, config.gateway.rest_url, wall, dates=dates)
         issuer = _issuer(config, caller, given)
-        share = config.gateway.token_refresh_share
-        tokens = KeptTokens(issuer, wall, refresh_at_share=share)
+        tokens = KeptTokens(issuer, wall, refresh_at_share=config.gateway.token_refresh_share)
         retry = Retry(wall, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         files = outside.files(config.journal.dir)
-        syncer = None if outside.in_thread is None else Syncer(outside.in_thread)
-        journaler = Journaler(
-            files,
-            segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
-            created_ns=clock.now_ns(),
-            settle=syncer,
-        )
+        journaler, syncer = _journal(config, outside, files)
         feed = _feed(config, journaler, clock, log)
         gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
@@ -212,7 +205,7 @@ async def compose(
                 loop=loop,
                 comparison=comparison,
                 history=history,
-                syncer=syncer,
+                sync=syncer,
             ),
         )
         return Parts(
@@ -237,6 +230,17 @@ async def compose(
             log=log,
             resources=stack.pop_all(),
         )
+
+
+def _journal(config: Config, outside: Outside, files: Files) -> tuple[Journaler, Syncer | None]:
+    syncer = None if outside.in_thread is None else Syncer(outside.in_thread)
+    journaler = Journaler(
+        files,
+        segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
+        created_ns=outside.clock.now_ns(),
+        settle=syncer,
+    )
+    return journaler, syncer
 
 
 def _feed(config: Config, journaler: Journaler, clock: Clock, log: Log) -> Feed:

@@ -36,10 +36,13 @@ from tapekeeper.core.gateway.packed import json_arguments
 from tapekeeper.core.gateway.times import format_ns
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
 from tapekeeper.core.signalr.records import Invocation
-from tapekeeper.errors import ConfigError, OutsideError, UnknownContractError
+from tapekeeper.deadline import deadline
+from tapekeeper.errors import ConfigError, DeadlineError, OutsideError, UnknownContractError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.runtime.line import Line
 from tapekeeper.runtime.line_values import Arrival, HubCall, Inbound, LineState, Transition
+from tapekeeper.runtime.pool_values import Acknowledgement
+from tapekeeper.runtime.waiters import Waiters
 
 SKEW_MAX_S = 2.0
 """No bar depends on the host's clock, but lag, logs and the session calendar are read by it."""
@@ -430,6 +433,7 @@ class _Doctor:
             log=_say_nothing,
             numbers=itertools.count(1).__next__,
             on_transition=visit.step,
+            on_answer=visit.answers.tell,
         )
         visit.line = line
         async with asyncio.TaskGroup() as group:
@@ -450,9 +454,10 @@ class _Doctor:
         if visit.failure is not None:
             self._fail(name, visit.failure, "the hub answered a moment ago: try again")
             return
+        patience_s = line_spec(config, MARKET_HUB, _hub_url(config, MARKET_HUB)).subscribe_timeout_s
         try:
             for target in _DATA_CALLS:
-                await visit.line.subscribe(HubCall(target, (contract.contract_id,)))
+                await visit.subscribe(HubCall(target, (contract.contract_id,)), patience_s)
         except OutsideError as error:
             self._fail(name, error, "ask the firm whether your account may see this contract")
             return
@@ -487,9 +492,23 @@ class _Visit:
     def __init__(self) -> None:
         self.settled = asyncio.Event()
         self.came = asyncio.Event()
+        self.answers = Waiters()
         self.failure: str | None = None
         self.first = ""
         self.contract_id = ""
+
+    async def subscribe(self, call: HubCall, timeout_s: float) -> None:
+        """Ask for a subscription and wait for its answer.
+
+        Raises:
+            InvocationError: the hub refused it.
+            DeadlineError: it did not answer, or there was no connection to ask.
+        """
+        with self.answers.waiting(call) as answer:
+            self.line.want(call)
+            async with deadline(timeout_s, str(call)):
+                if await answer is Acknowledgement.UNCONFIRMED:
+                    raise DeadlineError(f"the hub did not answer {call}")
 
     def step(self, transition: Transition) -> None:
         if self.settled.is_set():

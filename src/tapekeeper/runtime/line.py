@@ -53,11 +53,10 @@ flaps keeps its delay.
 A Close record without `allowReconnect` makes official clients stop for good. A recorder that runs
 unattended must not, so it is logged as what it is and treated like any other end.
 
-A subscription refused while its caller waits is the caller's to judge and is forgotten. One that
-is refused on a later connection stays wanted, because that may be a gateway that is still
-starting; it shows in the status and is tried again while the others are live. One that is not
-answered at all is unconfirmed until its first data: a hub that delivers is not left for its
-silence, only one that answers nothing.
+A subscription that is refused stays wanted until its owner takes it back, because that may be a
+gateway that is still starting; it shows in the status and is tried again while the others are
+live. One that is not answered at all is unconfirmed until its first data: a hub that delivers is
+not left for its silence, only one that answers nothing.
 """
 
 from __future__ import annotations
@@ -283,7 +282,6 @@ class Line:
         finally:
             if self._last.after is not _S.STOPPED:
                 self._go(_S.STOPPED, reason)
-            self._wishes.tell_all(ConnectionLostError("the line was stopped"))
             self._stopped.set()
 
     async def stop(self) -> None:
@@ -319,26 +317,12 @@ class Line:
         return self._connection is None or self._token == token
 
     def want(self, call: HubCall) -> None:
-        """Want `call` to be in force on this and every later connection; nobody waits for it."""
+        """Want `call` to be in force on this and every later connection; see `on_answer`."""
         self._wishes.want(call)
 
     def ask_again(self, call: HubCall) -> None:
         """Ask for a wanted subscription once more, although it was answered."""
         self._wishes.ask_again(call)
-
-    async def subscribe(self, call: HubCall) -> None:
-        """Want `call` to be in force on this and every later connection, and wait for its answer.
-
-        A caller that gives up waiting, by deadline or cancellation, leaves it wanted.
-
-        Raises:
-            InvocationError: the hub refused it; it is not wanted any more.
-            DeadlineError: no answer yet; it stays wanted and is asked again.
-            ConnectionLostError: the line was stopped.
-        """
-        if self._stopped.is_set():
-            raise ConnectionLostError(f"{self._spec.name} was stopped")
-        await self._wishes.wait_for(call)
 
     async def unsubscribe(self, call: HubCall, undo: HubCall) -> None:
         """Want `call` no more, and call `undo` where a connection is open.

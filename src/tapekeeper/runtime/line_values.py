@@ -48,7 +48,7 @@ class LineSpec(msgspec.Struct, frozen=True, kw_only=True):
         connect_timeout_s: for negotiation, all its redirects and the upgrade together.
         send_timeout_s: for one message to be taken by the socket. Servers abort a connection
             whose writes block for 10 s, and so do we.
-        subscribe_timeout_s: how long `Line.subscribe` waits for an outcome, connecting included.
+        subscribe_timeout_s: how long a caller waits for a first answer, connecting included.
         backoff_base_ms, backoff_cap_ms: bounds of the delay between attempts.
         healthy_after_s: a connection that was live this long resets the delay. Shorter lives do
             not, or a server that accepts and drops would be hammered.

@@ -12,7 +12,7 @@
     REFUSED     some time passed                             ASKED
     any         the connection ended                         WANTED
 
-A refusal that a caller waits for is the caller's to judge, and is wanted no more.
+Every outcome is told to the owner of the line, who alone takes a wish back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from contextlib import suppress
 from enum import Enum, auto
 
 from tapekeeper.core.signalr.records import Invocation
-from tapekeeper.deadline import deadline
 from tapekeeper.errors import (
     ConnectionLostError,
     DeadlineError,
@@ -50,23 +49,13 @@ _UNSETTLED = frozenset({_Answer.WANTED, _Answer.REFUSED, _Answer.UNANSWERED})
 
 
 class _Wish:
-    """A wanted subscription and who waits for its outcome."""
+    """A wanted subscription."""
 
-    __slots__ = ("answer", "heard", "waiters")
+    __slots__ = ("answer", "heard")
 
     def __init__(self) -> None:
         self.answer = _Answer.WANTED
         self.heard = False  # data came on the present connection that prove it to be in force
-        self.waiters: list[asyncio.Future[None]] = []
-
-    def tell(self, error: OutsideError | None) -> None:
-        for waiter in self.waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
 
 
 class Wishes:
@@ -118,36 +107,9 @@ class Wishes:
             wish.heard = False
             self._news.set()
 
-    async def wait_for(self, call: HubCall) -> None:
-        """Want `call` and wait until it is confirmed.
-
-        Raises:
-            InvocationError: the hub refused it, or it was withdrawn; it is not wanted any more.
-            DeadlineError: no answer yet; it stays wanted.
-            ConnectionLostError: the line was stopped.
-        """
-        self.want(call)
-        wish = self._wishes[call]
-        if wish.answer is _Answer.CONFIRMED:
-            return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        wish.waiters.append(waiter)
-        try:
-            async with deadline(self._spec.subscribe_timeout_s, f"{call} on {self._spec.name}"):
-                await waiter
-        finally:
-            wish.waiters.remove(waiter)
-
     def withdraw(self, call: HubCall) -> None:
-        """Want `call` no more; who waits for it is told."""
-        wish = self._wishes.pop(call, None)
-        if wish is not None:
-            wish.tell(InvocationError(f"{call} was withdrawn before it was answered"))
-
-    def tell_all(self, error: OutsideError) -> None:
-        """Fail everybody who waits."""
-        for wish in self._wishes.values():
-            wish.tell(error)
+        """Want `call` no more."""
+        self._wishes.pop(call, None)
 
     def refused(self, call: HubCall) -> bool:
         """Whether the present connection has refused `call`."""
@@ -237,7 +199,7 @@ class Wishes:
         return False
 
     async def _ask(self, connection: HubConnection, call: HubCall, wish: _Wish) -> None:
-        """Ask for one subscription and tell who waits for it."""
+        """Ask for one subscription and tell what came of it."""
         delay_s = self._pacer.take_turn(self._clock.monotonic_ns())
         if delay_s > 0:
             await self._clock.sleep_s(delay_s)
@@ -246,13 +208,10 @@ class Wishes:
         try:
             await connection.call(call)
         except ConnectionLostError:
-            return  # asked again on the next connection, within the waiters' deadlines
+            return  # asked again on the next connection
         except InvocationError as error:
             wish.answer = _Answer.REFUSED
             self._warn("subscription_refused", str(error))
-            if wish.waiters and self._wishes.get(call) is wish:
-                del self._wishes[call]
-            wish.tell(error)
             self._on_answer(call, error)
         except DeadlineError as error:
             if wish.heard:
@@ -260,14 +219,12 @@ class Wishes:
                 return
             wish.answer = _Answer.UNANSWERED
             self._warn("subscription_unanswered", f"{error}; unconfirmed until its first data")
-            wish.tell(error)
             self._on_answer(call, error)
         else:
             self._confirm(call, wish)
 
     def _confirm(self, call: HubCall, wish: _Wish) -> None:
         wish.answer = _Answer.CONFIRMED
-        wish.tell(None)
         if self._wishes.get(call) is wish:
             self._on_answer(call, None)
 

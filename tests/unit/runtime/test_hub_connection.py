@@ -11,7 +11,6 @@ import pytest
 from tapekeeper.core.signalr.protocol import JSON, MESSAGEPACK, HubProtocol
 from tapekeeper.core.signalr.records import encode_completion, encode_invocation
 from tapekeeper.core.signalr.session import EndCause, Session
-from tapekeeper.deadline import deadline
 from tapekeeper.errors import ConnectionLostError, DeadlineError, InvocationError
 from tapekeeper.runtime.hub_connection import UNSENT_MAX, HubConnection
 from tapekeeper.runtime.line_values import Arrival, Connected, HubCall, Inbound
@@ -283,17 +282,6 @@ def test_a_silence_of_our_own_making_is_named_as_such() -> None:
             ended = await connection.ended
         assert ended.cause is EndCause.SERVER_TIMEOUT
         assert ended.detail.endswith("; our own inbox had no room for 30 s")
-
-    run_virtual(main)
-
-
-def test_a_deadline_names_what_was_late() -> None:
-    """The sentence is for a person."""
-
-    async def main(clock: VirtualClock) -> None:
-        with pytest.raises(DeadlineError, match=r"^baking took longer than 2\.5 s$"):
-            async with deadline(2.5, "baking"):
-                await clock.sleep_s(3)
 
     run_virtual(main)
 

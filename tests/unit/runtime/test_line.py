@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -16,8 +16,6 @@ from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.errors import (
     AuthError,
     ConnectFailedError,
-    ConnectionLostError,
-    DeadlineError,
     InvocationError,
     OutsideError,
     UsageError,
@@ -34,6 +32,8 @@ from tapekeeper.runtime.line_values import (
     LineState,
     Transition,
 )
+from tapekeeper.runtime.pool_values import Acknowledgement
+from tapekeeper.runtime.waiters import Waiters
 from tapekeeper.sim.scripted_hub import Manners, ScriptedConnection, ScriptedHub
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
@@ -99,6 +99,7 @@ class Rig:
         self.inbox = _Inbox()
         self.steps: list[Transition] = []
         self.events: list[str] = []
+        self.answers = Waiters()
         self.line = Line(
             spec,
             transport=hub,
@@ -109,7 +110,14 @@ class Rig:
             log=self._log,
             numbers=itertools.count(1).__next__,
             on_transition=self.steps.append,
+            on_answer=self.answers.tell,
         )
+
+    async def subscribe(self, call: HubCall) -> Acknowledgement:
+        """Want `call`, and wait for what the hub says to it."""
+        with self.answers.waiting(call) as answer:
+            self.line.want(call)
+            return await answer
 
     def _log(self, event: str, /, **fields: object) -> None:
         self.events.append(event)
@@ -436,12 +444,13 @@ def test_the_delay_is_reset_only_after_a_healthy_spell() -> None:
 
 
 def test_a_subscription_is_confirmed_by_its_answer() -> None:
-    """`subscribe` returns when the hub completed the call, and the status says so."""
+    """It is told when the hub completed the call, and the status says so."""
 
     async def scenario(rig: Rig) -> None:
-        await rig.line.subscribe(_MES)
+        assert await rig.subscribe(_MES) is Acknowledgement.CONFIRMED
         assert rig.line.status().unconfirmed == ()
-        await rig.line.subscribe(_MES)  # in force already
+        rig.line.want(_MES)  # in force already
+        await rig.clock.sleep_s(1)
 
     rig = _play(scenario)
     assert [call.target for call in rig.hub.connections[0].calls] == ["SubscribeContractTrades"]
@@ -452,8 +461,8 @@ def test_every_subscription_is_asked_again_on_every_connection() -> None:
     """Nothing is live before each wanted call was answered on the new connection."""
 
     async def scenario(rig: Rig) -> None:
-        await rig.line.subscribe(_MES)
-        await rig.line.subscribe(_MNQ)
+        await rig.subscribe(_MES)
+        await rig.subscribe(_MNQ)
         for _ in range(3):
             rig.hub.connections[-1].drop("code 1006")
             await rig.clock.sleep_s(60)
@@ -468,23 +477,30 @@ def test_every_subscription_is_asked_again_on_every_connection() -> None:
 
 
 def test_a_subscription_made_while_disconnected_is_made_up_for() -> None:
-    """The caller waits through the connecting and is answered by the first connection."""
-    rig = _play(lambda rig: rig.line.subscribe(_MES), ConnectFailedError("refused"))
+    """The answer is that of the first connection, however long connecting takes."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.subscribe(_MES)
+
+    rig = _play(scenario, ConnectFailedError("refused"))
     assert len(rig.hub.connections[0].calls) == 1
 
 
-def test_a_refused_subscription_raises_and_is_not_wanted_any_more() -> None:
-    """The caller gets the hub's text; the next connection does not ask again."""
+def test_a_refused_subscription_is_told_and_wanted_until_it_is_taken_back() -> None:
+    """Who asked gets the hub's text and decides; the next connection does not ask again."""
 
     async def scenario(rig: Rig) -> None:
         await rig.clock.sleep_s(1)
         with pytest.raises(InvocationError, match=r"SubscribeContractTrades.*: no such contract"):
-            await rig.line.subscribe(_MES)
+            await rig.subscribe(_MES)
+        assert rig.line.status().unconfirmed == (_MES,)
+        rig.line.forget(_MES, HubCall("UnsubscribeContractTrades", _MES.arguments))
         assert rig.line.status().subscriptions == 0
         rig.hub.connections[0].drop("code 1006")
         await rig.clock.sleep_s(5)
 
     rig = _play(scenario, Manners(refuses={_MES.target: "no such contract"}))
+    assert [call.target for call in rig.hub.connections[0].calls] == [_MES.target]
     assert rig.hub.connections[1].calls == []
 
 
@@ -492,7 +508,7 @@ def test_a_subscription_refused_on_a_later_connection_stays_wanted() -> None:
     """A gateway that is still starting costs a delay, not the subscription."""
 
     async def scenario(rig: Rig) -> None:
-        await rig.line.subscribe(_MES)
+        await rig.subscribe(_MES)
         rig.hub.connections[0].drop("code 1006")
         await rig.clock.sleep_s(10)
         assert rig.line.status().state is S.LIVE
@@ -505,13 +521,12 @@ def test_a_subscription_refused_on_a_later_connection_stays_wanted() -> None:
     _play(scenario, Manners(), Manners(refuses={_MES.target: "not ready"}))
 
 
-def test_a_subscription_without_an_answer_raises_and_is_asked_again() -> None:
+def test_a_subscription_without_an_answer_is_unconfirmed_and_asked_again() -> None:
     """On a live connection only the unanswered call is affected."""
 
     async def scenario(rig: Rig) -> None:
         await rig.clock.sleep_s(1)
-        with pytest.raises(DeadlineError, match="did not answer SubscribeContractTrades"):
-            await rig.line.subscribe(_MES)
+        assert await rig.subscribe(_MES) is Acknowledgement.UNCONFIRMED
         assert rig.line.status().unconfirmed == (_MES,)
         await rig.clock.sleep_s(120)
         assert len(rig.hub.connections[0].calls) >= 2
@@ -524,7 +539,7 @@ def test_a_new_connection_that_does_not_answer_is_left() -> None:
     """Before anything is live, a missing completion ends the connection."""
 
     async def scenario(rig: Rig) -> None:
-        await rig.line.subscribe(_MES)
+        await rig.subscribe(_MES)
         rig.hub.connections[0].drop("code 1006")
         await rig.clock.sleep_s(30)
 
@@ -541,7 +556,7 @@ def test_unsubscribing_calls_the_undo_and_forgets() -> None:
     undo = HubCall("UnsubscribeContractTrades", _MES.arguments)
 
     async def scenario(rig: Rig) -> None:
-        await rig.line.subscribe(_MES)
+        await rig.subscribe(_MES)
         await rig.line.unsubscribe(_MES, undo)
         rig.hub.connections[0].drop("code 1006")
         await rig.line.unsubscribe(_MNQ, undo)  # not wanted and not connected: nothing to do
@@ -550,45 +565,6 @@ def test_unsubscribing_calls_the_undo_and_forgets() -> None:
     rig = _play(scenario)
     assert [call.target for call in rig.hub.connections[0].calls][1] == undo.target
     assert rig.hub.connections[1].calls == []
-
-
-def test_giving_up_a_subscription_leaves_it_wanted() -> None:
-    """A cancelled caller takes nothing back, and its neighbours are not cancelled with it."""
-
-    async def scenario(rig: Rig) -> None:
-        async with asyncio.TaskGroup() as group:
-            first = group.create_task(rig.line.subscribe(_MES))
-            second = group.create_task(rig.line.subscribe(_MES))
-            await rig.clock.sleep_s(0)
-            first.cancel()
-        assert second.done()
-        assert rig.line.status().unconfirmed == ()
-
-    _play(scenario)
-
-
-def test_a_stopped_line_fails_who_waits() -> None:
-    """Nobody is left waiting for an answer that cannot come."""
-
-    async def scenario(rig: Rig) -> None:
-        async with asyncio.TaskGroup() as group:
-            waiting = group.create_task(_expect_lost(rig.line.subscribe(_MES)))
-            await rig.clock.sleep_s(1)
-            await rig.line.stop()
-        assert waiting.done()
-        await _expect_lost(rig.line.subscribe(_MES))
-
-    _play(scenario, ConnectFailedError("busy", retry_after_s=100))
-
-
-async def _outcome(waiting: Awaitable[None]) -> None:
-    with suppress(OutsideError):
-        await waiting
-
-
-async def _expect_lost(waiting: Awaitable[None]) -> None:
-    with pytest.raises(ConnectionLostError, match="stopped"):
-        await waiting
 
 
 # --- ends of the line ---------------------------------------------------------------------
@@ -610,12 +586,11 @@ def test_stop_works_in_any_state(plan: Manners | OutsideError, state: LineState)
     """Stopping ends the line within its bounds, leaves no task, and closes the socket."""
 
     async def scenario(rig: Rig) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_outcome(rig.line.subscribe(_MES)))
-            await rig.clock.sleep_s(5)
-            assert rig.line.status().state is state
-            began_ns = rig.clock.monotonic_ns()
-            await rig.line.stop()
+        rig.line.want(_MES)
+        await rig.clock.sleep_s(5)
+        assert rig.line.status().state is state
+        began_ns = rig.clock.monotonic_ns()
+        await rig.line.stop()
         assert rig.clock.monotonic_ns() - began_ns <= 16 * _NS
 
     rig = _play(scenario, plan)
@@ -642,7 +617,7 @@ def test_cancellation_ends_the_line_and_closes_the_socket() -> None:
         rig = Rig(clock, ScriptedHub(clock), LineSpec(name="market", hub_url=_HUB, negotiate=False))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(rig.line.run())
-            await rig.line.subscribe(_MES)
+            await rig.subscribe(_MES)
             task.cancel()
         return rig
 

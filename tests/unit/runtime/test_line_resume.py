@@ -24,6 +24,8 @@ from tapekeeper.runtime.line_values import (
     ResumeTally,
     Transition,
 )
+from tapekeeper.runtime.pool_values import Acknowledgement
+from tapekeeper.runtime.waiters import Waiters
 from tapekeeper.sim.scripted_hub import Manners, ScriptedHub
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
@@ -61,6 +63,7 @@ class _Rig:
         self.refused: list[str] = []
         self.serial = 0
         self.token_errors: list[OutsideError] = []
+        self.answers = Waiters()
         self.line = Line(
             spec,
             transport=hub,
@@ -71,7 +74,13 @@ class _Rig:
             log=_unsaid,
             numbers=itertools.count(1).__next__,
             on_transition=self.steps.append,
+            on_answer=self.answers.tell,
         )
+
+    async def subscribe(self, call: HubCall) -> None:
+        with self.answers.waiting(call) as answer:
+            self.line.want(call)
+            assert await answer is Acknowledgement.CONFIRMED
 
     async def __call__(self) -> Secret:
         if self.token_errors and len(self.hub.attempts) > 0:
@@ -268,7 +277,7 @@ def test_a_blocked_transport_is_replaced() -> None:
 
     async def scenario(rig: _Rig) -> None:
         rig.hub.connections[0].behave(Manners(blocks_sends=True))
-        await rig.line.subscribe(MNQ)
+        await rig.subscribe(MNQ)
         assert rig.states[-2:] == [S.RESUMING, S.LIVE]
         assert [one.target for one in rig.hub.connections[1].calls] == [MNQ.target]
 
@@ -333,7 +342,7 @@ def test_a_call_that_waits_for_its_answer_gets_it_afterwards() -> None:
     async def scenario(rig: _Rig) -> None:
         rig.hub.connections[0].behave(Manners(ignores=frozenset({MNQ.target})))
         async with asyncio.TaskGroup() as group:
-            asking = group.create_task(rig.line.subscribe(MNQ))
+            asking = group.create_task(rig.subscribe(MNQ))
             await rig.clock.sleep_s(1)
             rig.cut()
         assert asking.done()
