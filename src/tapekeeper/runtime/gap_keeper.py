@@ -21,10 +21,11 @@ from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import Gap, GapCause, GapState
-from tapekeeper.model.tick import Reason, Rejected, TradeBatch
+from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.suspects import Suspects
 
 TRADES = "SubscribeContractTrades"
 """The subscription that bars are made of."""
@@ -89,6 +90,7 @@ class GapKeeper:
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
+        self._suspects = Suspects()
         self._followed: set[str] = set()
         self._made: dict[str, set[str]] = {}  # timeframes. Bound: contracts ever followed
         # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
@@ -191,6 +193,8 @@ class GapKeeper:
                 self._note_missing(finding)
             elif finding.kind is AuditKind.RETURNED:
                 self._note_returned(finding)
+        for trade in outputs.readmitted:
+            self._note_let_in(trade)
         if outputs.trades:
             self._saw_trades(outputs.trades)
         # Afterwards: what comes in the same burst may have come before it.
@@ -218,21 +222,41 @@ class GapKeeper:
 
     def _note_spoilt(self, spoilt: Sequence[Rejected]) -> None:
         """What could not be read or believed may have been prints of its contract, or of any."""
-        first: dict[str, Rejected] = {}
+        of_each: dict[str, list[Rejected]] = {}
         for item in spoilt:
             for contract_id in [item.contract_id] if item.contract_id else sorted(self._followed):
-                first.setdefault(contract_id, item)
-        for contract_id, item in first.items():
+                of_each.setdefault(contract_id, []).append(item)
+        for contract_id, items in of_each.items():
             from_ns = self._traded_ns.get(contract_id)
-            if contract_id in self._spoilt or contract_id not in self._followed or from_ns is None:
+            known = self._spoilt.get(contract_id)
+            if known is not None:
+                self._suspects.note(known.gap_id, items, is_new=False)
+            if known is not None or contract_id not in self._followed or from_ns is None:
                 continue  # it goes on, or lies in the start, of which nothing is known anyway
+            item = items[0]
             evidence = f"quarantined as {item.reason}: {item.detail}"
             # Prints whose stamps are ahead are good but for a clock that somebody has set.
             is_clock = item.reason is Reason.FUTURE
             cause = GapCause.CLOCK if is_clock else GapCause.QUARANTINE
             gap = self._new(contract_id, cause, evidence)
             gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
+            self._suspects.note(gap.gap_id, items, is_new=True)
             self._feed.know([gap])
+
+    def _note_let_in(self, trade: Trade) -> None:
+        """A print is in its bars after all: a gap that was opened for nothing else is taken back.
+
+        Unless history stands for it already, which held that print as well.
+        """
+        gap_id = self._suspects.let_in(trade)
+        gap = None if gap_id is None else self.ledger.get(gap_id)
+        if gap is None or gap.restored:
+            return
+        spoilt = self._spoilt.get(trade.contract_id)
+        if spoilt is not None and spoilt.gap_id == gap.gap_id:
+            del self._spoilt[trade.contract_id]
+        note = "what had been quarantined was let in after all"
+        self._feed.know([msgspec.structs.replace(gap, to_ns=gap.from_ns, note=note)])
 
     def _note_missing(self, finding: AuditFinding) -> None:
         """The quoted volume grew by more than the prints: a gap, unless one is known there."""

@@ -78,16 +78,16 @@ class Bench:
         self.feed(Connected(1, "market", self.clock.now_ns()))
         self.keeper.followed(MES)
 
-    def trade(self, second: float) -> None:
+    def trade(self, second: float, price: float = 6000) -> None:
         """A print at START plus `second`, which takes no time to come."""
         self.at(second)
-        self.feed(self.frame(second))
+        self.feed(self.frame(second, price))
         self.feed.drain()
 
-    def frame(self, second: float) -> Inbound:
+    def frame(self, second: float, price: float = 6000) -> Inbound:
         """The frame of a print at START plus `second`, which comes now."""
         stamp = f"2026-01-05T15:{int(second) // 60:02}:{second % 60:09.6f}Z"
-        arguments = f'["{MES}",[{{"timestamp":"{stamp}","price":6000,"volume":1,"type":0}}]]'
+        arguments = f'["{MES}",[{{"timestamp":"{stamp}","price":{price},"volume":1,"type":0}}]]'
         call = Invocation("GatewayTrade", arguments.encode())
         data = b'{"type":1,"target":"GatewayTrade","arguments":' + arguments.encode() + b"}\x1e"
         return Inbound(1, "market", self.clock.now_ns(), data, (call,), ())
@@ -238,6 +238,72 @@ def test_several_outages_that_are_told_at_once_are_entries_of_their_own(bench: B
     bench.trade(1.5)
     bench.keeper.cover([hole(2.0, 3.0), hole(5.0, 6.0)], [])
     assert [to_s for _, _, _, to_s in bench.gaps()[1:]] == [3.0, 6.0]
+
+
+def calm(bench: Bench) -> None:
+    """Prices are known at the end of second 39."""
+    bench.subscribe()
+    for second in range(1, 40):
+        bench.trade(float(second))
+
+
+def test_a_gap_is_taken_back_when_what_it_was_opened_for_is_let_in(bench: Bench) -> None:
+    """Three prints in bursts of their own confirm a jump: nothing is missing from any bar."""
+    calm(bench)
+    bench.trade(41.0, 6_500)
+    assert bench.gaps()[1:] == [(GapCause.QUARANTINE, GapState.LASTING, 39.0, None)]
+    bench.trade(41.5, 6_500)
+    bench.trade(42.0, 6_500)
+    assert bench.gaps()[1:] == [(GapCause.QUARANTINE, GapState.ENDED, 39.0, 39.0)]
+    assert "let in" in bench.keeper.ledger.find()[-1].note
+    bench.trade(44.0, 6_500)
+    worth = bench.worth()
+    assert {worth["1s", second] for second in (39, 41, 42)} == {Completeness.COMPLETE}
+    assert bench.feed.pipeline.trade_counts().accepted == 43
+
+
+def test_an_ended_gap_is_taken_back_when_a_later_burst_confirms_it(bench: Bench) -> None:
+    """An ordinary print ends the spell in between; its bars are told again, and complete."""
+    calm(bench)
+    bench.trade(41.0, 6_500)
+    bench.trade(42.0)
+    assert bench.gaps()[1][1:] == (GapState.ENDED, 39.0, pytest.approx(42.0))
+    bench.trade(43.0, 6_500)
+    bench.trade(44.0, 6_500)
+    assert [gap[1:] for gap in bench.gaps()[1:]] == [
+        (GapState.ENDED, 39.0, 39.0),
+        (GapState.ENDED, 42.0, 42.0),
+    ]
+    bench.trade(46.0, 6_500)
+    worth = bench.worth()
+    assert {worth["1s", second] for second in (39, 41, 42, 43, 44)} == {Completeness.COMPLETE}
+
+
+def test_a_print_that_is_let_in_by_hand_takes_its_gap_back(bench: Bench) -> None:
+    """Whoever lets it in; of two that the gap was opened for, the first is not enough."""
+    calm(bench)
+    bench.trade(41.0, 6_500)
+    bench.trade(41.5, 7_500)
+    bench.trade(43.0)
+    first, second = (each.trade for each in bench.feed.pipeline.quarantined())
+    bench.feed.readmit(first)
+    assert bench.gaps()[1][2:] == (39.0, pytest.approx(43.0))
+    bench.feed.readmit(second)
+    assert bench.gaps()[1][2:] == (39.0, 39.0)
+    assert bench.worth()["1s", 41] is Completeness.COMPLETE
+
+
+def test_a_gap_of_something_else_as_well_stays(bench: Bench) -> None:
+    """Nobody can let in what could not be read, and it may have been a print."""
+    calm(bench)
+    bench.trade(41.0, 6_500)
+    garbled = (Garbled(b"{", "not JSON"),)
+    bench.feed(Inbound(1, "market", bench.clock.now_ns(), b"{\x1e", (), garbled))
+    bench.feed.drain()
+    bench.trade(41.5, 6_500)
+    bench.trade(42.0, 6_500)
+    assert bench.gaps()[1][1:] == (GapState.ENDED, 39.0, pytest.approx(42.0))
+    assert bench.worth()["1s", 41] is Completeness.GAP
 
 
 def test_what_cannot_be_read_is_a_gap_until_the_next_print(bench: Bench) -> None:
