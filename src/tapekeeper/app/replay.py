@@ -293,6 +293,7 @@ def _check_sum(one: VolumeCheck, other: VolumeCheck) -> VolumeCheck:
         bar_volume=one.bar_volume + other.bar_volume,
         accepted_volume=one.accepted_volume + other.accepted_volume,
         backfilled_volume=one.backfilled_volume + other.backfilled_volume,
+        backfilled_bars=one.backfilled_bars + other.backfilled_bars,
     )
 
 

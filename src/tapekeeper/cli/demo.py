@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from tapekeeper.cli.live_table import live_table, plain_line
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.cli.terminal import console
+from tapekeeper.model.snapshot import VolumeCheck
 
 PLAIN_EVERY_S = 5.0
 """How often lines are printed where nobody watches a screen."""
@@ -112,10 +113,8 @@ class PlainView:
 def summary_lines(summary: DemoSummary) -> list[str]:
     """What the demonstration came to, and both identities."""
     result = summary.result
-    bars = sum(check.bars for check in result.checks)
-    sent = sum(summary.sent.values())
     lines = [
-        f"{len(result.symbols)} contracts, {sent:,} prints sent by the gateway, {bars:,} bars made",
+        made_line(len(result.symbols), sum(summary.sent.values()), result.checks),
         counts_line("trades", result.trades),
         counts_line("quotes", result.quotes),
         rejected_line(result.rejected),
@@ -124,3 +123,16 @@ def summary_lines(summary: DemoSummary) -> list[str]:
     if summary.journal is not None:
         lines.append(f"the journal is in {summary.journal}: try tapekeeper replay on it")
     return lines
+
+
+def made_line(contracts: int, sent: int, checks: Iterable[VolumeCheck]) -> str:
+    """How many bars were made of prints; those that history told of are named apart."""
+    bars = history = 0
+    for check in checks:
+        bars += check.bars
+        history += check.backfilled_bars
+    earlier = f", and {history:,} earlier bars from its history" if history else ""
+    return (
+        f"{contracts} contracts, {sent:,} prints sent by the gateway, "
+        f"{bars - history:,} bars made of them{earlier}"
+    )

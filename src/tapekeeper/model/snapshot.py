@@ -25,10 +25,12 @@ class VolumeCheck(msgspec.Struct, frozen=True):
 
     Attributes:
         contract_id, timeframe: which bars.
-        bars: number of bars with at least one print, the forming one included.
+        bars: number of bars with at least one print, the forming one included, and of those that
+            history put where there was none.
         bar_volume: sum of the volumes of all its bars, the forming one included.
         accepted_volume: sum of the sizes of the accepted trades since it was subscribed.
         backfilled_volume: by how much the gateway's history changed its bars.
+        backfilled_bars: number of those that history put where there was none.
     """
 
     contract_id: str
@@ -37,6 +39,7 @@ class VolumeCheck(msgspec.Struct, frozen=True):
     bar_volume: int
     accepted_volume: int
     backfilled_volume: int = 0
+    backfilled_bars: int = 0
 
     @property
     def holds(self) -> bool:

@@ -126,6 +126,7 @@ def test_a_repair_puts_the_gateways_bars_in_and_rolls_up() -> None:
     checks = bars.checks(7)
     assert all(check.holds for check in checks)
     assert [check.backfilled_volume for check in checks] == [48, 48, 48]
+    assert [(check.bars, check.backfilled_bars) for check in checks] == [(4, 1), (2, 0), (1, 0)]
 
 
 def test_what_a_repair_could_not_restore_stays_a_gap() -> None:

@@ -44,6 +44,7 @@ class Node:
 
     __slots__ = (
         "_backfilled",
+        "_backfilled_bars",
         "_baseline",
         "_buy",
         "_close",
@@ -94,6 +95,7 @@ class Node:
         self.told: Bar | None = None
         self.flats = 0
         self._closed_bars = self._closed_volume = self._baseline = self._backfilled = 0
+        self._backfilled_bars = 0
         self.start = self.end = self._due = self._first_ns = self.last_ns = 0
         self._open = self._high = self._low = self._close = 0.0
         # The price that was converted last: most prints are at the price of the one before.
@@ -262,6 +264,7 @@ class Node:
     def count_backfill(self, before: Bar | None, after: Bar) -> None:
         """Note that the gateway's history changed a closed bar, or added it."""
         self.count(before, after)
+        self._backfilled_bars += before is None
         self._backfilled += after.volume - (before.volume if before else 0)
 
     def fill(self, interval: Interval, bars: list[Bar]) -> None:
@@ -320,6 +323,7 @@ class Node:
             bar_volume=self._closed_volume + self.open_volume + below_volume,
             accepted_volume=accepted_volume - self._baseline,
             backfilled_volume=self._backfilled,
+            backfilled_bars=self._backfilled_bars,
         )
 
 
