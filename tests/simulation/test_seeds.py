@@ -39,9 +39,7 @@ def test_every_seed_holds(first: int) -> None:
     assert failed == []
 
 
-# What a gateway loses by itself its market does not tell of, and its history has: see
-# `test_lost_prints`.
-@pytest.mark.parametrize("kind", [kind for kind in ALL_KINDS if kind != "lose_prints"])
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_every_kind_of_fault_alone_is_survived(kind: str) -> None:
     """Twice the fault, and a drop behind each, so that those at the doors are met."""
     text = "".join(
@@ -85,8 +83,6 @@ def test_the_seeds_of_ci_draw_every_fault_of_the_table() -> None:
         return (kind_of(fault), *(getattr(fault, name) for name in names))
 
     for wanted in _table():
-        if kind_of(wanted) == "lose_prints":
-            continue  # nobody is sent them, so a seed's oracle cannot demand them: the audit does
         names = [name for name in options if hasattr(wanted, name)]
         if kind_of(wanted) in {"hang_up", "no_answer", "failure"}:
             names = []

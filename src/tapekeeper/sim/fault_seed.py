@@ -29,6 +29,7 @@ from tapekeeper.sim.fault_menu import (
     HangUp,
     Hub,
     Logout,
+    LosePrints,
     NoAnswer,
     NoCompletion,
     NoHandshake,
@@ -167,6 +168,20 @@ def seeded_more_faults(seed: int, *, within_s: float) -> tuple[Fault, ...]:
         draw = _Draw(numbers, round(1.0 + numbers.random() * (within_s - 1.0), 3))
         schedule.append(_MORE_MAKERS[numbers.below(len(_MORE_MAKERS))](draw))
     return tuple(sorted(schedule, key=lambda fault: fault.first_s))
+
+
+_LOSSES_OF = 8
+"""One seed of so many has a gateway that loses prints by itself."""
+
+
+def seeded_losses(seed: int, *, within_s: float) -> tuple[Fault, ...]:
+    """What a gateway loses by itself: nothing, mostly; from a stream of its own, too."""
+    numbers = Seeded(seed, "schedule of losses")
+    if numbers.below(_LOSSES_OF):
+        return ()
+    draw = _Draw(numbers, round(1.0 + numbers.random() * (within_s - 1.0), 3))
+    share = draw.number(1, 10) / 10
+    return (LosePrints(at_s=draw.at_s, share=share, for_s=draw.number(1, 40)),)
 
 
 def seeded_faults(seed: int, *, within_s: float) -> tuple[Fault, ...]:

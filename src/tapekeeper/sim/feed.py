@@ -56,6 +56,8 @@ class Feed:
         """Called with the rows that go with an event, which every listener was sent."""
         self.taps: list[Callable[[MarketEvent], None]] = []
         """Called with every event that at least one connection was sent."""
+        self.market_taps: list[Callable[[MarketEvent], None]] = []
+        """Called with every event that the market made, those of prints that are lost included."""
         self.made_taps: list[Callable[[MarketEvent], None]] = []
         """Called with every event that the market made, before anybody is sent it, and without
         the prints that the gateway loses."""
@@ -147,6 +149,8 @@ class Feed:
             self.quotes_sent[contract_id] += 1
 
     def _publish(self, event: MarketEvent) -> list[HubConnection]:
+        for tap in self.market_taps:
+            tap(event)
         if isinstance(event, Trades):
             self.trades_made[event.contract_id] += len(event.prints)
             self._histories[event.contract_id].add(event)

@@ -219,7 +219,7 @@ def _backfilled(evidence: Evidence, bars: Iterable[Bar]) -> Iterator[str]:
     """Smallest bars that history stands for, and that are not those of the whole market."""
     smallest = min(TIMEFRAMES)
     batches: dict[str, TradeBatch] = {}
-    for one in evidence.made:
+    for one in evidence.market:
         for contract_id, ts_ns, price, size, side in one.prints:
             batch = batches.setdefault(contract_id, TradeBatch(contract_id))
             batch.append(ts_ns, price, size, side, ts_ns, len(batch))

@@ -103,7 +103,8 @@ class Evidence:
         files: the journal.
         lives: the processes, in order.
         log: all events, in order.
-        made: everything the market made.
+        market: everything the market made, which its history tells.
+        made: the same without what the gateway itself lost, which nobody can be asked for.
         happened: what the faults did, seconds from the start.
         steps: of the host's wall clock.
         refusals: what the disk refused, by reason.
@@ -124,6 +125,7 @@ class Evidence:
     files: MemoryFiles = field(default_factory=MemoryFiles)
     lives: list[Life] = field(default_factory=list)
     log: list[Logged] = field(default_factory=list)
+    market: list[Made] = field(default_factory=list)
     made: list[Made] = field(default_factory=list)
     happened: tuple[Happened, ...] = ()
     steps: tuple[Step, ...] = ()

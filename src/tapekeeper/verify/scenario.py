@@ -9,7 +9,7 @@ from tapekeeper.app.config import Config
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.fault_menu import Fault
-from tapekeeper.sim.fault_seed import seeded_faults, seeded_more_faults
+from tapekeeper.sim.fault_seed import seeded_faults, seeded_losses, seeded_more_faults
 from tapekeeper.sim.gateway import MARKET_PATH, MEMORY_PORT, USER_PATH, SimUrls
 from tapekeeper.sim.memory_network import HOST
 from tapekeeper.sim.seeded import Seeded
@@ -131,7 +131,8 @@ class Scenario:
 def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     """The run of a seed; a `schedule` replaces the one that the seed draws."""
     numbers = Seeded(seed, "scenario")
-    faults = seeded_faults(seed, within_s=CHAOS_S) + seeded_more_faults(seed, within_s=CHAOS_S)
+    menus = (seeded_faults, seeded_more_faults, seeded_losses)
+    faults = [fault for menu in menus for fault in menu(seed, within_s=CHAOS_S)]
     drawn = Scenario(
         seed=seed,
         schedule=tuple(sorted(faults, key=lambda fault: fault.first_s)),

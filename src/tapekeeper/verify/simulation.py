@@ -103,7 +103,8 @@ class _Run:
             sessions=calendar_by_name(plan.calendar),
         )
         self._gateway.faults.host = self._host
-        self._gateway.feed.made_taps.append(self._made)
+        self._gateway.feed.market_taps.append(partial(self._note, evidence.market))
+        self._gateway.feed.made_taps.append(partial(self._note, evidence.made))
         self._process: Process | None = None
         self._calm = asyncio.Event()
         self._over = False
@@ -227,11 +228,11 @@ class _Run:
             if self._freezings[one].to_ns is None and one.is_over:
                 self._freezings[one].to_ns = now_ns
 
-    def _made(self, event: MarketEvent) -> None:
+    def _note(self, made: list[Made], event: MarketEvent) -> None:
         if isinstance(event, Trades):
             ts_ns = event.ts_ns // WIRE_NS * WIRE_NS
             prints = tuple(
                 (event.contract_id, ts_ns, float(one.price), one.size, one.side)
                 for one in event.prints
             )
-            self._evidence.made.append(Made(self._clock.now_ns(), prints))
+            made.append(Made(self._clock.now_ns(), prints))

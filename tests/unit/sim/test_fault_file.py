@@ -26,7 +26,7 @@ from tapekeeper.sim.fault_menu import (
     kind_of,
 )
 from tapekeeper.sim.fault_runner import FaultRunner
-from tapekeeper.sim.fault_seed import seeded_faults
+from tapekeeper.sim.fault_seed import seeded_faults, seeded_losses
 from tapekeeper.sim.faults import Door, Faults
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 
@@ -146,4 +146,14 @@ def test_seeds_draw_every_kind_and_repeat() -> None:
     assert {type(fault) for fault in drawn} == set(KINDS) - {
         *(Failure, NullTrades, Reset, CloseCode, HalfOpen, LosePrints)
     }
+    assert all(1.0 <= fault.first_s <= 60.0 for fault in drawn)
+
+
+def test_some_seeds_draw_a_gateway_that_loses_prints() -> None:
+    """From a stream of their own: a part of them, or all, for a while, within the time."""
+    schedules = [seeded_losses(seed, within_s=60.0) for seed in range(200)]
+    assert schedules == [seeded_losses(seed, within_s=60.0) for seed in range(200)]
+    drawn = [fault for schedule in schedules for fault in schedule]
+    assert 10 < len(drawn) < 50
+    assert all(isinstance(fault, LosePrints) and fault.for_s is not None for fault in drawn)
     assert all(1.0 <= fault.first_s <= 60.0 for fault in drawn)

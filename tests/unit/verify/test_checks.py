@@ -13,7 +13,7 @@ import pytest
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.sim.fault_host import Kill
-from tapekeeper.sim.fault_menu import Drop, Replay
+from tapekeeper.sim.fault_menu import Drop, LosePrints, Replay
 from tapekeeper.sim.fault_runner import Happened
 from tapekeeper.sim.host import Step
 from tapekeeper.sim.subscriptions import Stream
@@ -93,9 +93,9 @@ def _spoil_bar(evidence: Evidence) -> None:
 
 def _spoil_filled(evidence: Evidence) -> None:
     """Another market than the one that the gateway's history told of."""
-    for place, one in enumerate(evidence.made):
+    for place, one in enumerate(evidence.market):
         more = tuple((*key[:3], key[3] + 1, key[4]) for key in one.prints)
-        evidence.made[place] = Made(one.at_ns, more)
+        evidence.market[place] = Made(one.at_ns, more)
 
 
 def _spoil_bar_missing(evidence: Evidence) -> None:
@@ -244,6 +244,20 @@ def test_a_journal_that_accepts_no_more_excuses_what_was_found_out_then(good: Ev
     assert last.from_ns - 3_000_000_000 < span.from_ns < last.from_ns
     failed.last.refused = 0
     assert list(mute_spans(failed)) == []
+
+
+def test_what_the_gateway_loses_is_part_of_its_market() -> None:
+    """Nobody can be asked for what nobody was sent; what history tells has it."""
+    faults = (LosePrints(at_s=10, for_s=10, share=0.5), Drop(at_s=12, hub="market"))
+    evidence = simulate(scenario(8, faults))
+    assert judge(evidence).problems == ()
+    market, made = (
+        Counter(key for one in all_of for key in one.prints)
+        for all_of in (evidence.market, evidence.made)
+    )
+    assert made < market
+    evidence.market = evidence.made
+    assert any("are not the market's" in problem for problem in judge(evidence).problems)
 
 
 def test_a_dead_process_is_not_judged_by_what_the_next_one_loses() -> None:
