@@ -46,11 +46,11 @@ from typing import Protocol, TypeAlias
 import aiohttp
 import msgspec
 
+from tapekeeper import Tape, TapeStatus
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
-from tapekeeper.app.tape import Tape, TapeStatus
 from tapekeeper.cli.heap import settled_heap
 from tapekeeper.ports import Clock, Random
 from tapekeeper.runtime.journaler import DURABILITY

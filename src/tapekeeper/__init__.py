@@ -6,7 +6,8 @@ import typing
 if typing.TYPE_CHECKING:
     from tapekeeper.app.config import Config, load_config
     from tapekeeper.app.continuous import Continuous, read_continuous
-    from tapekeeper.app.tape import Tape, TapeStatus
+    from tapekeeper.app.tape import Tape
+    from tapekeeper.app.tape_status import TapeStatus
     from tapekeeper.errors import TapekeeperError
     from tapekeeper.model.bar import Bar, BarState, Completeness
     from tapekeeper.model.continuous import Roll
@@ -42,7 +43,7 @@ else:
         "Span": "tapekeeper.model.gap",
         "StreamChange": "tapekeeper.runtime.watch_values",
         "Tape": "tapekeeper.app.tape",
-        "TapeStatus": "tapekeeper.app.tape",
+        "TapeStatus": "tapekeeper.app.tape_status",
         "TapekeeperError": "tapekeeper.errors",
         "Timeframe": "tapekeeper.model.timeframe",
         "Trade": "tapekeeper.model.tick",

@@ -11,7 +11,8 @@ import pytest
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.app.config import Config
 from tapekeeper.app.replay import ReplayOptions, replay
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.runtime.line_values import HubCall, ResumeTally
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig

@@ -12,7 +12,8 @@ from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.app.config import Config
 from tapekeeper.app.frames import bars_frame, write_bars
 from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig

@@ -9,7 +9,8 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import load_config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.replay import ReplayResult
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.runlog import Rerun

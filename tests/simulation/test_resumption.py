@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tapekeeper.app.tape import TapeStatus
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.runtime.line_values import ResumeTally
 from tapekeeper.sim.fault_menu import (
     Close,

@@ -14,7 +14,8 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.service import RunSummary, run_service
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.errors import AuthError, DeadlineError, InvocationError, OutsideError
 from tapekeeper.runtime.line_values import LineState
 from tapekeeper.runtime.pool_values import PoolHealth

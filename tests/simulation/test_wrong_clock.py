@@ -9,7 +9,8 @@ import pytest
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.model.bar import Bar
 from tapekeeper.ports import Clock
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig

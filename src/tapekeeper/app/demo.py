@@ -13,7 +13,8 @@ from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.app.config import Config
 from tapekeeper.app.replay import ReplayResult
 from tapekeeper.app.service import watch
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.core.calendar import Calendar, calendar_by_name
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar

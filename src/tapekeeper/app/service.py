@@ -12,7 +12,8 @@ from typing import Any
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.app.replay import ReplayResult
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.errors import ConfigError, DeadlineError
 from tapekeeper.ports import Clock
 

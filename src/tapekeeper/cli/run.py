@@ -14,7 +14,7 @@ from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import require_folder, write_bars
 from tapekeeper.app.service import RunSummary, run_service
-from tapekeeper.app.tape import TapeStatus
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
 from tapekeeper.cli.heap import settled_heap

@@ -30,7 +30,8 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.memory import resident_bytes
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
-from tapekeeper.app.tape import Tape, TapeStatus
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.errors import DeadlineError, UsageError
 from tapekeeper.runtime.line_values import LineState
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tapekeeper.app.replay import ReplayResult
-from tapekeeper.app.tape import TapeStatus
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.model.bar import Bar
 from tapekeeper.runtime.forward_clock import SLACK_NS
 from tapekeeper.sim.fault_runner import Happened

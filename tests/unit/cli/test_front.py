@@ -39,23 +39,27 @@ def _at(text: str) -> int:
     return int(dt.datetime.fromisoformat(f"2026-03-{text}+00:00").timestamp()) * SECOND_NS
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Path:
-    """Two expiries in three sessions; the later one is the busier in the second."""
-    folder = tmp_path / "journal"
-    start_ns = _at("09 21:59:00")
+def _record(folder: Path, rows: list[tuple[str, str, float, int]], start: str) -> None:
+    """One run of two expiries, which adds to the journal."""
+    start_ns = _at(start)
     writer = Journaler(FolderFiles(folder), created_ns=start_ns)
     for contract_id in (H26, M26):
         instrument = Instrument(contract_id, f"MES{contract_id[-3]}6", "F.US.MES")
         subscription = Subscription(instrument, (Timeframe.parse("1m"),), calendar_by_name("cme"))
         writer.append([subscribe_entry(subscription, start_ns)])
     writer.append([connect_entry(1, "market", start_ns)])
-    for text, contract_id, price, size in ROWS:
+    for text, contract_id, price, size in rows:
         trade = {"price": price, "volume": size, "type": 0, "timestamp": format_ns(_at(text))}
         payload = encode_invocation("GatewayTrade", [contract_id, trade])
         writer.append([Entry(EntryKind.FRAME, 1, _at(text), payload)])
     writer.close()
-    return folder
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Two expiries in three sessions; the later one is the busier in the second."""
+    _record(tmp_path / "journal", ROWS, "09 21:59:00")
+    return tmp_path / "journal"
 
 
 def _run(journal: Path, *arguments: str) -> int:
@@ -112,6 +116,27 @@ def test_rolls_alone_can_be_shown(journal: Path, capsys: pytest.CaptureFixture[s
     assert "no bar before it in which both traded" in printed
     assert "MESM6 from 2026-03-11 on: given from 2026-03-11 on" in printed
     assert "6070.75" not in printed
+
+
+def test_runs_of_one_session_are_added_up(
+    journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A restart in the deciding session changes no roll and no measure; both parts are rows."""
+    folder = tmp_path / "two"
+    _record(folder, ROWS[:3], "09 21:59:00")
+    _record(folder, ROWS[3:], "11 20:00:00")
+    asked = ["--front", "MES", "--timeframe", "1d", "--adjust", "difference"]
+    printed = {}
+    for each in (journal, folder):
+        assert _run(each, *asked, "--rolls", "--format", "csv") == 0
+        printed[each] = pl.read_csv(io.StringIO(capsys.readouterr().out))
+    columns = ["ts_roll", "difference", "ratio", "measured_ts_open", "reason"]
+    assert printed[folder].select(columns).equals(printed[journal].select(columns))
+    assert _run(folder, *asked, "--format", "csv") == 0
+    frame = pl.read_csv(io.StringIO(capsys.readouterr().out))
+    assert frame["symbol"].to_list() == ["MESH6"] * 3 + ["MESM6"]
+    assert frame["volume"].to_list() == [5, 5, 1, 5]
+    assert frame["close"].to_list() == [6050.5, 6058.25, 6062.25, 6080.0]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.demo import DemoOptions, DemoRow, DemoSummary, DemoView, run_demo
-from tapekeeper.app.tape import TapeStatus
+from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.cli import demo
 from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
 from tapekeeper.cli.main import main

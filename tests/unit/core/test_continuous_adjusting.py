@@ -66,12 +66,25 @@ def test_volumes_are_of_session_dates() -> None:
 
 
 def test_bars_of_two_runs_of_a_session_are_one_volume() -> None:
-    """Parts add up; a later bar that is whole, as filled in from history, has all in it."""
-    first = bar(H26, "08 22:00", 1.0, "1d", 7)
-    for completeness, expected in (("partial_start", 9), ("gap", 9), ("backfilled", 2)):
-        second = msgspec.structs.replace(first, volume=2, completeness=Completeness(completeness))
+    """Parts add up; a later bar that begins no later is filled in, and has all in it."""
+    first = msgspec.structs.replace(
+        bar(H26, "08 22:00", 1.0, "1d", 7), ts_first=at("09 14:00"), ts_last=at("09 15:00")
+    )
+    partial, filled = Completeness.PARTIAL_START, Completeness.BACKFILLED
+    for ts_first, completeness, expected in (
+        (at("09 15:30"), partial, 9),
+        (at("09 15:30"), Completeness.COMPLETE, 9),
+        (at("08 22:00"), filled, 2),
+        (at("09 14:00"), filled, 2),
+    ):
+        second = msgspec.structs.replace(
+            first, volume=2, completeness=completeness, ts_first=ts_first
+        )
+        third = msgspec.structs.replace(second, volume=1, ts_first=at("09 16:00"))
         found = session_volumes([first, second], CME)
         assert found[dt.date(2026, 3, 9)][H26] == (expected, completeness)
+        found = session_volumes([first, second, third], CME)
+        assert found[dt.date(2026, 3, 9)][H26] == (expected + 1, completeness)
 
 
 def test_a_bar_that_repeats_the_last_close_is_no_trade() -> None:

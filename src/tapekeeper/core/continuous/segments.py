@@ -12,8 +12,6 @@ from tapekeeper.model.continuous import Expiring, Segment
 from tapekeeper.model.session import Session
 from tapekeeper.model.timeframe import Timeframe
 
-_WHOLE = frozenset({Completeness.COMPLETE, Completeness.BACKFILLED})
-
 
 def traded(bar: Bar) -> bool:
     """Whether there was trading in a bar; a bar that repeats the last close has none."""
@@ -27,18 +25,23 @@ def session_volumes(
 
     Args:
         daily: bars of `1d` of any contracts, those of a contract in order of time. Where two
-            runs of a journal have one of a session each, the later one counts alone if it is
-            whole, and else both do.
+            runs of a journal have one of a session each, both count; but the later one alone
+            where it begins no later, because history has filled it in.
         calendar: of the product.
     """
     found: dict[dt.date, dict[str, SessionVolume]] = {}
+    begun: dict[tuple[dt.date, str], int] = {}
     for bar in daily:
         if not traded(bar):
             continue
-        day = found.setdefault(calendar.session_of(bar.ts_open).date, {})
-        volume = bar.volume
-        if bar.contract_id in day and bar.completeness not in _WHOLE:
+        date = calendar.session_of(bar.ts_open).date
+        day = found.setdefault(date, {})
+        key = date, bar.contract_id
+        volume, first_ns = bar.volume, begun.get(key)
+        if first_ns is not None and first_ns < bar.ts_first:
             volume += day[bar.contract_id].volume
+        else:
+            begun[key] = bar.ts_first
         day[bar.contract_id] = SessionVolume(volume, bar.completeness)
     return found
 
