@@ -187,11 +187,17 @@ class Feed:
             self._step()
 
     async def catch_up(self) -> None:
-        """Process everything that waits now, and let others run between the bursts of it."""
+        """Process everything that waits now, and let others run between the bursts of it.
+
+        Among them is `run`: one burst in each turn of the loop, however many want to catch up.
+        """
         until = self._taken + len(self._waiting)
+        before = -1
         while self._taken < until:
-            self._step()
-            if self._taken < until:
+            if self._taken == before:
+                self._step()
+            before = self._taken
+            if before < until:
                 await asyncio.sleep(0)
 
     def finish(self) -> None:

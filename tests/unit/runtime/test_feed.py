@@ -170,8 +170,23 @@ async def test_who_catches_up_lets_others_run_and_leaves_what_comes_later(bench:
     async with asyncio.TaskGroup() as group:
         group.create_task(bench.feed.catch_up())
         group.create_task(other())
-    assert waiting == [2, 2]
-    assert bench.feed.statistics().waiting_frames == 2
+    assert waiting == [3, 3, 3]
+    assert bench.feed.statistics().waiting_frames == 3
+
+
+@pytest.mark.asyncio
+async def test_several_who_catch_up_share_the_bursts(bench: Bench) -> None:
+    """One burst in a turn of the loop, or a backlog would hold it once for each of them."""
+    for _ in range(4):
+        bench.feed(inbound(data=b"x" * BURST_BYTES_MAX))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(bench.feed.run())
+        for _ in range(3):
+            group.create_task(bench.feed.catch_up())
+        for turn in range(1, 5):
+            await asyncio.sleep(0)
+            assert bench.feed.statistics().bursts == turn
+        running.cancel()
 
 
 def test_bytes_fill_the_queue_too(bench: Bench) -> None:
