@@ -48,7 +48,7 @@ async def test_the_example_prints_live_bars(tmp_path: Path) -> None:
         assert process.stdout is not None
         printed: list[int] = []
         try:
-            while len(printed) < 3:
+            while len(set(printed)) < 3:
                 line = await process.stdout.readline()
                 assert line, (await process.communicate())[1].decode()
                 if BAR.fullmatch(line.strip()):
@@ -57,5 +57,7 @@ async def test_the_example_prints_live_bars(tmp_path: Path) -> None:
             if process.returncode is None:
                 process.kill()
             await process.communicate()
+    # The first bar began before it was followed: it is printed again when it has been filled in.
+    opens = list(dict.fromkeys(printed))
     minute_ns = 60 * 10**9
-    assert printed == list(range(printed[0], printed[0] + 3 * minute_ns, minute_ns))
+    assert opens == list(range(opens[0], opens[0] + 3 * minute_ns, minute_ns))

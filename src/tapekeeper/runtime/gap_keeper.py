@@ -38,8 +38,9 @@ UNPLACED_MAX = 10_000
 """Intervals that wait for a first trade; there is one for every contract and outage."""
 
 SETTLE_NS = 60_000_000_000
-"""For so long the end of an interval may turn out to be later than it was taken to be: a way that
-is stuck is given up, and data on time come again, within half a minute."""
+"""For so long the end of an interval may turn out to be later than it was taken to be, and by no
+more than that: a way that is stuck is given up, and data on time come again, within half a minute.
+Where a feed's clock runs faster than ours (a simulation) each delivery is faster than the last."""
 
 SETTLING_MAX = 1_000
 """Ends that may; there is one for every contract and outage."""
@@ -56,11 +57,12 @@ class _Interval(msgspec.Struct, frozen=True):
 
 
 class _Settling(msgspec.Struct, frozen=True):
-    """The end of a gap: by the host's clock and, as it was told, by the exchange's, ns UTC."""
+    """The end of a gap: by the host's clock, and by the exchange's as told and at most, ns UTC."""
 
     gap_id: int
     host_ns: int
     to_ns: int
+    most_ns: int
 
 
 class GapKeeper:
@@ -335,22 +337,30 @@ class GapKeeper:
         if interval.to_ns is not None:
             # Not empty, although the host's clock may have been set back meanwhile.
             to_ns = max(exchange.latest_ns(interval.to_ns) or 0, (from_ns or 0) + 1)
-            self._settling.append(_Settling(gap.gap_id, interval.to_ns, to_ns))
+            settling = _Settling(gap.gap_id, interval.to_ns, to_ns, to_ns + SETTLE_NS)
+            self._settling.append(settling)
         self._feed.know([msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)])
 
     def _settle(self) -> None:
         """Put ends anew where a delivery has shown since that all before it were late.
 
         As after a stall: an end would lie before the moment that it stands for, and prints that
-        were lost behind it would be missing from bars that call themselves complete.
+        were lost behind it would be missing from bars that call themselves complete. While a
+        backlog is worked off every delivery shows that, so from the second time on an end moves by
+        twice what is known: a few entries tell of it, and not one for every delivery.
         """
         now_ns = self._clock.now_ns()
         while self._settling and now_ns - self._settling[0].host_ns > SETTLE_NS:
             self._settling.popleft()
         for place, one in enumerate(self._settling):
-            to_ns = self._feed.exchange.latest_ns(one.host_ns) or 0
+            late_ns = self._feed.exchange.latest_ns(one.host_ns) or 0
             gap = self.ledger.get(one.gap_id)
-            if to_ns <= one.to_ns + MARGIN_NS or gap is None or gap.to_ns != one.to_ns:
+            if late_ns <= one.to_ns + MARGIN_NS or gap is None or gap.to_ns != one.to_ns:
+                continue
+            first_ns = one.most_ns - SETTLE_NS
+            more_ns = late_ns - first_ns if one.to_ns > first_ns else 0
+            to_ns = min(late_ns + more_ns, one.most_ns)
+            if to_ns <= one.to_ns:
                 continue
             self._settling[place] = msgspec.structs.replace(one, to_ns=to_ns)
             # Nothing is restored: what was had of the gateway's history may be part of a bar.

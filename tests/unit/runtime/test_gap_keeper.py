@@ -22,7 +22,7 @@ from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
-from tapekeeper.runtime.gap_keeper import MARGIN_NS, TRADES, GapKeeper, read_ledger
+from tapekeeper.runtime.gap_keeper import MARGIN_NS, SETTLE_NS, TRADES, GapKeeper, read_ledger
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Connected, HubCall, Inbound
 from tapekeeper.sim.manual_clock import ManualClock
@@ -208,6 +208,23 @@ def test_an_end_is_put_anew_when_a_delivery_shows_that_all_before_it_were_late(
     assert [to_s for _, _, _, to_s in bench.gaps()] == [10.0, 35.0]
     bench.trade(61.0)
     assert bench.worth()["1m", 0] is Completeness.GAP
+
+
+def test_a_backlog_that_is_worked_off_puts_an_end_anew_a_few_times(bench: Bench) -> None:
+    """Each delivery is less late than the last one, as are all of a feed that runs fast."""
+    bench.at(10)
+    bench.subscribe()
+    entries: list[float | None] = []
+    bench.feed.listen(lambda outputs: entries.extend(_after(gap.to_ns) for gap in outputs.gaps))
+    for step in range(40):
+        bench.at(40 + step / 10)
+        bench.feed(bench.frame(1.0 * step))
+        bench.feed.drain()
+    assert entries == sorted(entries, key=lambda to_s: to_s or 0.0)
+    assert len(entries) < 8
+    first_s, *_, last_s = (to_s or 0.0 for to_s in entries)
+    late_s = 43.9 - 39.0
+    assert 10.0 - late_s <= last_s <= first_s + SETTLE_NS / S
 
 
 def test_an_outage_across_a_step_of_the_clock_holds_both_that_it_may_have_been(
