@@ -97,6 +97,8 @@ class GapKeeper:
         self._made: dict[str, set[str]] = {}  # timeframes. Bound: contracts ever followed
         # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
         self._traded_ns: dict[str, int] = {}
+        # The first event time since a contract was asked for, ns UTC. Bound: as before.
+        self._begun_ns: dict[str, int] = {}
         self._unplaced: list[_Interval] = []  # bound: UNPLACED_MAX
         self._settling: deque[_Settling] = deque(maxlen=SETTLING_MAX)
         feed.listen(self._saw)
@@ -118,6 +120,7 @@ class GapKeeper:
             return
         last = self._feed.pipeline.last_trade(contract_id)
         from_ns = None if last is None else last.ts_event
+        self._begun_ns.pop(contract_id, None)
         gap = self._new(contract_id, GapCause.START, "the contract was not followed before")
         gap = msgspec.structs.replace(gap, from_ns=from_ns)
         self._starting[contract_id] = _Interval(gap, None, None)
@@ -207,6 +210,9 @@ class GapKeeper:
 
     def _saw_trades(self, trades: Sequence[TradeBatch]) -> None:
         """Learn what the first trades show: where intervals lie, and where a spell ends."""
+        for batch in trades:
+            if batch.contract_id not in self._begun_ns:
+                self._begun_ns[batch.contract_id] = min(batch.ts_event)
         if self._unplaced:
             unplaced, self._unplaced = self._unplaced, []
             for interval in unplaced:
@@ -360,6 +366,9 @@ class GapKeeper:
             first_ns = one.most_ns - SETTLE_NS
             more_ns = late_ns - first_ns if one.to_ns > first_ns else 0
             to_ns = min(late_ns + more_ns, one.most_ns)
+            if gap.cause is GapCause.START:
+                # Nothing is missing behind the first print, whatever those after it show.
+                to_ns = min(to_ns, self._begun_ns.get(gap.contract_id, to_ns))
             if to_ns <= one.to_ns:
                 continue
             self._settling[place] = msgspec.structs.replace(one, to_ns=to_ns)
