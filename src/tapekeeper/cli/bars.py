@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,6 @@ import typer
 from rich import box
 from rich.table import Table
 
-from tapekeeper.app.config import load_config
 from tapekeeper.app.continuous import continuous_of
 from tapekeeper.app.frames import bars_frame
 from tapekeeper.app.replay import ReplayOptions
@@ -25,15 +23,23 @@ from tapekeeper.cli.front import (
     reading_of,
     write_continuous,
 )
+from tapekeeper.cli.journal_options import (
+    ConfigOption,
+    FormatOption,
+    JournalOption,
+    LastOption,
+    OutOption,
+    journal_source,
+)
 from tapekeeper.cli.output import Format, require_place, write_frame
 from tapekeeper.cli.replay import name_faults, replay_with_progress
-from tapekeeper.cli.terminal import console, price_text, print_table
+from tapekeeper.cli.terminal import console, price_text, print_table, time_text
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.timeframe import SECOND_NS, Timeframe
+from tapekeeper.model.timeframe import Timeframe
 
 
 def bars_command(
@@ -44,23 +50,11 @@ def bars_command(
         ),
     ] = None,
     timeframe: Annotated[str, typer.Option(metavar="TF", help="Which bars, such as 1m.")] = "1m",
-    last: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many of the latest bars; 0 for all.")
-    ] = 20,
-    form: Annotated[
-        Format,
-        typer.Option("--format", help="How to write them; times are ns UTC except in a table."),
-    ] = Format.TABLE,
-    journal: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The journal to read.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A configuration that says where the journal is."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
-    ] = None,
+    last: LastOption = 20,
+    form: FormatOption = Format.TABLE,
+    journal: JournalOption = None,
+    config: ConfigOption = None,
+    out: OutOption = None,
     front: Front = None,
     roll: RollRule = None,
     adjust: Adjust = None,
@@ -74,22 +68,16 @@ def bars_command(
     The last bar may be forming. Exits with 1 if a part of the journal is damaged; the bars of
     the rest are printed all the same.
     """
-    if journal is not None and config is not None:
-        raise UsageError("give --journal or --config, not both")
     require_place(form, out)
     wanted = Timeframe.parse(timeframe)
     if (contract is None) == (front is None):
         raise UsageError("give a CONTRACT, or --front PRODUCT instead of it")
     reading = reading_of(front, timeframe, roll, adjust, last_trading_day, rolls=rolls)
-    folder = journal if journal is not None else load_config(config).journal.dir
-    if journal is None and not folder.exists():
-        raise UsageError(
-            f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
-        )
+    source = journal_source(journal, config)
     # A journal brings the calendars it was recorded with.
     timeframes = (wanted,) if reading is None else reading.timeframes
     options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=timeframes)
-    result = replay_with_progress(folder, options)
+    result = replay_with_progress(source, options)
     # First, because damage may be the reason why a contract is not found.
     faulty = name_faults(result)
     if reading is not None:
@@ -128,11 +116,6 @@ def bars_table(bars: Sequence[Bar]) -> Table:
             str(bar.state),
         )
     return table
-
-
-def time_text(ts_ns: int) -> str:
-    """`ts_ns` (UTC) as date and time, to the second."""
-    return f"{dt.datetime.fromtimestamp(ts_ns // SECOND_NS, dt.UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _write(bars: Sequence[Bar], symbols: Mapping[str, str], form: Format, out: Path | None) -> None:

@@ -13,10 +13,9 @@ from rich.table import Table
 
 from tapekeeper.app.continuous import Continuous, Reading
 from tapekeeper.cli.output import Format, write_frame
-from tapekeeper.cli.terminal import console, price_text, print_table
+from tapekeeper.cli.terminal import console, price_text, print_table, time_text
 from tapekeeper.errors import UsageError
 from tapekeeper.model.continuous import Roll
-from tapekeeper.model.timeframe import SECOND_NS
 
 Front = Annotated[
     str | None,
@@ -118,7 +117,7 @@ def series_table(series: Continuous, last: int) -> Table:
     table.add_column("completeness")
     for bar in series.bars[-last:] if last else series.bars:
         table.add_row(
-            _time_text(bar.ts_open),
+            time_text(bar.ts_open),
             series.symbols[bar.contract_id],
             *(price_text(price) for price in (bar.open, bar.high, bar.low, bar.close)),
             f"{bar.volume:,}",
@@ -139,7 +138,7 @@ def rolls_table(series: Continuous) -> Table:
     table.add_column("measured at (UTC)")
     for roll in series.rolls:
         table.add_row(
-            _time_text(roll.ts_roll),
+            time_text(roll.ts_roll),
             series.symbols[roll.contract_from],
             series.symbols[roll.contract_to],
             price_text(roll.difference),
@@ -154,8 +153,4 @@ def _evidence(roll: Roll) -> str:
     if found is None:
         return "no bar before it in which both traded"
     closes = f"{price_text(found.close_from)} and {price_text(found.close_to)}"
-    return f"{_time_text(found.ts_open)}, closes of {found.timeframe}: {closes}"
-
-
-def _time_text(ts_ns: int) -> str:
-    return f"{dt.datetime.fromtimestamp(ts_ns // SECOND_NS, dt.UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{time_text(found.ts_open)}, closes of {found.timeframe}: {closes}"

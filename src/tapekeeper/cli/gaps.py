@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,13 +10,18 @@ from rich import box
 from rich.table import Table
 
 from tapekeeper.adapters.files import FolderFiles
-from tapekeeper.app.config import load_config
 from tapekeeper.app.frames import gaps_frame
-from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.journal_options import (
+    ConfigOption,
+    FormatOption,
+    JournalOption,
+    LastOption,
+    OutOption,
+    journal_folder,
+)
 from tapekeeper.cli.output import Format, require_place, write_frame
-from tapekeeper.cli.terminal import console, print_table
-from tapekeeper.errors import UsageError
+from tapekeeper.cli.terminal import console, print_table, time_text
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.timeframe import SECOND_NS
 from tapekeeper.runtime.gap_keeper import read_ledger
@@ -34,37 +38,18 @@ def gaps_command(
     state: Annotated[
         list[GapState] | None, typer.Option(help="Only gaps in this state; may be repeated.")
     ] = None,
-    last: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many of the latest gaps; 0 for all.")
-    ] = 20,
-    form: Annotated[
-        Format,
-        typer.Option("--format", help="How to write them; times are ns UTC except in a table."),
-    ] = Format.TABLE,
-    journal: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The journal whose ledger to read.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A configuration that says where the journal is."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to this file instead of stdout.")
-    ] = None,
+    last: LastOption = 20,
+    form: FormatOption = Format.TABLE,
+    journal: JournalOption = None,
+    config: ConfigOption = None,
+    out: OutOption = None,
 ) -> None:
     """Print where prints may be missing, why, and what was repaired (also while running).
 
     Exits with 1 if a part of the ledger is damaged; the rest is printed all the same.
     """
-    if journal is not None and config is not None:
-        raise UsageError("give --journal or --config, not both")
     require_place(form, out)
-    folder = journal if journal is not None else load_config(config).journal.dir
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
-        )
-    ledger, problems = read_ledger(FolderFiles(folder))
+    ledger, problems = read_ledger(FolderFiles(journal_folder(journal, config)))
     found = [
         gap
         for gap in ledger.find(causes=cause or (), states=state or ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,14 +10,17 @@ from rich import box
 from rich.table import Table
 
 from tapekeeper.adapters.clock import SystemClock
-from tapekeeper.app.config import load_config
 from tapekeeper.app.quarantine import QuarantineList, SetAside, flagged_of, quarantine_of
 from tapekeeper.app.quarantine import readmit as readmit_into
-from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import UNTRUE
+from tapekeeper.cli.journal_options import (
+    ConfigOption,
+    JournalOption,
+    LastOption,
+    journal_folder,
+)
 from tapekeeper.cli.report import rejected_line
-from tapekeeper.cli.terminal import console, print_table
-from tapekeeper.errors import UsageError
+from tapekeeper.cli.terminal import console, print_table, time_text
 from tapekeeper.model.tick import Flag, Reason
 
 quarantine = typer.Typer(
@@ -28,15 +30,6 @@ quarantine = typer.Typer(
     rich_markup_mode=None,
 )
 
-JournalOption = Annotated[
-    Path | None, typer.Option("--journal", metavar="DIR", help="The journal to read.")
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="A configuration that says where the journal is."
-    ),
-]
 RAW_SHOWN = 160
 """Bytes of an input that a table shows."""
 
@@ -51,9 +44,7 @@ def list_command(
     contract: Annotated[
         str | None, typer.Option(metavar="ID", help="Only what is of this contract id.")
     ] = None,
-    last: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many of the latest; 0 for all.")
-    ] = 50,
+    last: LastOption = 50,
     *,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line, with the whole input.")
@@ -65,7 +56,7 @@ def list_command(
     Exits with 1 if a part of the journal is damaged.
     """
     listed = quarantine_of(
-        _folder(journal, config),
+        journal_folder(journal, config),
         lambda item: (
             (reason is None or item.reason is reason)
             and (contract is None or item.contract_id == contract)
@@ -98,7 +89,7 @@ def flagged_command(
         table.add_column(heading, no_wrap=True)
     table.add_column("contract", overflow="fold")
     table.add_column("what is remarkable", overflow="fold")
-    for run, each in flagged_of(_folder(journal, config)):
+    for run, each in flagged_of(journal_folder(journal, config)):
         if flag is None or each.flag is flag:
             tick = each.tick
             received = _time_text(tick.ts_recv)
@@ -122,20 +113,9 @@ def readmit_command(
     It is written into the journal, so no tape may be writing there; in a program that is running,
     use `Tape.readmit`.
     """
-    chosen = readmit_into(_folder(journal, config), ids, SystemClock().now_ns())
+    chosen = readmit_into(journal_folder(journal, config), ids, SystemClock().now_ns())
     for item in chosen:
         typer.echo(f"let in: {item.id} {item.rejected.contract_id} ({item.rejected.detail})")
-
-
-def _folder(journal: Path | None, config: Path | None) -> Path:
-    if journal is not None and config is not None:
-        raise UsageError("give --journal or --config, not both")
-    folder = journal if journal is not None else load_config(config).journal.dir
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no journal in {folder}: say where it is with --journal DIR or --config FILE"
-        )
-    return folder
 
 
 def _show(listed: QuarantineList) -> None:

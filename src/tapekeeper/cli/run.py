@@ -15,11 +15,11 @@ from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import require_folder, write_bars
 from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape_status import TapeStatus
-from tapekeeper.cli.bars import time_text
 from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
 from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.report import counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import stop_signals
+from tapekeeper.cli.terminal import time_text
 from tapekeeper.errors import UsageError
 from tapekeeper.model.timeframe import SECOND_NS
 from tapekeeper.runtime.pool_values import PoolStatus

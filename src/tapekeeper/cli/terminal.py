@@ -1,7 +1,8 @@
-"""Where commands write, and how a timeframe or a price is written and read there."""
+"""Where commands write, and how a timeframe, a price or a time is written and read there."""
 
 from __future__ import annotations
 
+import datetime as dt
 from decimal import Decimal
 
 from rich.console import Console, ConsoleDimensions
@@ -9,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from tapekeeper.errors import UsageError
-from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.model.timeframe import SECOND_NS, Timeframe
 
 PLAIN_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that no row is folded."""
@@ -57,3 +58,8 @@ def parse_timeframes(text: str | None) -> tuple[Timeframe, ...] | None:
 def price_text(price: float | None) -> str:
     """The shortest text that reads back as `price`, without a trailing `.0`; "" for None."""
     return "" if price is None else f"{Decimal(repr(price)):f}".removesuffix(".0")
+
+
+def time_text(ts_ns: int) -> str:
+    """`ts_ns` (UTC) as date and time, to the second."""
+    return f"{dt.datetime.fromtimestamp(ts_ns // SECOND_NS, dt.UTC):%Y-%m-%d %H:%M:%S}"

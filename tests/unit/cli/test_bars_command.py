@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
-from tapekeeper.cli.bars import find_contract, time_text
+from tapekeeper.cli.bars import find_contract
 from tapekeeper.cli.main import main
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.gateway.times import format_ns
@@ -226,8 +226,3 @@ def test_a_contract_is_found_by_id_name_or_product() -> None:
     assert {find_contract(text, symbols) for text in (MES, "mesz6", "MES")} == {MES}
     with pytest.raises(UnknownContractError):
         find_contract("ME", symbols)
-
-
-def test_times_are_utc() -> None:
-    """A time is shown without fractions, in UTC."""
-    assert time_text(START_NS) == "2026-05-28 20:27:00"

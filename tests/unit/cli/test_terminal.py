@@ -13,7 +13,7 @@ from rich.table import Table
 from tapekeeper.cli.progress import PATIENCE_NS, ReadingProgress
 from tapekeeper.cli.report import all_hold, checks_table, counts_line, rejected_line, volume_line
 from tapekeeper.cli.stopping import SIGNALS, stop_signals
-from tapekeeper.cli.terminal import console, parse_timeframes, price_text, print_table
+from tapekeeper.cli.terminal import console, parse_timeframes, price_text, print_table, time_text
 from tapekeeper.errors import UsageError
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
 
@@ -35,6 +35,10 @@ def test_no_terminal_is_too_narrow_for_a_price(term: str) -> None:
 
 
 class TestTexts:
+    def test_times_are_utc(self) -> None:
+        """A time is shown without fractions, in UTC."""
+        assert time_text(1_780_000_020_999_999_999) == "2026-05-28 20:27:00"
+
     def test_timeframes_are_separated_by_commas(self) -> None:
         """Order is kept, blanks and repetitions do not matter."""
         assert [str(tf) for tf in parse_timeframes("1m, 1s,1m,") or ()] == ["1m", "1s"]
