@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import shutil
 import socket
 import ssl
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import msgspec
 import pytest
 from aiohttp.abc import ResolveResult
 
@@ -27,20 +25,13 @@ from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.secret import Secret
 from tapekeeper.runtime.line import Line
-from tapekeeper.runtime.line_values import (
-    Arrival,
-    HubCall,
-    Inbound,
-    LineSpec,
-    LineState,
-    Transition,
-)
+from tapekeeper.runtime.line_values import HubCall, LineState
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.seeded import Seeded
+from tests.integration.followed_line import CountingInbox, log, market_line
 
-LIMIT_S = 30.0
 HOST = "127.0.0.1"
 SHORT = SessionTimers(
     handshake_timeout_ns=500_000_000,
@@ -114,43 +105,12 @@ class Running:
         self.names = names
         self.certify: Callable[[str], None]
         self.line: Line
-        self.steps: list[Transition] = []
-        self.trades = 0
-        self._changed = asyncio.Event()
-
-    def __call__(self, arrival: Arrival, /) -> bool:
-        """The inbox of the line."""
-        if isinstance(arrival, Inbound):
-            for call in arrival.calls:
-                if call.target == "GatewayTrade":
-                    self.trades += len(msgspec.json.decode(call.arguments)[1])
-            self._changed.set()
-        return True
-
-    async def wait_room(self) -> None:
-        """As an inbox has it."""
-        raise AssertionError("it is never full")
-
-    def step(self, transition: Transition) -> None:
-        """The line goes from one state to another."""
-        self.steps.append(transition)
-        self._changed.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until `holds`, looking whenever something changed; bounded."""
-        async with asyncio.timeout(LIMIT_S):
-            while not holds():
-                self._changed.clear()
-                await self._changed.wait()
-
-    def lives(self) -> int:
-        """How often it became live."""
-        return [step.after for step in self.steps].count(LineState.LIVE)
+        self.inbox = CountingInbox()
 
     def tells(self, what: str) -> bool:
         """Whether it has given this as the reason of a step back."""
         back = {LineState.BACKING_OFF, LineState.DOWN}
-        return any(what in step.reason for step in self.steps if step.after in back)
+        return any(what in step.reason for step in self.inbox.steps if step.after in back)
 
     def drop(self) -> None:
         """Cut what is connected, so that the line connects anew."""
@@ -294,7 +254,7 @@ async def _following(hub: str, folder: Path) -> AsyncIterator[Running]:
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(running.line.run())
         running.line.want(HubCall("SubscribeContractTrades", (gateway.contracts[0],)))
-        await running.until(lambda: running.trades > 0)
+        await running.inbox.more_trades()
         yield running
         await running.line.stop()
 
@@ -302,29 +262,13 @@ async def _following(hub: str, folder: Path) -> AsyncIterator[Running]:
 def _line(running: Running, session: aiohttp.ClientSession, base: str) -> Line:
     clock = SystemClock()
     auth = GatewayAuth(RestCaller(session, running.gateway.urls.rest, clock))
-    forms = TokenForms("header", _log)
-    return Line(
-        LineSpec(
-            name="market",
-            hub_url=f"{base}/hubs/market",
-            negotiate=True,
-            timers=SHORT,
-            backoff_base_ms=1,
-            backoff_cap_ms=20,
-        ),
-        transport=AiohttpTransport(session, forms, close_timeout_s=0.2),
+    return market_line(
+        f"{base}/hubs/market",
+        running.inbox,
+        transport=AiohttpTransport(session, TokenForms("header", log), close_timeout_s=0.2),
         tokens=KeptTokens(KeyLogin(auth, TEST_USER, Secret(TEST_API_KEY)), clock),
-        clock=clock,
-        random=Seeded(1, "line"),
-        inbox=running,
-        log=_log,
-        numbers=itertools.count(1).__next__,
-        on_transition=running.step,
+        timers=SHORT,
     )
-
-
-def _log(event: str, /, **fields: object) -> None:
-    assert "test-key" not in repr((event, fields))
 
 
 @pytest.mark.asyncio
@@ -334,16 +278,15 @@ async def test_the_line_comes_back_from(name: str, tmp_path: Path) -> None:
     end = ENDS[name]
     async with _following(end.hub, tmp_path) as running:
         end.begin(running)
-        await running.until(lambda: running.tells(end.told))
+        await running.inbox.until(lambda: running.tells(end.told))
         end.mend(running)
         if end.comes_back:
             await _come_back(running)
-        await running.until(lambda: running.lives() == 2)
-        before = running.trades
-        await running.until(lambda: running.trades > before)
+        await running.inbox.until(lambda: running.inbox.lives == 2)
+        await running.inbox.more_trades()
         status = running.line.status()
         assert (status.unconfirmed, status.connections >= 2) == ((), True)
-        assert running.lives() == 2
+        assert running.inbox.lives == 2
 
 
 @pytest.mark.asyncio
@@ -352,8 +295,7 @@ async def test_nothing_at_all_comes_of_a_half_open_connection(tmp_path: Path) ->
     async with _following(ENDS["half-open"].hub, tmp_path) as running:
         hub = running.gateway.statistics
         running.gateway.faults.go_deaf("market")
-        await running.until(lambda: running.lives() == 2)
-        before = running.trades
-        await running.until(lambda: running.trades > before)
+        await running.inbox.until(lambda: running.inbox.lives == 2)
+        await running.inbox.more_trades()
         assert hub().market.live == 2
         assert hub().market.aborted == {}

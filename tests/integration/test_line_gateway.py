@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import aiohttp
-import msgspec
 import pytest
 
 from tapekeeper.adapters.clock import SystemClock
@@ -22,30 +20,16 @@ from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.errors import AuthError, InvocationError
 from tapekeeper.model.secret import Secret
-from tapekeeper.runtime.line import Line
-from tapekeeper.runtime.line_values import (
-    Arrival,
-    HubCall,
-    Inbound,
-    LineSpec,
-    LineState,
-    Transition,
-)
-from tapekeeper.runtime.waiters import Waiters
+from tapekeeper.runtime.line_values import HubCall
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.seeded import Seeded
-
-_DEADLINE_S = 30.0
-
-
-def _log(event: str, /, **fields: object) -> None:
-    assert "test-key" not in repr((event, fields))
+from tests.integration.followed_line import CountingInbox, log, market_line
 
 
 class _Setting:
-    """A line on the market hub of a gateway; its own inbox, which counts trades."""
+    """A line on the market hub of a gateway, and what it is made of."""
 
     def __init__(
         self,
@@ -62,61 +46,24 @@ class _Setting:
         login = KeyLogin(GatewayAuth(caller), TEST_USER, Secret(TEST_API_KEY))
         self.tokens = KeptTokens(login, clock)
         self.rest = GatewayRest(caller, self.tokens)
-        self.steps: list[Transition] = []
-        self.trades: dict[str, int] = {}
-        self.changed = asyncio.Event()
-        self.answers = Waiters()
-        self.line = Line(
-            LineSpec(
-                name="market",
-                hub_url=gateway.urls.market_hub,
-                negotiate=negotiate,
-                timers=timers,
-                backoff_base_ms=1,
-                backoff_cap_ms=20,
-            ),
-            transport=AiohttpTransport(session, TokenForms(auth, _log)),
+        self.inbox = CountingInbox()
+        self.line = market_line(
+            gateway.urls.market_hub,
+            self.inbox,
+            transport=AiohttpTransport(session, TokenForms(auth, log)),
             tokens=self.tokens,
-            clock=clock,
-            random=Seeded(1, "line"),
-            inbox=self,
-            log=_log,
-            numbers=itertools.count(1).__next__,
-            on_transition=self.step,
-            on_answer=self.answers.tell,
+            timers=timers,
+            negotiate=negotiate,
         )
 
     async def subscribe(self, call: HubCall) -> None:
         """Want `call`, and wait for what the hub says to it."""
-        with self.answers.waiting(call) as answer:
+        with self.inbox.answers.waiting(call) as answer:
             self.line.want(call)
             await answer
 
-    def __call__(self, arrival: Arrival, /) -> bool:
-        if isinstance(arrival, Inbound):
-            for call in arrival.calls:
-                if call.target == "GatewayTrade":
-                    contract_id, prints = msgspec.json.decode(call.arguments)
-                    self.trades[contract_id] = self.trades.get(contract_id, 0) + len(prints)
-            self.changed.set()
-        return True
-
-    async def wait_room(self) -> None:
-        raise AssertionError("it is never full")
-
-    def step(self, transition: Transition) -> None:
-        self.steps.append(transition)
-        self.changed.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until `holds`, looking whenever something changed."""
-        async with asyncio.timeout(_DEADLINE_S):
-            while not holds():
-                self.changed.clear()
-                await self.changed.wait()
-
     async def live_again(self, times: int) -> None:
-        await self.until(lambda: [s.after for s in self.steps].count(LineState.LIVE) >= times)
+        await self.inbox.until(lambda: self.inbox.lives >= times)
 
 
 _BUSY = SimConfig(speed=100.0, products=("MES", "MNQ"))
@@ -156,8 +103,8 @@ async def test_every_trade_that_was_sent_arrives(auth: Auth, negotiate: bool) ->
     async with _running(config, auth=auth, negotiate=negotiate) as setting:
         for contract_id in setting.gateway.contracts:
             await setting.subscribe(_trades(contract_id))
-        await setting.until(lambda: sum(setting.trades.values()) >= 4_000)
-        assert setting.trades == setting.gateway.statistics().trades_sent
+        await setting.inbox.until(lambda: setting.inbox.trades.total() >= 4_000)
+        assert setting.inbox.trades == setting.gateway.statistics().trades_sent
         assert setting.line.status().connections == 1
 
 
@@ -179,8 +126,7 @@ async def test_the_line_comes_back_from_every_end_of_a_connection(fault: str) ->
             case _:
                 faults.send_raw(b"x\x1ey\x1ez\x1e", "market")
         await setting.live_again(2)
-        before = setting.trades.get(contract_id, 0)
-        await setting.until(lambda: setting.trades.get(contract_id, 0) > before)
+        await setting.inbox.more_trades()
         assert setting.line.status().unconfirmed == ()
 
 
@@ -193,7 +139,7 @@ async def test_a_silent_connection_is_left_for_a_new_one() -> None:
         await setting.subscribe(_trades(contract_id))
         setting.gateway.faults.go_silent("market")
         await setting.live_again(2)
-        assert "server_timeout" in {step.cause for step in setting.steps}
+        assert "server_timeout" in {step.cause for step in setting.inbox.steps}
 
 
 @pytest.mark.asyncio
