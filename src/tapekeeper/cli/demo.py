@@ -16,7 +16,7 @@ from tapekeeper.app.demo import SHOWN, DemoOptions, DemoSummary, DemoView, run_d
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.live_table import live_table, plain_line
-from tapekeeper.cli.report import counts_line, rejected_line, volume_line
+from tapekeeper.cli.report import identity_lines
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.cli.terminal import console
 from tapekeeper.model.snapshot import VolumeCheck
@@ -115,10 +115,7 @@ def summary_lines(summary: DemoSummary) -> list[str]:
     result = summary.result
     lines = [
         made_line(len(result.symbols), sum(summary.sent.values()), result.checks),
-        counts_line("trades", result.trades),
-        counts_line("quotes", result.quotes),
-        rejected_line(result.rejected),
-        volume_line(result.checks),
+        *identity_lines(result),
     ]
     if summary.journal is not None:
         lines.append(f"the journal is in {summary.journal}: try tapekeeper replay on it")

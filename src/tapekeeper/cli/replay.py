@@ -13,7 +13,7 @@ from tapekeeper.app.frames import require_folder, write_bars, write_quotes
 from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.progress import ReadingProgress
-from tapekeeper.cli.report import checks_table, counts_line, rejected_line, volume_line
+from tapekeeper.cli.report import checks_table, identity_lines
 from tapekeeper.cli.terminal import console, parse_timeframes, print_table
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
@@ -113,11 +113,5 @@ def _show(result: ReplayResult) -> None:
     screen = console()
     if result.checks:
         print_table(screen, checks_table(result.checks, result.symbols))
-    for line in (
-        counts_line("trades", result.trades),
-        counts_line("quotes", result.quotes),
-        *([counts_line("depth", result.depth)] if result.depth.received else []),
-        rejected_line(result.rejected),
-        volume_line(result.checks),
-    ):
+    for line in identity_lines(result):
         typer.echo(line)

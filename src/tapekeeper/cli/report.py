@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich import box
 from rich.table import Table
 
+from tapekeeper.app.replay import ReplayResult
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
 
 
@@ -35,6 +36,18 @@ def volume_line(checks: Sequence[VolumeCheck]) -> str:
         return f"volume: of bars = of accepted trades, in all {len(checks)} checks: holds"
     names = ", ".join(f"{check.contract_id} {check.timeframe}" for check in broken)
     return f"volume: {len(broken)} of {len(checks)} checks are BROKEN: {names}"
+
+
+def identity_lines(result: ReplayResult) -> list[str]:
+    """Both identities, and what was quarantined, a line each; depth only where there was some."""
+    depth = [counts_line("depth", result.depth)] if result.depth.received else []
+    return [
+        counts_line("trades", result.trades),
+        counts_line("quotes", result.quotes),
+        *depth,
+        rejected_line(result.rejected),
+        volume_line(result.checks),
+    ]
 
 
 def checks_table(checks: Iterable[VolumeCheck], symbols: Mapping[str, str]) -> Table:

@@ -17,7 +17,7 @@ from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
 from tapekeeper.cli.heap import settled_heap
-from tapekeeper.cli.report import counts_line, rejected_line, volume_line
+from tapekeeper.cli.report import identity_lines
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.cli.terminal import time_text
 from tapekeeper.errors import UsageError
@@ -54,14 +54,8 @@ def run_command(
         typer.echo("stopped before it was connected", err=True)
         raise typer.Exit(INTERRUPTED)
     result = summary.result
-    for line in (
-        counts_line("trades", result.trades),
-        counts_line("quotes", result.quotes),
-        *([counts_line("depth", result.depth)] if result.depth.received else []),
-        rejected_line(result.rejected),
-        volume_line(result.checks),
-        *uncovered_lines(summary.status.pools, SystemClock().now_ns()),
-    ):
+    uncovered = uncovered_lines(summary.status.pools, SystemClock().now_ns())
+    for line in (*identity_lines(result), *uncovered):
         typer.echo(line)
     if out is not None:
         for path in write_bars(result.bars, result.symbols, out):

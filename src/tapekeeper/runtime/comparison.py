@@ -22,13 +22,13 @@ from typing import Protocol
 
 import msgspec
 
-from tapekeeper.core.gateway.rest_payloads import BARS_MAX, BarUnit, HistoryBar
+from tapekeeper.core.gateway.rest_payloads import BarUnit, HistoryBar
 from tapekeeper.errors import OutsideError
 from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.tick import Trade
 from tapekeeper.model.timeframe import HOUR_NS, MINUTE_NS, Timeframe
-from tapekeeper.ports import Clock, Log
+from tapekeeper.ports import BarHistory, Clock, Log
 
 DIFFERENCES_KEPT = 256
 """Differences that can be read in the status; the oldest are forgotten first."""
@@ -76,24 +76,6 @@ class ComparisonStatus(msgspec.Struct, frozen=True):
     latest: tuple[BarDifference, ...] = ()
 
 
-class Bars(Protocol):
-    """Where the gateway's bars come from; fills `adapters.rest.GatewayRest`."""
-
-    async def retrieve_bars(
-        self,
-        contract_id: str,
-        *,
-        start_ns: int,
-        end_ns: int,
-        unit: BarUnit,
-        unit_number: int = 1,
-        limit: int = BARS_MAX,
-        include_partial: bool = False,
-    ) -> list[HistoryBar]:
-        """Bars that start in [start_ns, end_ns], oldest first."""
-        ...
-
-
 class Closed(Protocol):
     """Where the tape's bars are: `core.recent.RecentBars`."""
 
@@ -134,7 +116,7 @@ class Comparison:
     def __init__(
         self,
         *,
-        theirs: Bars,
+        theirs: BarHistory,
         ours: Closed,
         followed: Followed,
         clock: Clock,

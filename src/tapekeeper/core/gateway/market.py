@@ -241,17 +241,11 @@ class MarketDecoder:
 
     def _trades_one_by_one(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
         """The slow way: any accepted shape, each print judged by itself."""
-        contract_id = ""
-        try:
-            contract_id, data = addressed(arguments)
-            parts = items(data)
-        except ShapeError as error:
+        found = self._parts(arguments, recv_ns, burst.rejected_trades)
+        if found is None:
             burst.trades_received += 1
-            self._next_seq += 1
-            burst.rejected_trades.append(
-                Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
-            )
             return
+        contract_id, parts = found
         for raw in parts:
             burst.trades_received += 1
             seq = self._next_seq
@@ -266,6 +260,19 @@ class MarketDecoder:
                 continue
             batch = burst.trades.setdefault(contract_id, TradeBatch(contract_id))
             batch.append(ts_event, price, size, side, recv_ns, seq)
+
+    def _parts(
+        self, arguments: bytes, recv_ns: int, rejected: list[Rejected]
+    ) -> tuple[str, list[bytes]] | None:
+        """Contract and elements of a call; None where it is rejected whole, as one tick."""
+        contract_id = ""
+        try:
+            contract_id, data = addressed(arguments)
+            return contract_id, items(data)
+        except ShapeError as error:
+            self._next_seq += 1
+            rejected.append(Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id))
+            return None
 
     def _require(self, contract_id: str, symbol: str | None) -> None:
         """Refuse a tick that is said to be of another product than its contract.
@@ -295,17 +302,11 @@ class MarketDecoder:
         burst.quotes.append(quote)
 
     def _quote(self, arguments: bytes, recv_ns: int, burst: Burst) -> None:
-        contract_id = ""
-        try:
-            contract_id, data = addressed(arguments)
-            parts = items(data)
-        except ShapeError as error:
+        found = self._parts(arguments, recv_ns, burst.rejected_quotes)
+        if found is None:
             burst.quotes_received += 1
-            self._next_seq += 1
-            burst.rejected_quotes.append(
-                Rejected(Reason.PAYLOAD, str(error), arguments, recv_ns, contract_id)
-            )
             return
+        contract_id, parts = found
         for raw in parts:
             burst.quotes_received += 1
             seq = self._next_seq
