@@ -430,16 +430,14 @@ def test_with_a_tenth_repeated_by_a_second_line(part: Recording) -> None:
 def lives(rows: list[Row], rng: random.Random) -> list[tuple[int, int]]:
     """First and last row of each line; each begins before the one before it dies.
 
-    The stamp within which a line begins is over before the line before it dies. No more than two
-    are subscribed at once.
+    The stamp within which a line begins is over before the line before it dies. Where they die
+    soon after each other many overlap.
     """
     ends = sorted(rng.sample(range(1, len(rows) - 1), min(DEATHS, len(rows) // 3)))
     spans = [(0, ends[0])]
     for last in [*ends[1:], len(rows) - 1]:
         before, died = spans[-1]
         first = max(before + 1, died - rng.choice((2, 10, 100, 1_000)))
-        if len(spans) > 1:
-            first = max(first, spans[-2][1] + 1)
         while first > before and rows[first].ts_event >= rows[died].ts_event:
             first -= 1
         if first > before:

@@ -59,8 +59,10 @@ HOLD_NS = 1_000_000_000
 KEYS_MAX = 65_536
 """Keys, and rows of history per line, for each contract: 6,500 prints a second over the window,
 some 60 MB for each contract that is as busy as that."""
-LEGS_MAX = 8
-"""Lines of one contract within the window; the one not heard for longest goes first beyond it."""
+LEGS_MAX = 64
+"""Lines of one contract within the window, those that have ended included; the one not heard for
+longest goes first beyond it, and what it brought may pass again. Lines that fail as soon as they
+are connected make a few within the window, and are tried ever less often."""
 TALLIES_MAX = 32
 """Lines whose figures are kept; beyond it the oldest goes first that contributes no more."""
 _SPANS_MAX = 8
