@@ -214,6 +214,17 @@ def test_lines_and_their_figures_are_bounded() -> None:
     assert arbiter.statistics().rows <= LEGS_MAX
 
 
+def test_lines_that_flap_within_the_window_bring_nothing_twice() -> None:
+    """Each joins, repeats what there is, adds one print and dies: the prints pass once each."""
+    arbiter = Arbiter(hold_ns=0)
+    through: list[int] = []
+    for line in range(40):
+        for ms in range(0, line + 2):
+            through += passed(arbiter, line, batch(ms, recv_ms=1_000 + line))
+        arbiter.ended(line)
+    assert through == list(range(41))
+
+
 def test_a_tally_says_who_leads_by_how_much_and_who_lost_what() -> None:
     """Lead of one is lag of the other; what one brought and the other did not is lost."""
     arbiter = Arbiter()
