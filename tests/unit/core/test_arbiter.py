@@ -214,15 +214,15 @@ def test_lines_and_their_figures_are_bounded() -> None:
     assert arbiter.statistics().rows <= LEGS_MAX
 
 
-def test_lines_that_flap_within_the_window_bring_nothing_twice() -> None:
-    """Each joins, repeats what there is, adds one print and dies: the prints pass once each."""
+def test_forty_lines_within_the_window_lose_nothing_and_bring_nothing_twice() -> None:
+    """In turn each brings one of two equal prints, then the other one."""
     arbiter = Arbiter(hold_ns=0)
     through: list[int] = []
-    for line in range(40):
-        for ms in range(0, line + 2):
-            through += passed(arbiter, line, batch(ms, recv_ms=1_000 + line))
-        arbiter.ended(line)
-    assert through == list(range(41))
+    for ms in range(80):
+        for _ in range(2):
+            for line in range(min(ms + 1, 40)):
+                through += passed(arbiter, line, batch(ms, recv_ms=1_000 + ms))
+    assert through == [ms for ms in range(80) for _ in range(2)]
 
 
 def test_a_tally_says_who_leads_by_how_much_and_who_lost_what() -> None:
