@@ -14,6 +14,7 @@ if typing.TYPE_CHECKING:
     from tapekeeper.model.depth import BookSnapshot, DepthKind, DepthRow, DepthUpdate
     from tapekeeper.model.gap import Gap, GapCause, GapState, Span
     from tapekeeper.model.instrument import Instrument
+    from tapekeeper.model.measure import Measure
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
     from tapekeeper.runtime.history import WarmUp
@@ -38,6 +39,7 @@ else:
         "GapState": "tapekeeper.model.gap",
         "HealthChange": "tapekeeper.runtime.pool_values",
         "Instrument": "tapekeeper.model.instrument",
+        "Measure": "tapekeeper.model.measure",
         "Quote": "tapekeeper.model.tick",
         "Roll": "tapekeeper.model.continuous",
         "Span": "tapekeeper.model.gap",
@@ -79,6 +81,7 @@ __all__ = [
     "GapState",
     "HealthChange",
     "Instrument",
+    "Measure",
     "Quote",
     "Roll",
     "Span",

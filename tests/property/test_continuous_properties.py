@@ -100,7 +100,7 @@ def series(
         Reading("MES", timeframe, rule, adjust),
         CHAIN,
         lambda _: calendar,
-        lambda contract_id, tf: bars_of(calendar, prints, contract_id, tf),
+        lambda contract_id, tf: bars_of(calendar, prints, contract_id, Timeframe.parse(str(tf))),
     )
 
 

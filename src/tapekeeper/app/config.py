@@ -199,7 +199,7 @@ class BarsConfig(Section):
     timeframes: Timeframes = Field(
         default=DEFAULT_TIMEFRAMES,
         description="Timeframes of subscriptions that name none: a whole number and "
-        "one of s, m, h, d, w, mo.",
+        "one of s, m, h, d, w, mo, or of tick, vol, dollar, range, renko (such as 500tick).",
     )
     grace_ms: Milliseconds = Field(
         default=1_500,

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from tapekeeper.app.config import ENV_DELIMITER, ENV_PREFIX, Config
 from tapekeeper.app.config_errors import section_of
+from tapekeeper.model.measure import Measure
 from tapekeeper.model.timeframe import Timeframe
 
 WIDTH = 96
@@ -116,7 +117,7 @@ def _toml(value: object) -> str:
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, str | Timeframe | PurePath):
+    if isinstance(value, str | Timeframe | Measure | PurePath):
         # A JSON string is a TOML basic string.
         return json.dumps(str(value), ensure_ascii=False)
     raise TypeError(f"a setting of type {type(value).__name__} has no TOML form")

@@ -20,8 +20,8 @@ from pydantic_settings import NoDecode
 from tapekeeper.app.config_errors import HIDDEN_VALUE, SENTENCE
 from tapekeeper.errors import UsageError
 from tapekeeper.model.address import is_private_way, is_usable
+from tapekeeper.model.measure import BarSize, parse_size
 from tapekeeper.model.secret import Secret
-from tapekeeper.model.timeframe import Timeframe
 
 TIMEFRAMES_MAX = 32
 ENDPOINTS_MAX = 8
@@ -34,13 +34,13 @@ def _number(value: object) -> object:
     return value
 
 
-def _timeframe(value: object) -> Timeframe:
-    if isinstance(value, Timeframe):
+def _timeframe(value: object) -> BarSize:
+    if isinstance(value, BarSize):
         return value
     if not isinstance(value, str):
         raise PydanticCustomError("timeframe", "must be a text such as 1m")
     try:
-        return Timeframe.parse(value)
+        return parse_size(value)
     except UsageError as error:
         raise PydanticCustomError(SENTENCE, "{text}", {"text": str(error)}) from None
 
@@ -50,7 +50,7 @@ def _comma_list(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _once_each(value: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
+def _once_each(value: tuple[BarSize, ...]) -> tuple[BarSize, ...]:
     return tuple(dict.fromkeys(value))
 
 
@@ -108,7 +108,7 @@ Urls = Annotated[
 ]
 UserPath = Annotated[Path, AfterValidator(_folder)]
 Timeframes = Annotated[
-    tuple[Annotated[Timeframe, PlainValidator(_timeframe)], ...],
+    tuple[Annotated[BarSize, PlainValidator(_timeframe)], ...],
     NoDecode,
     BeforeValidator(_comma_list),
     AfterValidator(_once_each),

@@ -30,6 +30,7 @@ from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import PRICE_SCALE, Bar
 from tapekeeper.model.continuous import Adjustment, Roll, Segment
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize, size_of, size_order, timeframes_of
 from tapekeeper.model.timeframe import MINUTE_NS, Timeframe
 from tapekeeper.runtime.feed import Feed
 
@@ -140,7 +141,7 @@ class Reading:
     """
 
     product: str
-    timeframe: str | Timeframe
+    timeframe: str | BarSize
     roll: str = "volume"
     adjust: str = "none"
     last_trading_days: Mapping[str, dt.date] | None = None
@@ -149,11 +150,9 @@ class Reading:
         _ = self.wanted, self.adjustment, parse_rule(self.roll, self.last_trading_days)
 
     @property
-    def wanted(self) -> Timeframe:
-        """The timeframe as a value."""
-        if isinstance(self.timeframe, Timeframe):
-            return self.timeframe
-        return Timeframe.parse(self.timeframe)
+    def wanted(self) -> BarSize:
+        """The timeframe, or measure, as a value."""
+        return size_of(self.timeframe)
 
     @property
     def adjustment(self) -> Adjustment:
@@ -165,12 +164,12 @@ class Reading:
             raise UsageError(f"unknown adjustment {self.adjust!r}: write {allowed}") from None
 
     @property
-    def timeframes(self) -> tuple[Timeframe, ...]:
+    def timeframes(self) -> tuple[BarSize, ...]:
         """All that must be made of the prints to read it."""
         return tuple(dict.fromkeys((self.wanted, MEASURE, DAILY)))
 
 
-BarsOf = Callable[[str, Timeframe], Iterable[Bar]]
+BarsOf = Callable[[str, BarSize], Iterable[Bar]]
 """Gives the bars of a contract id and timeframe, in order of time, the forming one included."""
 
 
@@ -277,7 +276,7 @@ def continuous_of_feed(
         UsageError: likewise, or a contract has no bars of a timeframe that is needed.
     """
 
-    def bars_of(contract_id: str, timeframe: Timeframe) -> list[Bar]:
+    def bars_of(contract_id: str, timeframe: BarSize) -> list[Bar]:
         forming = feed.pipeline.forming(contract_id, timeframe)
         closed = feed.recent.of(contract_id, str(timeframe))
         return list(closed) if forming is None else [*closed, forming]
@@ -291,9 +290,9 @@ def continuous_of_feed(
                 raise UsageError(
                     f"{item.name} has no {needed} bars: a continuous series needs those that are "
                     f"read, and {DAILY}, which say when to roll; it was subscribed with "
-                    + ", ".join(map(str, sorted(timeframes)))
+                    + ", ".join(map(str, sorted(timeframes, key=size_order)))
                 )
-    measures = measures_of(set.intersection(*there))
+    measures = measures_of(timeframes_of(set.intersection(*there)))
     return make_continuous(
         reading, chain, lambda item: calendar_of(item.calendar), bars_of, measures
     )
@@ -302,7 +301,7 @@ def continuous_of_feed(
 def read_continuous(
     source: Path,
     product: str,
-    timeframe: str | Timeframe,
+    timeframe: str | BarSize,
     *,
     roll: str = "volume",
     adjust: str = "none",

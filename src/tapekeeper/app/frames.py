@@ -36,6 +36,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "completeness": pl.String,
     "gap_ids": pl.List(pl.Int64),
     "live_share": pl.Float64,
+    "ordinal": pl.Int64,
 }
 """Columns of every frame of bars. Times are ns since 1970-01-01T00:00Z."""
 
@@ -58,7 +59,7 @@ def bars_frame(bars: Iterable[Bar], symbols: Mapping[str, str]) -> pl.DataFrame:
     """A frame with the columns of `SCHEMA`, one row a bar, in the order given.
 
     Args:
-        bars: of any contracts and one timeframe.
+        bars: of any contracts and one timeframe or measure.
         symbols: the short name of each contract id; an id without one stands for itself.
     """
     rows = [
@@ -83,6 +84,7 @@ def bars_frame(bars: Iterable[Bar], symbols: Mapping[str, str]) -> pl.DataFrame:
             str(bar.completeness),
             list(bar.gap_ids),
             bar.live_share,
+            bar.ordinal,
         )
         for bar in bars
     ]

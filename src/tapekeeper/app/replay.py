@@ -26,9 +26,9 @@ from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize, parse_size, size_order
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
 from tapekeeper.model.tick import Side, Trade, TradeBatch
-from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.journal_reader import JournalReader
 
 TRADE_COLUMNS = ("ts_event", "price", "size", "side", "symbol")
@@ -48,12 +48,14 @@ class ReplayOptions:
         timeframes: None means those a journal was recorded with, else `DEFAULT_TIMEFRAMES`.
         calendar: of sources that do not name one: Parquet and wire files.
         tick_size: of contracts whose tick size the source does not know; None checks no grid.
+        tick_value: the money that a tick of them is worth; None means that it is not known.
         keep_quotes: whether the result has every accepted quote.
     """
 
     calendar: Calendar
-    timeframes: tuple[Timeframe, ...] | None = None
+    timeframes: tuple[BarSize, ...] | None = None
     tick_size: float | None = None
+    tick_value: float | None = None
     keep_quotes: bool = False
 
 
@@ -62,8 +64,8 @@ class ReplayResult:
     """What a replay made.
 
     Attributes:
-        bars: by timeframe, shortest first; sorted by contract, then open. The last bars of a
-            contract may still be forming.
+        bars: by timeframe, shortest first, then by measure; sorted by contract, open and
+            ordinal. The last bars of a contract may still be forming.
         symbols: short name of each contract id.
         trades, quotes: what became of the ticks.
         checks: the volume identity of every contract and timeframe.
@@ -110,6 +112,7 @@ def replay(
     Raises:
         UnreadableSourceError: it is absent, or is not one of the three kinds, or is damaged in
             a way that leaves nothing to keep.
+        UsageError: a measure is wanted of a contract of which its ticks are not known.
     """
     if not source.exists():
         raise UnreadableSourceError(f"there is no file or folder {source}")
@@ -138,7 +141,7 @@ class _Collector:
         self,
         pipeline: Pipeline,
         quotes: QuoteColumns | None = None,
-        timeframes: Iterable[Timeframe] | None = None,
+        timeframes: Iterable[BarSize] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self._bars = RecentBars()
@@ -195,9 +198,13 @@ def _ordered(bars: Iterable[Bar]) -> dict[str, list[Bar]]:
     for bar in bars:
         by_timeframe.setdefault(bar.timeframe, []).append(bar)
     return {
-        name: sorted(by_timeframe[name], key=lambda bar: (bar.contract_id, bar.ts_open))
-        for name in sorted(by_timeframe, key=Timeframe.parse)
+        name: sorted(by_timeframe[name], key=_place)
+        for name in sorted(by_timeframe, key=lambda name: size_order(parse_size(name)))
     }
+
+
+def _place(bar: Bar) -> tuple[str, int, int]:
+    return bar.contract_id, bar.ts_open, bar.ordinal
 
 
 def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) -> ReplayResult:
@@ -358,7 +365,12 @@ def _discover(options: ReplayOptions) -> Callable[[str], Subscription]:
     timeframes = options.timeframes or DEFAULT_TIMEFRAMES
 
     def subscription(contract_id: str) -> Subscription:
-        instrument = Instrument(contract_id, contract_id, tick_size=options.tick_size or 0.0)
+        instrument = Instrument(
+            contract_id,
+            contract_id,
+            tick_size=options.tick_size or 0.0,
+            tick_value=options.tick_value or 0.0,
+        )
         return Subscription(instrument, timeframes, options.calendar, depth=True)
 
     return subscription

@@ -42,8 +42,8 @@ from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot, DepthUpdate
 from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize, size_of, sizes_of
 from tapekeeper.model.tick import Quote, Trade
-from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.history import WarmUp
 from tapekeeper.runtime.line_values import HubCall
@@ -170,7 +170,7 @@ class Tape:
     async def subscribe(
         self,
         contract: str,
-        timeframes: Iterable[str | Timeframe] | None = None,
+        timeframes: Iterable[str | BarSize] | None = None,
         *,
         depth: bool = False,
         lateness_ms: int | None = None,
@@ -187,8 +187,8 @@ class Tape:
         Args:
             contract: a contract id, a name such as `MESZ6`, or a product such as `MES` for its
                 front contract.
-            timeframes: such as `["1s", "1m"]`; None means those of the configuration. More can
-                be added by calling again.
+            timeframes: such as `["1s", "1m", "500tick"]`; None means those of the configuration.
+                More can be added by calling again.
             depth: whether its order book is wanted, too; see `book`. It can be added by calling
                 again, and ends with the subscription.
             lateness_ms: by how much a print may be behind the latest one before its bar is closed
@@ -196,12 +196,13 @@ class Tape:
 
         Raises:
             UnknownContractError: no contract, or more than one, matches.
-            UsageError: a timeframe is unknown, or the lateness is negative.
+            UsageError: a timeframe is unknown, or a measure needs what the gateway does not tell
+                of the contract, or the lateness is negative.
             InvocationError: the gateway refused the subscription.
             DeadlineError: it did not answer in time.
         """
         parts = self._live()
-        wanted = _timeframes(timeframes) or self._config.bars.timeframes
+        wanted = sizes_of(timeframes) or self._config.bars.timeframes
         instrument = await self._patiently(
             lambda: self._live().resolve(contract), f"looking {contract} up"
         )
@@ -335,7 +336,7 @@ class Tape:
         """Every subscribed contract, in order of subscription."""
         return list(self._wanted.values())
 
-    def bars(self, contract: str, timeframe: str | Timeframe) -> AsyncIterator[Bar]:
+    def bars(self, contract: str, timeframe: str | BarSize) -> AsyncIterator[Bar]:
         """Closed bars of a contract and timeframe, from this call on, until the tape stops.
 
         Raises (while iterating):
@@ -361,7 +362,7 @@ class Tape:
         """
         return self._running().feed.dispatch.changes()
 
-    def frame(self, contract: str, timeframe: str | Timeframe) -> pl.DataFrame:
+    def frame(self, contract: str, timeframe: str | BarSize) -> pl.DataFrame:
         """The recent closed bars and the forming one, built when asked; see `bars_frame`."""
         contract_id, wanted = self._key(contract, timeframe)
         feed = self._running().feed
@@ -373,7 +374,7 @@ class Tape:
     def continuous(
         self,
         product: str,
-        timeframe: str | Timeframe,
+        timeframe: str | BarSize,
         *,
         roll: str = "volume",
         adjust: str = "none",
@@ -389,7 +390,7 @@ class Tape:
         parts = self._running()
         return continuous_of_feed(parts.feed, parts.calendar_of, reading)
 
-    def ready(self, contract: str, timeframe: str | Timeframe) -> bool:
+    def ready(self, contract: str, timeframe: str | BarSize) -> bool:
         """Whether nothing more of the past is to come into the frame of a timeframe.
 
         The bars before the subscription are there, as far as the gateway's history reaches and
@@ -398,7 +399,7 @@ class Tape:
         """
         return self._warm_up(contract, timeframe) in {WarmUp.READY, WarmUp.OFF}
 
-    async def wait_ready(self, contract: str, timeframe: str | Timeframe) -> WarmUp:
+    async def wait_ready(self, contract: str, timeframe: str | BarSize) -> WarmUp:
         """Wait until the bars before the subscription are there, or cannot be had.
 
         The second is `WarmUp.SHORT`: why is in the `note` of the contract's gap of cause `start`.
@@ -407,7 +408,7 @@ class Tape:
         history = self._running().history
         return WarmUp.OFF if history is None else await history.wait_warm(contract_id, str(wanted))
 
-    def _warm_up(self, contract: str, timeframe: str | Timeframe) -> WarmUp:
+    def _warm_up(self, contract: str, timeframe: str | BarSize) -> WarmUp:
         contract_id, wanted = self._key(contract, timeframe)
         history = self._running().history
         return WarmUp.OFF if history is None else history.warm_up(contract_id, str(wanted))
@@ -430,12 +431,12 @@ class Tape:
         """The same as a frame; see `gaps_frame`."""
         return gaps_frame(self.gaps(contract))
 
-    def closed_count(self, contract: str, timeframe: str | Timeframe) -> int:
+    def closed_count(self, contract: str, timeframe: str | BarSize) -> int:
         """How many closed bars are kept for reading."""
         contract_id, wanted = self._key(contract, timeframe)
         return self._running().feed.recent.count(contract_id, str(wanted))
 
-    def forming(self, contract: str, timeframe: str | Timeframe) -> Bar | None:
+    def forming(self, contract: str, timeframe: str | BarSize) -> Bar | None:
         """The bar that is forming, or None before its first print."""
         return self._running().feed.pipeline.forming(*self._key(contract, timeframe))
 
@@ -542,8 +543,8 @@ class Tape:
         feed = self._running().feed
         return result_of(feed.pipeline, [*feed.recent.all(), *feed.pipeline.forming_all()])
 
-    def _key(self, contract: str, timeframe: str | Timeframe) -> tuple[str, Timeframe]:
-        wanted = _timeframe(timeframe)
+    def _key(self, contract: str, timeframe: str | BarSize) -> tuple[str, BarSize]:
+        wanted = size_of(timeframe)
         contract_id = self.instrument(contract).contract_id
         available = self._running().feed.pipeline.timeframes(contract_id)
         if wanted not in available:
@@ -570,13 +571,3 @@ async def _stop(parts: Parts, error: BaseException | None) -> None:
         await parts.supervisor.stop(error)
     finally:
         await parts.close()
-
-
-def _timeframe(value: str | Timeframe) -> Timeframe:
-    return value if isinstance(value, Timeframe) else Timeframe.parse(value)
-
-
-def _timeframes(values: Iterable[str | Timeframe] | None) -> tuple[Timeframe, ...]:
-    if isinstance(values, str):
-        raise UsageError(f'timeframes are a list: write ["{values}"]')
-    return tuple(dict.fromkeys(_timeframe(value) for value in values or ()))

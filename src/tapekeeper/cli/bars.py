@@ -39,7 +39,7 @@ from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.model.measure import parse_size
 
 
 def bars_command(
@@ -49,7 +49,9 @@ def bars_command(
             metavar="[CONTRACT]", help="A contract id, a name (MESZ6) or a product (MES)."
         ),
     ] = None,
-    timeframe: Annotated[str, typer.Option(metavar="TF", help="Which bars, such as 1m.")] = "1m",
+    timeframe: Annotated[
+        str, typer.Option(metavar="TF", help="Which bars, such as 1m or 500tick.")
+    ] = "1m",
     last: LastOption = 20,
     form: FormatOption = Format.TABLE,
     journal: JournalOption = None,
@@ -69,7 +71,7 @@ def bars_command(
     the rest are printed all the same.
     """
     require_place(form, out)
-    wanted = Timeframe.parse(timeframe)
+    wanted = parse_size(timeframe)
     if (contract is None) == (front is None):
         raise UsageError("give a CONTRACT, or --front PRODUCT instead of it")
     reading = reading_of(front, timeframe, roll, adjust, last_trading_day, rolls=rolls)

@@ -30,8 +30,8 @@ def replay_command(
     timeframes: Annotated[
         str | None,
         typer.Option(
-            metavar="1s,1m,...",
-            help="Timeframes to make; without it those a journal was recorded with, "
+            metavar="1s,500tick,...",
+            help="Timeframes and measures to make; without it those a journal was recorded with, "
             "else 1s 5s 15s 1m 5m 15m 1h 4h 1d.",
         ),
     ] = None,
@@ -46,6 +46,12 @@ def replay_command(
         float | None,
         typer.Option(
             metavar="STEP", help="Quarantine prices off this grid where SOURCE knows no tick size."
+        ),
+    ] = None,
+    tick_value: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MONEY", help="What a tick is worth, for dollar bars of such a SOURCE."
         ),
     ] = None,
     out: Annotated[
@@ -63,14 +69,16 @@ def replay_command(
     Exits with 1 if an identity does not hold or a part of SOURCE is damaged; what can be read
     is read and written, and the rest is named.
     """
-    if tick_size is not None and not (math.isfinite(tick_size) and tick_size > 0):
-        raise UsageError(f"a tick size is a number greater than 0, and {tick_size} is not")
+    for name, number in (("size", tick_size), ("value", tick_value)):
+        if number is not None and not (math.isfinite(number) and number > 0):
+            raise UsageError(f"a tick {name} is a number greater than 0, and {number} is not")
     if quotes and out is None:
         raise UsageError("--quotes needs --out DIR: quotes are written into a file")
     options = ReplayOptions(
         calendar=calendar_by_name(session),
         timeframes=parse_timeframes(timeframes),
         tick_size=tick_size,
+        tick_value=tick_value,
         keep_quotes=quotes,
     )
     if out is not None:

@@ -10,7 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from tapekeeper.errors import UsageError
-from tapekeeper.model.timeframe import SECOND_NS, Timeframe
+from tapekeeper.model.measure import BarSize, parse_size
+from tapekeeper.model.timeframe import SECOND_NS
 
 PLAIN_WIDTH = 160
 """Columns where there is no terminal to ask: wide enough that no row is folded."""
@@ -41,8 +42,8 @@ def print_table(screen: Console, table: Table) -> None:
     screen.print(table)
 
 
-def parse_timeframes(text: str | None) -> tuple[Timeframe, ...] | None:
-    """Read `1s,1m,4h`; None stays None.
+def parse_timeframes(text: str | None) -> tuple[BarSize, ...] | None:
+    """Read `1s,1m,500tick`; None stays None.
 
     Raises:
         UsageError: one of them is no timeframe.
@@ -52,7 +53,7 @@ def parse_timeframes(text: str | None) -> tuple[Timeframe, ...] | None:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError("no timeframe is given: write for example 1s,1m,4h")
-    return tuple(dict.fromkeys(Timeframe.parse(name) for name in names))
+    return tuple(dict.fromkeys(parse_size(name) for name in names))
 
 
 def price_text(price: float | None) -> str:

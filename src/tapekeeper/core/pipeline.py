@@ -23,11 +23,11 @@ import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
 from tapekeeper.core.audit import AuditStage
-from tapekeeper.core.bars import BarPolicy, ContractBars, marks_of
+from tapekeeper.core.bars import marks_of
 from tapekeeper.core.brought import Brought
-from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.depth import DepthStage
 from tapekeeper.core.echoes import EventEchoes
+from tapekeeper.core.followed import Contract, Subscription
 from tapekeeper.core.gateway.market import Burst, MarketDecoder
 from tapekeeper.core.gateway.user import (
     UserEvent,
@@ -44,9 +44,6 @@ from tapekeeper.core.validate import (
     Flagged,
     Quarantine,
     Quarantined,
-    RulePolicy,
-    StampRules,
-    TradeRules,
     rejected_trade,
     unwanted_rows,
 )
@@ -55,20 +52,11 @@ from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
 from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
 from tapekeeper.model.tick import Flag, Quote, Reason, Rejected, Trade, TradeBatch, joined_batches
-from tapekeeper.model.timeframe import Timeframe
 
-
-class Subscription(msgspec.Struct, frozen=True):
-    """What is wanted of one contract; `depth` says whether its order book is, too."""
-
-    instrument: Instrument
-    timeframes: tuple[Timeframe, ...]
-    calendar: Calendar
-    depth: bool = False
-    policy: BarPolicy = BarPolicy()
-    rules: RulePolicy = RulePolicy()
+__all__ = ["Outputs", "Pipeline", "Subscription"]
 
 
 _SPOILT = frozenset(Reason) - {Reason.LATE, Reason.NOT_SUBSCRIBED, Reason.ZERO_SIZE}
@@ -97,24 +85,6 @@ class Outputs:
     spoilt: list[Rejected] = field(default_factory=list)  # what may have been prints
     findings: list[AuditFinding] = field(default_factory=list)
     verdicts: list[AuditVerdict] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Contract:
-    """The state of one contract; owned by the pipeline alone."""
-
-    instrument: Instrument
-    bars: ContractBars
-    calendar: Calendar
-    policy: RulePolicy
-    stamps: StampRules
-    rules: TradeRules
-    depth: bool = False
-    subscribed: bool = True
-    accepted_volume: int = 0
-    last: Trade | None = None
-    traded_ns: int = 0  # when `last` was processed, monotonic
-    held_ns: int | None = None  # since when the arbiter holds prints back, monotonic
 
 
 @dataclass(slots=True)
@@ -156,7 +126,7 @@ class Pipeline:
         self._arbiter = Arbiter(earliest_ns=EARLIEST_NS, latest_ns=LATEST_NS)
         self._event_echoes = EventEchoes()
         self._bursts: list[tuple[int, Burst]] = []  # runs of frames of one line, in order
-        self._contracts: dict[str, _Contract] = {}
+        self._contracts: dict[str, Contract] = {}
         self.depth = DepthStage(self._depth_grid, self._may_be_negative)
         self.brought = Brought()
         self.audit = AuditStage()
@@ -169,37 +139,27 @@ class Pipeline:
     # -- what comes in -----------------------------------------------------------------------
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Accept a contract's ticks from now on, or add timeframes to it."""
+        """Accept a contract's ticks from now on, or add bar sizes to it.
+
+        Raises:
+            UsageError: a measure is wanted that cannot be had of it; nothing has changed then.
+        """
         contract_id = subscription.instrument.contract_id
         known = self._contracts.get(contract_id)
-        self.audit.follow(contract_id, subscription.calendar)
-        self._decoder.know(contract_id, subscription.instrument.symbol_id)
         if known is None:
-            bars = ContractBars(
-                contract_id,
-                subscription.timeframes,
-                subscription.calendar,
-                policy=subscription.policy,
-            )
-            self._contracts[contract_id] = _Contract(
-                subscription.instrument,
-                bars,
-                subscription.calendar,
-                subscription.rules,
-                StampRules(subscription.rules),
-                TradeRules(subscription.instrument.tick_size, subscription.rules),
-                subscription.depth,
-            )
+            self._contracts[contract_id] = Contract.of(subscription)
             self._quotes.follow(
                 contract_id,
                 subscription.instrument.tick_size,
                 subscription.calendar,
                 subscription.rules,
             )
-            return
-        known.subscribed = True
-        known.depth = known.depth or subscription.depth
-        known.bars.add(subscription.timeframes, accepted_volume=known.accepted_volume)
+        else:
+            known.add(subscription.timeframes)
+            known.subscribed = True
+            known.depth = known.depth or subscription.depth
+        self.audit.follow(contract_id, subscription.calendar)
+        self._decoder.know(contract_id, subscription.instrument.symbol_id)
 
     def unsubscribe(self, contract_id: str) -> Outputs:
         """Quarantine a contract's ticks from now on; its bars stay as they are.
@@ -357,7 +317,7 @@ class Pipeline:
         return admitted
 
     def _step_trades(
-        self, contract: _Contract, batch: TradeBatch, now_ns: int, outputs: Outputs
+        self, contract: Contract, batch: TradeBatch, now_ns: int, outputs: Outputs
     ) -> None:
         judged = contract.rules.judge(batch)
         if judged is not None:
@@ -401,7 +361,7 @@ class Pipeline:
         contract = self._contracts.get(contract_id)
         return contract is not None and contract.policy.negative_prices
 
-    def _contract(self, contract_id: str) -> _Contract | None:
+    def _contract(self, contract_id: str) -> Contract | None:
         contract = self._contracts.get(contract_id)
         if contract is None and self._discover is not None:
             wanted = self._discover(contract_id)
@@ -565,7 +525,7 @@ class Pipeline:
         self._judge(outputs)
         return outputs
 
-    def _release(self, contract_id: str, contract: _Contract, outputs: Outputs) -> None:
+    def _release(self, contract_id: str, contract: Contract, outputs: Outputs) -> None:
         """Let prints go on that the arbiter holds back."""
         if not self._arbiter.holds(contract_id):
             return
@@ -575,7 +535,7 @@ class Pipeline:
         self._go_on(contract_id, contract, admitted, outputs)
 
     def _go_on(
-        self, contract_id: str, contract: _Contract, admitted: Admitted, outputs: Outputs
+        self, contract_id: str, contract: Contract, admitted: Admitted, outputs: Outputs
     ) -> None:
         """Carry prints on that the arbiter held back until now."""
         self._trades.duplicate += admitted.duplicates
@@ -587,13 +547,13 @@ class Pipeline:
 
     # -- what can be read --------------------------------------------------------------------
 
-    def forming(self, contract_id: str, timeframe: Timeframe) -> Bar | None:
+    def forming(self, contract_id: str, timeframe: BarSize) -> Bar | None:
         """The open bar, computed now; None if there is none or the contract is unknown."""
         contract = self._contracts.get(contract_id)
         return None if contract is None else contract.bars.forming(timeframe)
 
-    def timeframes(self, contract_id: str) -> tuple[Timeframe, ...]:
-        """The timeframes of a contract, shortest first; empty if it is unknown."""
+    def timeframes(self, contract_id: str) -> tuple[BarSize, ...]:
+        """The bar sizes of a contract, time first, small before large; empty if it is unknown."""
         contract = self._contracts.get(contract_id)
         return () if contract is None else contract.bars.timeframes
 

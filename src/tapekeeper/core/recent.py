@@ -47,25 +47,29 @@ class RecentBars:
 
 
 class _Window:
-    """Bars by their open. Nearly all come in order, so they are sorted only after one did not."""
+    """Bars by their open and ordinal.
 
-    __slots__ = ("_bars", "_keep", "_latest_ns", "_sorted")
+    Nearly all come in order, so they are sorted only after one did not.
+    """
+
+    __slots__ = ("_bars", "_keep", "_latest", "_sorted")
 
     def __init__(self, keep: int | None) -> None:
         self._keep = keep
-        self._bars: dict[int, Bar] = {}
-        self._latest_ns = 0
+        self._bars: dict[tuple[int, int], Bar] = {}
+        self._latest = (0, 0)
         self._sorted = True
 
     def __len__(self) -> int:
         return len(self._bars)
 
     def add(self, bar: Bar) -> None:
-        if bar.ts_open >= self._latest_ns:
-            self._latest_ns = bar.ts_open
-        elif bar.ts_open not in self._bars:
+        key = (bar.ts_open, bar.ordinal)
+        if key >= self._latest:
+            self._latest = key
+        elif key not in self._bars:
             self._sorted = False
-        self._bars[bar.ts_open] = bar
+        self._bars[key] = bar
         if self._keep is not None and len(self._bars) > self._keep:
             self._sort()
             del self._bars[next(iter(self._bars))]

@@ -25,8 +25,8 @@ from tapekeeper.core.validate import LENIENT, RulePolicy
 from tapekeeper.errors import UnreadableSourceError, UsageError
 from tapekeeper.model.gap import Gap, HistoryRows, Repair
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize, parse_size
 from tapekeeper.model.tick import Trade
-from tapekeeper.model.timeframe import Timeframe
 
 USER_HUB = "user"
 MARKET_HUB = "market"
@@ -288,7 +288,7 @@ class Rerun:
         self,
         pipeline: Pipeline,
         *,
-        timeframes: tuple[Timeframe, ...] = (),
+        timeframes: tuple[BarSize, ...] = (),
         pardons: Iterable[Trade] = (),
     ) -> None:
         self._pipeline = pipeline
@@ -403,7 +403,7 @@ class Rerun:
             if isinstance(meta, CountedMeta | ReattachedMeta):
                 self._resumable(meta)
                 return
-            recorded = map(Timeframe.parse, meta.timeframes)
+            recorded = map(parse_size, meta.timeframes)
             timeframes = tuple(dict.fromkeys([*recorded, *self._timeframes]))
             calendar = Calendar(meta.calendar)
             rules = RulePolicy(**msgspec.structs.asdict(meta.rules))

@@ -1,4 +1,4 @@
-"""Bars: OHLCV over [open, open + timeframe), stamped by their open."""
+"""Bars: OHLCV over [open, open + timeframe), or from print to print, stamped by their open."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ class Completeness(StrEnum):
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """One bar of one contract and timeframe.
+    """One bar of one contract and timeframe, or measure.
 
     Only trades make bars. Order inside a bar is (event time, arrival), so `open` is the first
     print and `close` the last one by that order.
 
     Attributes:
         contract_id: the gateway's contract id.
-        timeframe: its name, such as `1m`.
-        ts_open: start of the interval, ns UTC; the interval is half-open.
+        timeframe: its name, such as `1m`; of a measured bar that of the measure, such as `500tick`.
+        ts_open: start of the interval, ns UTC; the interval is half-open. A measured bar opens
+            with its first print, and ends 1 ns after its last one.
         ts_end: end of the interval, ns UTC (exclusive). Longer than 1h it is at most the next
             session's open; up to 1h the grid is that of the epoch, whatever the session.
         open, high, low, close: float64, as received.
@@ -57,6 +58,9 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
         gap_ids: the entries of the gap ledger that touch it, rising; repaired ones included.
         live_share: part of its trading time in which live lines covered it; the rest is missing
             or was filled in from the gateway's history.
+        ordinal: number of a measured bar within its session, from 0, because several may open in
+            one nanosecond; below 0 where a late print made a bar of its own. 0 for all others.
+            Contract, timeframe, open and ordinal name a bar.
     """
 
     contract_id: str
@@ -79,6 +83,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     completeness: Completeness = Completeness.COMPLETE
     gap_ids: tuple[int, ...] = ()
     live_share: float = 1.0
+    ordinal: int = 0
 
     @property
     def vwap(self) -> float | None:

@@ -43,7 +43,7 @@ _NOMINAL_NS = {
     Unit.WEEK: 7 * DAY_NS,
     Unit.MONTH: 30 * DAY_NS,
 }
-_TEXT = re.compile(r"([1-9][0-9]{0,3})(s|mo|m|h|d|w)")
+TIMEFRAME_TEXT = re.compile(r"([1-9][0-9]{0,3})(s|mo|m|h|d|w)")
 
 
 @total_ordering
@@ -83,7 +83,7 @@ class Timeframe:
             UsageError: it is not a whole number from 1 to 9999 followed by a unit, or is a
                 fixed length of a day or more that is not written in days.
         """
-        match = _TEXT.fullmatch(text.strip())
+        match = TIMEFRAME_TEXT.fullmatch(text.strip())
         if match is None:
             raise UsageError(
                 f"unknown timeframe {text!r}: write a whole number from 1 to 9999 and one of "

@@ -26,6 +26,7 @@ from tapekeeper.core.gateway.rest_payloads import BarUnit, HistoryBar
 from tapekeeper.errors import OutsideError
 from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize, timeframes_of
 from tapekeeper.model.tick import Trade
 from tapekeeper.model.timeframe import HOUR_NS, MINUTE_NS, Timeframe
 from tapekeeper.ports import BarHistory, Clock, Log
@@ -91,8 +92,8 @@ class Followed(Protocol):
         """Every contract that was ever subscribed."""
         ...
 
-    def timeframes(self, contract_id: str, /) -> tuple[Timeframe, ...]:
-        """Its timeframes, shortest first."""
+    def timeframes(self, contract_id: str, /) -> tuple[BarSize, ...]:
+        """Its bar sizes, time first and shortest first."""
         ...
 
     def last_trade(self, contract_id: str, /) -> Trade | None:
@@ -241,11 +242,11 @@ class Comparison:
         )
 
 
-def _comparable(timeframes: tuple[Timeframe, ...]) -> Timeframe | None:
+def _comparable(sizes: tuple[BarSize, ...]) -> Timeframe | None:
     """The shortest that the gateway has on the same grid."""
     fit = (
         each
-        for each in timeframes
+        for each in timeframes_of(sizes)
         if each.is_fixed and each.length_ns % MINUTE_NS == 0 and HOUR_NS % each.length_ns == 0
     )
     return min(fit, default=None)

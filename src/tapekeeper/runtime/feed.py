@@ -37,6 +37,7 @@ from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
 from tapekeeper.model.gap import Gap, GapCause, Repair
+from tapekeeper.model.measure import require_measurable
 from tapekeeper.model.tick import Rejected, Trade
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
@@ -343,7 +344,13 @@ class Feed:
     # -- what changes the pipeline besides frames ----------------------------------------------
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Record and apply a subscription, in order with the frames around it."""
+        """Record and apply a subscription, in order with the frames around it.
+
+        Raises:
+            UsageError: a measure is wanted that cannot be had of the contract.
+        """
+        # Before it is recorded, because a replay could not do it either.
+        require_measurable(subscription.timeframes, subscription.instrument)
         self.drain()
         self._journaler.append([subscribe_entry(subscription, self._clock.now_ns())])
         self.pipeline.subscribe(subscription)

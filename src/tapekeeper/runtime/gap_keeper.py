@@ -21,6 +21,7 @@ from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.measure import timeframes_of
 from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
@@ -110,7 +111,9 @@ class GapKeeper:
 
         Where it is followed already, and timeframes were added, these lack what was before.
         """
-        wanted = set(map(str, self._feed.pipeline.timeframes(contract_id)))
+        # Measured bars that are added begin with the next print, and lack nothing.
+        sizes = self._feed.pipeline.timeframes(contract_id)
+        wanted = set(map(str, timeframes_of(sizes)))
         added = wanted - self._made.get(contract_id, wanted)
         self._made[contract_id] = wanted
         if added:

@@ -25,6 +25,7 @@ from tapekeeper.core.pipeline import Outputs, Subscription
 from tapekeeper.errors import OutsideError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, Repair
+from tapekeeper.model.measure import timeframes_of
 from tapekeeper.model.timeframe import Unit
 from tapekeeper.ports import BarHistory, Clock, Log, Random
 from tapekeeper.runtime.feed import Feed
@@ -191,7 +192,8 @@ class History:
         self._wake.set()
 
     def _set_warm(self, start: Gap, state: WarmUp) -> None:
-        wanted = start.timeframes or map(str, self._feed.pipeline.timeframes(start.contract_id))
+        sizes = timeframes_of(self._feed.pipeline.timeframes(start.contract_id))
+        wanted = start.timeframes or map(str, sizes)
         self._warm.setdefault(start.contract_id, {}).update(dict.fromkeys(wanted, state))
         self._notify()
 
@@ -253,14 +255,16 @@ class History:
         if event_ns is None or gap.to_ns is None:
             return None
         passed_ns = event_ns - self._policy.settle_ns
-        due = due_ns(gap, wanted.timeframes, wanted.calendar)
+        # Measured bars have no history: see `MeasuredBars.mark`.
+        timeframes = timeframes_of(wanted.timeframes)
+        due = due_ns(gap, timeframes, wanted.calendar)
         is_start = gap.cause is GapCause.START and not gap.restored
         patience_ns = START_PATIENCE_NS if is_start else due
         if passed_ns < gap.to_ns or (passed_ns < due and due - gap.to_ns < patience_ns):
             return None
         plan_ = plan(
             gap,
-            wanted.timeframes,
+            timeframes,
             wanted.calendar,
             until_ns=passed_ns,
             horizon_ns=wanted.policy.horizon_ns,
@@ -268,7 +272,8 @@ class History:
             warm_up_bars=self._policy.warm_up_bars,
         )
         if plan_ is None:
-            self._jobs.pop(gap.gap_id)  # nothing of it is to be had: it has no begin
+            # Nothing of it is to be had: it has no begin, or no bars of time are wanted.
+            self._jobs.pop(gap.gap_id)
         return plan_
 
     async def _ask(self, contract_id: str, ask: Ask) -> list[HistoryRow]:

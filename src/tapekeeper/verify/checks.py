@@ -24,7 +24,9 @@ from tapekeeper.verify.losses import (
 )
 from tapekeeper.verify.oracle import Key, Numbers, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
-from tapekeeper.verify.scenario import RECOVERY_S, RETURN_S, TIMEFRAMES
+from tapekeeper.verify.scenario import MEASURES, RECOVERY_S, RETURN_S, TIMEFRAMES
+
+_OF_TIME = frozenset(map(str, TIMEFRAMES))
 
 SHOWN_MAX = 3
 """Examples in one finding."""
@@ -71,7 +73,9 @@ def judge(evidence: Evidence) -> Findings:
     stopped = {life.run: life for life in evidence.lives if life.end is End.STOPPED}
     for run in runs.values():
         owner = stopped.get(run.number)
-        problems += _bars(run, run.bars if owner is None else _live(owner))
+        its_bars = run.bars if owner is None else _live(owner)
+        problems += _bars(run, [bar for bar in its_bars if bar.timeframe in _OF_TIME])
+        problems += _measured(run, [bar for bar in its_bars if bar.timeframe not in _OF_TIME])
         problems += _taken(run, followed)
     problems += _invented(evidence, runs.values(), made)
     spans = spans_of(evidence)
@@ -188,6 +192,25 @@ def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
     wrong = [key for key in wrong if key not in mixed]
     if wrong:
         yield f"{len(wrong)} bars differ from the oracle's, the first is {wrong[0]}"
+
+
+def _measured(run: Run, bars: list[Bar]) -> Iterator[str]:
+    """Of every measure the bars are apart, and hold each print that was accepted once."""
+    keys = {(bar.contract_id, bar.timeframe, bar.ts_open, bar.ordinal) for bar in bars}
+    if len(keys) != len(bars):
+        yield "two measured bars have one name"
+    for measure in MEASURES:
+        made: Counter[tuple[str, str]] = Counter()
+        for bar in bars:
+            if bar.timeframe == str(measure):
+                made[bar.contract_id, "prints"] += bar.n
+                made[bar.contract_id, "volume"] += bar.volume
+        for batch in run.outputs.trades:
+            made[batch.contract_id, "prints"] -= len(batch)
+            made[batch.contract_id, "volume"] -= sum(batch.size)
+        wrong = {key: count for key, count in made.items() if count}
+        if wrong:
+            yield f"the {measure} bars differ from what was accepted: {wrong}"
 
 
 def _untrue(evidence: Evidence, run: Run, lost: Lost) -> Iterator[str]:

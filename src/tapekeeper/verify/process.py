@@ -18,13 +18,13 @@ from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.journal import segment_number
 from tapekeeper.errors import OutsideError, TapekeeperError, UnknownContractError
-from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.model.measure import BarSize
 from tapekeeper.sim.memory_files import MemoryDisk, MemoryFiles
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life, Logged
-from tapekeeper.verify.scenario import GUEST, PRODUCTS, TIMEFRAMES
+from tapekeeper.verify.scenario import GUEST, PRODUCTS, SIZES
 
 _GUEST_STAYS_S = 15.0
 
@@ -150,9 +150,9 @@ class Process:
 
     async def _use(self, readers: asyncio.TaskGroup) -> None:
         for product in PRODUCTS:
-            instrument = await self.tape.subscribe(product, TIMEFRAMES)
+            instrument = await self.tape.subscribe(product, SIZES)
             self.evidence.contracts[product] = instrument.contract_id
-            for timeframe in TIMEFRAMES:
+            for timeframe in SIZES:
                 readers.create_task(self._read(product, timeframe))
         self.life.subscribed_ns = self._true.now_ns()
         async with asyncio.TaskGroup() as tasks:
@@ -164,7 +164,7 @@ class Process:
                 guest.cancel()
         await self._asked.wait()
 
-    async def _read(self, product: str, timeframe: Timeframe) -> None:
+    async def _read(self, product: str, timeframe: BarSize) -> None:
         """A subscriber: what it gets has left the process."""
         async for bar in self.tape.bars(product, timeframe):
             if self._files.is_alive:
@@ -176,7 +176,7 @@ class Process:
         while True:
             await clock.sleep_s(_GUEST_STAYS_S * numbers.random())
             with suppress(OutsideError, UnknownContractError):
-                await self.tape.subscribe(GUEST, TIMEFRAMES)
+                await self.tape.subscribe(GUEST, SIZES)
             await clock.sleep_s(_GUEST_STAYS_S * numbers.random())
             with suppress(OutsideError, UnknownContractError):
                 await self.tape.unsubscribe(GUEST)

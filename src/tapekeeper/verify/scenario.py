@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tapekeeper.app.config import Config
+from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.fault_menu import Fault
@@ -46,6 +47,8 @@ GUEST = "MGC"
 """Subscribed and given up again and again while faults happen."""
 
 TIMEFRAMES = tuple(Timeframe.parse(text) for text in ("1s", "5s", "1m"))
+MEASURES = tuple(Measure.parse(text) for text in ("10tick", "100000dollar", "2renko"))
+SIZES: tuple[BarSize, ...] = (*TIMEFRAMES, *MEASURES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def test_a_frame_has_every_member_under_its_name() -> None:
         "completeness": "complete",
         "gap_ids": [],
         "live_share": 1.0,
+        "ordinal": 0,
     }
     assert frame["symbol"].to_list() == ["MESH6", "X"]
     assert frame["state"].to_list() == ["closed", "forming"]

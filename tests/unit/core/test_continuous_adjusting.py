@@ -21,6 +21,7 @@ from tapekeeper.core.continuous import (
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import PRICE_SCALE, Bar, BarState, Completeness
 from tapekeeper.model.continuous import Adjustment, Measured, Roll, Segment
+from tapekeeper.model.measure import Measure
 from tapekeeper.model.timeframe import SECOND_NS, Timeframe
 
 CME, EUREX = calendar_by_name("cme"), calendar_by_name("eurex")
@@ -255,6 +256,12 @@ def test_a_bar_that_trades_after_the_roll_only_is_the_new_contracts() -> None:
     assert EUREX.session_of(at("11 00:10")).open_ns == at("11 00:10")
     assert cut_ns(EUREX, Timeframe.parse("1h"), at("11 00:10")) == at("11 00:00")
     assert cut_ns(EUREX, Timeframe.parse("5m"), at("11 00:10")) == at("11 00:10")
+
+
+def test_measured_bars_change_hands_at_the_open_of_the_session() -> None:
+    """They end with their session, so none lies over a roll."""
+    assert cut_ns(CME, Measure.parse("500tick"), at("10 22:00")) == at("10 22:00")
+    assert cut_ns(EUREX, Measure.parse("8renko"), at("11 00:10")) == at("11 00:10")
 
 
 def test_segments_follow_each_other_without_mixing() -> None:

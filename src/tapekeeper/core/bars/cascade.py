@@ -36,6 +36,7 @@ from tapekeeper.core.bars.tree import begin, chain, hang
 from tapekeeper.core.bars.values import PATIENT, BarPolicy, Folded, Grid
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState, Completeness
+from tapekeeper.model.measure import BarSize
 from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
@@ -92,6 +93,11 @@ class ContractBars:
         """Event time (ns UTC) up to which every bar has been told; None before the first print."""
         watermark_ns = self._watermark_ns()
         return None if watermark_ns <= LONG_AGO_NS else watermark_ns
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Where prints are known to be missing, as far as that may still matter."""
+        return self._marks.all()
 
     def whole_ns(self, timeframe: str | None = None) -> int | None:
         """From which event time (ns UTC) on a timeframe has its prints; None means ever.
@@ -574,7 +580,7 @@ class ContractBars:
 
     # -- what can be read ------------------------------------------------------------------------
 
-    def forming(self, timeframe: Timeframe) -> Bar | None:
+    def forming(self, timeframe: BarSize) -> Bar | None:
         """The forming bar of a timeframe with every print so far, or None if there is none.
 
         Raises:

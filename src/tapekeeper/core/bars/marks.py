@@ -73,6 +73,24 @@ def marks_of(gap: Gap) -> list[Mark]:
     return [*rest, *restored]
 
 
+def unrepaired(marks: Iterable[Mark]) -> list[Mark]:
+    """The marks of one gap as they are for measured bars, which history cannot stand for.
+
+    One, or none, as of a gap of some timeframes alone.
+    """
+    parts = [mark for mark in marks if not mark.timeframes]
+    if not parts:
+        return []
+    return [
+        Mark(
+            min(mark.from_ns for mark in parts),
+            max(mark.to_ns for mark in parts),
+            parts[0].gap_id,
+            is_start=all(mark.is_start for mark in parts),
+        )
+    ]
+
+
 class Worth(msgspec.Struct, frozen=True):
     """What the marks make of one bar; the attributes are those of `Bar`."""
 
@@ -113,6 +131,28 @@ class Marks:
             first, second, *rest = self._marks
             self._marks = [_both(first, second), *rest]
         return min(mark.from_ns for mark in touched), max(mark.to_ns for mark in touched)
+
+    def next_bound(self, after_ns: int) -> int:
+        """The first begin or end of a mark after this time (ns UTC), or `NEVER_NS`."""
+        bounds = (bound for mark in self._marks for bound in (mark.from_ns, mark.to_ns))
+        return min((bound for bound in bounds if bound > after_ns), default=NEVER_NS)
+
+    def last_bound(self, after_ns: int, until_ns: int) -> int | None:
+        """The last begin or end of a mark in (after, until], all in ns UTC."""
+        bounds = (bound for mark in self._marks for bound in (mark.from_ns, mark.to_ns))
+        return max((bound for bound in bounds if after_ns < bound <= until_ns), default=None)
+
+    def beginning(self, after_ns: int, until_ns: int) -> Mark | None:
+        """The first mark that begins in (after, until], both in ns UTC."""
+        return next((mark for mark in self._marks if after_ns < mark.from_ns <= until_ns), None)
+
+    def of_gap(self, gap_id: int) -> list[Mark]:
+        """The marks of a gap, rising."""
+        return [mark for mark in self._marks if mark.gap_id == gap_id]
+
+    def all(self) -> tuple[Mark, ...]:
+        """Every mark, rising."""
+        return tuple(self._marks)
 
     def forget(self, before_ns: int) -> None:
         """Forget what ended before this time (ns UTC)."""

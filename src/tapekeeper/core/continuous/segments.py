@@ -9,8 +9,8 @@ from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.continuous.rules import Choice, Market, RollRule, SessionVolume, Situation
 from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.continuous import Expiring, Segment
+from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.session import Session
-from tapekeeper.model.timeframe import Timeframe
 
 
 def traded(bar: Bar) -> bool:
@@ -95,13 +95,15 @@ def segments_of(
     ]
 
 
-def cut_ns(calendar: Calendar, timeframe: Timeframe, roll_ns: int) -> int:
+def cut_ns(calendar: Calendar, timeframe: BarSize, roll_ns: int) -> int:
     """Where bars of a timeframe change hands at a roll, both ns UTC: the open of a bar.
 
     A bar that opened before the roll stays with the contract that was the front one then, and is
     made of its prints alone, to its end. Where all trading in it is after the roll it is the next
-    contract's.
+    contract's. Measured bars never lie over a session's open.
     """
+    if isinstance(timeframe, Measure):
+        return roll_ns
     interval = calendar.interval(timeframe, roll_ns)
     if calendar.open_time_ns(interval.start_ns, roll_ns) == 0:
         return interval.start_ns
@@ -111,7 +113,7 @@ def cut_ns(calendar: Calendar, timeframe: Timeframe, roll_ns: int) -> int:
 def front_bars(
     segments: Sequence[Segment],
     bars: Mapping[str, Sequence[Bar]],
-    timeframe: Timeframe,
+    timeframe: BarSize,
     calendar: Calendar,
 ) -> list[Bar]:
     """The bars of each segment's contract, in order of time; each interval has one contract's.
