@@ -103,6 +103,13 @@ def test_the_session_bounds_daily_bars(tmp_path: Path) -> None:
         (["--session", "cmee"], "unknown calendar 'cmee'; did you mean 'cme'?"),
         (["--tick-size", "0"], "a tick size is a number greater than 0"),
         (["--tick-size", "nan"], "a tick size is a number greater than 0"),
+        (["--tick-value", "-1"], "a tick value is a number greater than 0"),
+        (["--timeframes", "5tics"], "tick, vol, dollar, range, renko, such as 500tick"),
+        (["--timeframes", "8renko"], "8renko bars of ESZ3 need its tick size"),
+        (
+            ["--timeframes", "9dollar", "--tick-size", "0.25"],
+            "9dollar bars of ESZ3 need the value of a tick in money",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_sentence(
@@ -115,6 +122,22 @@ def test_a_wrong_option_is_one_sentence(
     assert error.startswith("error: ")
     assert clause in error
     assert error.count("\n") == 1
+
+
+def test_measured_bars_have_files_and_identities_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are written and checked as bars of time are, in one order: time first."""
+    source = _trades(tmp_path / "trades.parquet")
+    arguments = ["--timeframes", "1renko,2tick,1m,50dollar", "--tick-size", "0.25"]
+    arguments += ["--tick-value", "1.25", "--out", str(tmp_path / "out")]
+    assert main(["replay", str(source), *arguments]) == 0
+    shown = capsys.readouterr().out
+    places = [shown.index(name) for name in (" 1m ", " 2tick ", " 50dollar ", " 1renko ")]
+    assert places == sorted(places)
+    frame = pl.read_parquet(tmp_path / "out" / "bars_2tick.parquet")
+    assert frame["ordinal"].to_list() == list(range(frame.height))
+    assert frame["volume"].sum() == pl.read_parquet(source)["size"].sum()
 
 
 def test_a_folder_that_cannot_be_is_named_before_the_work(

@@ -29,6 +29,15 @@ def bar(contract_id: str, timeframe: str, ts_open: int) -> Bar:
     )
 
 
+def test_bars_of_one_nanosecond_are_told_apart_by_their_ordinal() -> None:
+    """Each is kept, in their order, and the last word on one takes its place."""
+    recent = RecentBars(3)
+    bars = [msgspec.structs.replace(bar("A", "1renko", 7), ordinal=n) for n in (0, 2, 1, 3)]
+    recent.add([*bars, msgspec.structs.replace(bars[1], revision=1)])
+    kept = recent.of("A", "1renko")
+    assert [(each.ordinal, each.revision) for each in kept] == [(1, 0), (2, 1), (3, 0)]
+
+
 def test_each_contract_and_timeframe_keeps_its_newest() -> None:
     """The bound holds per key, and the oldest go first."""
     recent = RecentBars(2)

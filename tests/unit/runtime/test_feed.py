@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
@@ -17,8 +18,9 @@ from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.core.signalr.records import Invocation, encode_invocation
 from tapekeeper.core.signalr.session import Garbled
-from tapekeeper.errors import JournalError
+from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import Measure
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import BURST_BYTES_MAX, BURST_FRAMES_MAX, Feed, FeedLimits
@@ -105,6 +107,19 @@ def inbound(second: float = 0.0, *, data: bytes = b"x", price: str = "6000.25") 
     stamp = f"2026-01-05T15:00:{second:09.6f}Z"
     arguments = f'["{MES}",[{{"timestamp":"{stamp}","price":{price},"volume":1,"type":0}}]]'
     return Inbound(1, "market", START, data, (Invocation("GatewayTrade", arguments.encode()),), ())
+
+
+def test_a_measure_that_cannot_be_had_is_not_recorded(bench: Bench) -> None:
+    """A replay could not do it either: it is refused before the journal has it."""
+    wanted = Subscription(
+        Instrument(MES, "MESH6"), (Measure.parse("8renko"),), calendar_by_name("cme")
+    )
+    with pytest.raises(UsageError, match="8renko bars of MESH6 need its tick size"):
+        bench.feed.subscribe(wanted)
+    assert bench.kinds() == [EntryKind.META]
+    known = msgspec.structs.replace(wanted, timeframes=(Measure.parse("5tick"),))
+    bench.feed.subscribe(known)
+    assert list(map(str, bench.feed.pipeline.timeframes(MES))) == ["1s", "5tick"]
 
 
 def test_the_journal_has_a_burst_before_anything_comes_of_it(bench: Bench) -> None:
