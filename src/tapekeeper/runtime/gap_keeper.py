@@ -93,6 +93,7 @@ class GapKeeper:
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
+        self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
         self._suspects = Suspects()
         self._followed: set[str] = set()
         self._made: dict[str, set[str]] = {}  # timeframes. Bound: contracts ever followed
@@ -124,8 +125,10 @@ class GapKeeper:
         last = self._feed.pipeline.last_trade(contract_id)
         from_ns = None if last is None else last.ts_event
         self._begun_ns.pop(contract_id, None)
-        gap = self._new(contract_id, GapCause.START, "the contract was not followed before")
-        gap = msgspec.structs.replace(gap, from_ns=from_ns)
+        gap = self._left.pop(contract_id, None)
+        if gap is None:
+            gap = self._new(contract_id, GapCause.START, "the contract was not followed before")
+            gap = msgspec.structs.replace(gap, from_ns=from_ns)
         self._starting[contract_id] = _Interval(gap, None, None)
         self._feed.know([gap])
 
@@ -162,6 +165,12 @@ class GapKeeper:
             if interval is not None:
                 self._place(_Interval(interval.gap, interval.from_ns, now_ns))
         self._spoilt.pop(contract_id, None)
+        last = self._feed.pipeline.last_trade(contract_id)
+        if last is not None and contract_id not in self._left:
+            # The bar that is forming now goes on without its prints, and says so when it is over.
+            gap = self._new(contract_id, GapCause.START, "the contract is followed no more")
+            gap = self._left[contract_id] = msgspec.structs.replace(gap, from_ns=last.ts_event)
+            self._feed.know([gap])
 
     def cover(self, found: Iterable[Uncovered], lasting: Iterable[Uncovered]) -> None:
         """Learn which subscriptions were not covered, and which are not now."""

@@ -14,10 +14,10 @@ from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
 from tapekeeper.verify.losses import (
-    Lost,
     Span,
     frozen_spans,
     lost_prints,
+    missing_prints,
     mute_spans,
     spans_of,
     unexplained,
@@ -82,7 +82,7 @@ def judge(evidence: Evidence) -> Findings:
     count, lost = lost_prints(evidence, runs.values())
     problems += unexplained(evidence, lost, spans)
     for run in runs.values():
-        problems += _untrue(evidence, run, lost)
+        problems += _untrue(evidence, run)
     problems += _backfilled(evidence, [bar for run in runs.values() for bar in run.bars])
     return Findings(tuple(problems), made=count, lost=sum(lost.values()), spans=spans)
 
@@ -213,19 +213,18 @@ def _measured(run: Run, bars: list[Bar]) -> Iterator[str]:
             yield f"the {measure} bars differ from what was accepted: {wrong}"
 
 
-def _untrue(evidence: Evidence, run: Run, lost: Lost) -> Iterator[str]:
-    """Bars that call themselves complete although a print of theirs was lost.
+def _untrue(evidence: Evidence, run: Run) -> Iterator[str]:
+    """Bars that call themselves complete although their process lacked a print of theirs.
 
     A subscription that is frozen, and not found yet, is a thing that nobody can know of. What a
     process finds out when its journal accepts no more is in its log, but its bars cannot say it.
     Nor can a bar that was forming when its process ended tell of what the next process lost.
     """
-    ended_ns = max((life.ended_ns for life in evidence.lives if life.run == run.number), default=0)
-    frozen = (*frozen_spans(evidence), *mute_spans(evidence))
+    excused = (*frozen_spans(evidence), *mute_spans(evidence))
     times = sorted(
-        (key[0], key[1])
-        for at_ns, key in lost
-        if at_ns <= ended_ns and not any(span.holds(at_ns, key[0]) for span in frozen)
+        (contract_id, ts_ns)
+        for contract_id, ts_ns, at_ns in missing_prints(evidence, run)
+        if not any(span.holds(at_ns, contract_id) for span in excused)
     )
     untrue = [
         bar

@@ -68,6 +68,31 @@ def lost_prints(evidence: Evidence, runs: Iterable[Run]) -> tuple[int, Lost]:
     return made, lost
 
 
+def missing_prints(evidence: Evidence, run: Run) -> list[tuple[str, int, int]]:
+    """Prints that a process had not when it ended: contract, event time, when each was made (ns).
+
+    Of the contracts that are followed from the start, and whenever the prints were made, before the
+    process was started as well: a bar that lacks one is not complete, whoever is to blame.
+    """
+    windows = [
+        window
+        for life in evidence.lives
+        if life.run == run.number
+        for window in _windows(evidence, life)
+    ]
+    until_ns = max((end_ns for _, end_ns in windows), default=0)
+    came = run.reached.trades + run.reached.spoilt
+    missing: list[tuple[str, int, int]] = []
+    wanted = set(evidence.contracts.values())
+    for one in evidence.made:
+        for key in one.prints:
+            if came[key] > 0:
+                came[key] -= 1
+            elif one.at_ns <= until_ns and key[0] in wanted:
+                missing.append((key[0], key[1], one.at_ns))
+    return missing
+
+
 def _windows(evidence: Evidence, life: Life) -> Iterator[tuple[int, int]]:
     """When a process was to hear everything, ns UTC."""
     if life.subscribed_ns is not None:

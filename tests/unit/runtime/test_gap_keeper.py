@@ -386,6 +386,24 @@ def test_a_timeframe_that_is_added_lacks_what_was_before(bench: Bench) -> None:
     assert len(bench.keeper.ledger) == 3
 
 
+def test_a_bar_that_goes_on_when_its_contract_is_followed_no_more_lacks_what_comes(
+    bench: Bench,
+) -> None:
+    """It may be closed by the time of other contracts; following again is the same gap."""
+    bench.subscribe()
+    bench.trade(1.2)
+    bench.keeper.unfollow(MES)
+    bench.feed.unsubscribe(MES)
+    assert bench.gaps()[1:] == [(GapCause.START, GapState.LASTING, 1.2, None)]
+    assert bench.worth() == {
+        ("1s", 1): Completeness.PARTIAL_START,
+        ("1m", 0): Completeness.PARTIAL_START,
+    }
+    bench.at(5.0)
+    bench.subscribe()
+    assert bench.gaps()[1:] == [(GapCause.START, GapState.ENDED, 1.2, 5.0)]
+
+
 def test_unsubscribing_ends_what_lasts(bench: Bench) -> None:
     """And following again begins with the last print that was had."""
     bench.subscribe()
