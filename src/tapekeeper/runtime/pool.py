@@ -158,7 +158,7 @@ class LinePool:
         )
         self._evictions = Evictions(policy)
         self._retry_ns = 0  # no hand-over before this, monotonic
-        self._failing = ""
+        self._failing, self._failing_of = "", 0  # why the last hand-over failed, of which line
         self._handovers = 0
         self._handovers_failed = 0
         self._lines_most = 0
@@ -511,7 +511,7 @@ class LinePool:
         delay_s = max(delay_s, self._policy.retry_base_ms / 1_000)
         self._retry_ns = self._clock.monotonic_ns() + round(delay_s * _NS_PER_S)
         self._handovers_failed += 1
-        self._failing = why
+        self._failing, self._failing_of = why, old.number
         self._log(
             "handover_failed",
             level="warning",
@@ -616,6 +616,8 @@ class LinePool:
             self._say_one_session()
         if step.after is LineState.SUBSCRIBING and step.before is not LineState.RESUMING:
             member.opened_ns = now_ns
+            if self._failing_of == member.number or self._failing_of not in self._members:
+                self._failing = ""  # a new connection cured what it was for
             if member.due in _NEW_CONNECTION_CURES:
                 member.due = None
             if self._token is not None and not member.line.holds(self._token):

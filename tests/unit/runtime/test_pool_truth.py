@@ -180,6 +180,27 @@ def test_what_a_new_connection_refuses_is_uncovered_for_that_reason() -> None:
     assert ended.to_ns is not None
 
 
+# --- a hand-over that failed ------------------------------------------------------------------
+
+
+def test_a_hand_over_that_failed_is_forgotten_when_a_new_connection_cures_its_cause() -> None:
+    """The old line ends by itself and comes back: nothing is due that could still succeed."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.pool.subscribe(MES)
+        await rig.clock.sleep_s(92)
+        assert rig.pool.status().handovers_failed == 1
+        assert rig.pool.status().health is PoolHealth.DEGRADED
+        rig.hub.connections[0].drop("code 1006")
+        await rig.clock.sleep_s(10)
+        status = rig.pool.status()
+        assert (status.handovers, status.handover_failing) == (0, "")
+        assert status.health is PoolHealth.UP
+
+    silent = Manners(handshake=None)
+    play(scenario, Manners(), silent, silent, policy=PoolPolicy(max_session_s=60.0))
+
+
 # --- endpoints --------------------------------------------------------------------------------
 
 
