@@ -457,7 +457,7 @@ class LinePool:
             self._add(lines, joining=False, pace=old.pace)
             self._handed_over(old, reason)
             return
-        new = self._add(lines, joining=True, pace=old.pace)
+        new, before_ns = self._add(lines, joining=True, pace=old.pace), old.opened_ns
 
         def in_vain() -> bool:
             return new.over or (returning and not new.is_preferred_to(old))
@@ -477,6 +477,8 @@ class LinePool:
             return
         if not took_over or new.over:
             await self._give_up(new, old, reason)
+            if old.opened_ns not in {None, before_ns}:
+                self._failing = ""  # it has a new connection, and nothing is left to be cured
             return
         # From now on what is found out about the line that serves is meant for the new one.
         new.joining, old.joining = False, True

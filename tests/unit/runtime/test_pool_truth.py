@@ -201,6 +201,25 @@ def test_a_hand_over_that_failed_is_forgotten_when_a_new_connection_cures_its_ca
     play(scenario, Manners(), silent, silent, policy=PoolPolicy(max_session_s=60.0))
 
 
+def test_a_hand_over_in_vain_beside_a_new_connection_of_the_old_line_is_no_failure() -> None:
+    """The old line has come back before the new one is given up."""
+
+    async def scenario(rig: Rig) -> None:
+        await rig.pool.subscribe(MES)
+        await rig.clock.sleep_s(70)
+        rig.hub.plan.insert(0, Manners())
+        rig.hub.connections[0].drop("code 1006")
+        await rig.clock.sleep_s(5)
+        rig.hub.plan.insert(0, Manners(handshake=None))
+        await rig.clock.sleep_s(25)
+        status = rig.pool.status()
+        assert (status.handovers, status.handovers_failed) == (0, 1)
+        assert (status.handover_failing, status.health) == ("", PoolHealth.UP)
+
+    silent = Manners(handshake=None)
+    play(scenario, Manners(), silent, policy=PoolPolicy(max_session_s=60.0))
+
+
 # --- endpoints --------------------------------------------------------------------------------
 
 
