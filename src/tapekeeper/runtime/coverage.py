@@ -165,10 +165,12 @@ class Coverage:
     def refused(self, why: str) -> None:
         """A hub took a connection and not this subscription: that is why it is still uncovered.
 
-        One interval stays one, whatever it began with; its text says both.
+        One interval stays one; its text says both. Of a stream that had stopped nothing is known
+        to be otherwise: what is refused is that it is asked for again.
         """
-        hole, cause = self._open, GapCause.REFUSED_SUBSCRIPTION
-        if hole is not None and hole.cause is not cause:
+        hole = self._open
+        if hole is not None and hole.cause is GapCause.DISCONNECT:
+            cause = GapCause.REFUSED_SUBSCRIPTION
             self._open = Hole(hole.from_ns, None, f"{hole.why}; then {why}", cause)
 
     def _holes(self, from_ns: int, to_ns: int) -> list[tuple[int, int]]:

@@ -165,6 +165,17 @@ def test_what_the_new_connection_refuses_is_uncovered_for_that_reason() -> None:
     assert (ended.from_ns, ended.to_ns, ended.cause) == (150, 190, lasting.cause)
 
 
+def test_a_stream_that_had_stopped_stays_stale_when_it_is_refused_anew() -> None:
+    """Asking again is the cure that failed, and not the trouble."""
+    book = CoverageBook()
+    book.confirmed(1, _A, 100)
+    book.stopped(_A, None, since_ns=150, now_ns=210, why="no trades")
+    book.refused(_A, "the hub refused it")
+    assert [(each.cause, each.why) for each in book.lasting()] == [
+        (GapCause.STALE_STREAM, "no trades")
+    ]
+
+
 def test_an_answered_farewell_leaves_no_interval_and_a_silent_one_does() -> None:
     """At the end only the silence that came before it is in doubt."""
     book = CoverageBook()
