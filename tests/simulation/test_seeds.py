@@ -93,6 +93,12 @@ def test_the_seeds_of_ci_draw_every_fault_of_the_table() -> None:
     assert {plan.endpoints for plan in plans} == {1, 2, 3}
 
 
+def test_a_program_that_fails_again_behind_the_last_fault_is_waited_for() -> None:
+    """Its pools are asked when it is up again: in seed 1266 it dies while the return is awaited."""
+    _, verdict = run_seed(1266)
+    assert verdict.findings.problems == ()
+
+
 @pytest.mark.parametrize("seed", [3, 42])
 def test_the_same_seed_is_the_same_run(seed: int) -> None:
     """Every event at its time, every counter and every byte of the journal are equal."""

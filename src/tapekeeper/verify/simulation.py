@@ -204,13 +204,15 @@ class _Run:
         away = sum(one.port in self._ports[1:] for one in present)
         if away:
             return f"{away} connections are to fallbacks"
+        if what := self._not_recovered():  # a program that failed again meanwhile has no pools
+            return what
         # Two ends by chance look like a gateway that allows one session only: what that costs is
         # to be given back, too.
-        pools = () if self._process is None else self._process.tape.status().pools
-        for pool in pools:
+        assert self._process is not None  # noqa: S101 - it has recovered
+        for pool in self._process.tape.status().pools:
             if pool.health is not PoolHealth.UP:
                 return f"the pool {pool.name} is {pool.health}: {pool.reason}"
-        return self._not_recovered()
+        return ""
 
     async def _watch_freezes(self) -> None:
         while True:
