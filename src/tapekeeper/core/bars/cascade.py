@@ -29,15 +29,16 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from tapekeeper.core.bars.backfill import put
+from tapekeeper.core.bars.gathered import complete, gathered, is_over
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks
-from tapekeeper.core.bars.node import Node, Row, joined, with_bar, with_print
-from tapekeeper.core.bars.quiet import flat_bars, is_flat, next_interval
+from tapekeeper.core.bars.node import Node, Row, joined, with_print
+from tapekeeper.core.bars.quiet import flat_bars, is_flat, next_interval, traded
 from tapekeeper.core.bars.tree import begin, chain, hang
 from tapekeeper.core.bars.values import PATIENT, BarPolicy, Folded, Grid
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.measure import BarSize
-from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
@@ -127,7 +128,7 @@ class ContractBars:
             node.since_ns = self._high_ns
             if self._high_ns > LONG_AGO_NS:
                 interval = self._grid.interval(node.timeframe, self._high_ns)
-                begin(node, interval, self._high_ns, is_over=self._is_over(node, interval))
+                begin(node, interval, self._high_ns, is_over=is_over(node, interval, self._high_ns))
             forming = self._forming(node)
             node.count_from(accepted_volume - (forming.volume if forming else 0))
         self._bound_fed()
@@ -204,12 +205,9 @@ class ContractBars:
         """Whether a row is beyond the horizon, and not in a bar that is open or may be opened."""
         return ts_ns < self._watermark_ns() - self._policy.horizon_ns and not all(
             (root.is_open and root.start <= ts_ns < root.end)
-            or not self._is_over(root, self._grid.interval(root.timeframe, ts_ns))
+            or not is_over(root, self._grid.interval(root.timeframe, ts_ns), self._high_ns)
             for root in self._roots
         )
-
-    def _is_over(self, node: Node, interval: Interval) -> bool:
-        return interval.end_ns <= self._high_ns or interval.end_ns <= node.passed_ns
 
     def _take_latest(self, row: Row, closed: list[Bar]) -> None:
         """Take a row than which nothing is later: close what it ends, and begin with it.
@@ -275,7 +273,7 @@ class ContractBars:
             node.leave_out(row[3])
         else:
             before = node.kept.get(interval.start_ns)
-            solid = _solid(before)
+            solid = traded(before)
             after = with_print(node, interval, solid, self.contract_id, row)
             node.count(solid, after)
             self._amend(node, before, after, closed)
@@ -312,7 +310,7 @@ class ContractBars:
             return
         # Closed by a timer before the smaller bar began, or below the open bar of a node that
         # took prints itself when that began.
-        solid = _solid(before)
+        solid = traded(before)
         parts = [bar] if solid is None else [solid, bar]
         after = joined(node, interval, parts, _CLOSED)
         node.count(solid, after)
@@ -446,7 +444,7 @@ class ContractBars:
         """
         closed: list[Bar] = []
         self._tell_due(exchange_now_ns, closed)
-        for node in self._complete():
+        for node in complete(self._nodes):
             if node.due_ns() <= exchange_now_ns:
                 self._pass(node, node.end)
                 self._hand_out(node, closed, timed=True)
@@ -465,7 +463,7 @@ class ContractBars:
 
     def due_ns(self) -> int | None:
         """The earliest exchange time (ns UTC) at which a bar is due; None if none is open."""
-        ends_ns = [node.due_ns() for node in self._complete()]
+        ends_ns = [node.due_ns() for node in complete(self._nodes)]
         for node in self._quiet():
             assert node.told is not None  # noqa: S101 - `_quiet` gives no other
             ends_ns.append(next_interval(self._grid, node.timeframe, node.told.ts_end).due_ns)
@@ -509,41 +507,13 @@ class ContractBars:
         given: dict[str, dict[int, Bar]] = {}
         for bar in bars:
             node = by_name.get(bar.timeframe) or self._missing(bar.timeframe)
-            if self._is_over(node, self._grid.interval(node.timeframe, bar.ts_open)):
+            interval = self._grid.interval(node.timeframe, bar.ts_open)
+            if is_over(node, interval, self._high_ns):
                 given.setdefault(node.name, {})[bar.ts_open] = bar
-        self._remark(gap_id, marks, self._put(given), closed)
+        self._remark(gap_id, marks, put(self._nodes, given, self._grid, self._high_ns), closed)
         self._bound()
         self._bound_fed()
         return closed
-
-    def _put(self, given: dict[str, dict[int, Bar]]) -> dict[tuple[str, int], Bar | None]:
-        """Replace closed bars, and make those above anew; what was in the place of each."""
-        replaced: dict[tuple[str, int], Bar | None] = {}
-        anew: dict[str, set[int]] = {}  # opens of bars whose parts changed
-        for node in self._nodes:
-            new = dict(given.get(node.name, {}))
-            for start_ns in sorted(anew.get(node.name, set()) - set(new)):
-                interval = self._grid.interval(node.timeframe, start_ns)
-                assert node.feeder is not None  # noqa: S101 - only what is fed is made of parts
-                within = node.feeder.kept.between(interval.start_ns, interval.end_ns)
-                parts = [bar for bar in within if not is_flat(bar)]
-                if self._is_over(node, interval):
-                    new[start_ns] = joined(node, interval, parts, _CLOSED)
-                else:
-                    node.rebuild(interval, parts)
-            for start_ns, bar in sorted(new.items()):
-                before = node.kept.get(start_ns)
-                node.count_backfill(_solid(before), bar)
-                if start_ns in given.get(node.name, ()):
-                    node.vouched.add(start_ns)
-                # Nothing is trimmed before the bars above are made.
-                node.kept.put(bar)
-                replaced[node.name, start_ns] = before
-                for fed in node.fed:
-                    above = self._grid.interval(fed.timeframe, start_ns)
-                    if above.start_ns >= node.whole_ns:  # else parts of it were never here
-                        anew.setdefault(fed.name, set()).add(above.start_ns)
-        return replaced
 
     def _remark(
         self,
@@ -616,20 +586,10 @@ class ContractBars:
             node.check(
                 accepted_volume,
                 below_volume=sum(below.open_volume for below in chain(node.feeder)),
-                is_forming=self._gathered(node) is not None,
+                is_forming=gathered(node, self._grid, self._high_ns) is not None,
             )
             for node in self._nodes
         ]
-
-    def _complete(self) -> Iterator[Node]:
-        """Nodes with an open bar and no open bar below it, small before large.
-
-        Only of these are the times of the last prints known; a bar above an open one is never
-        due before it.
-        """
-        for node in self._nodes:
-            if node.is_open and not any(below.is_open for below in chain(node.feeder)):
-                yield node
 
     def _quiet(self) -> Iterator[Node]:
         """Nodes of which nothing is open, where intervals without a print have bars."""
@@ -640,19 +600,8 @@ class ContractBars:
 
     def _forming(self, node: Node) -> Bar | None:
         """The open bar with everything below it folded in."""
-        bar = self._gathered(node)
+        bar = gathered(node, self._grid, self._high_ns)
         return None if bar is None else self._judged(bar)
-
-    def _gathered(self, node: Node) -> Bar | None:
-        below = None if node.feeder is None else self._gathered(node.feeder)
-        if below is None:
-            return node.bar(_FORMING) if node.is_open else None
-        interval = self._grid.interval(node.timeframe, below.ts_first)
-        if self._is_over(node, interval):
-            # A timer has closed it, and a print came nevertheless; it is revised when that of
-            # the smaller bar is over.
-            return node.bar(_FORMING) if node.is_open else None
-        return with_bar(node, interval, below, _FORMING)
 
     def _bound(self) -> None:
         """Set the bounds of what needs no decision, after roots' bars opened or closed."""
@@ -684,8 +633,3 @@ class ContractBars:
 
     def _place_in_order(self, bar: Bar) -> tuple[int, int]:
         return bar.ts_end, self._ranks[bar.timeframe]
-
-
-def _solid(bar: Bar | None) -> Bar | None:
-    """A bar with something traded; a flat one adds nothing to what comes to its place."""
-    return None if bar is None or is_flat(bar) else bar

@@ -15,6 +15,11 @@ def is_flat(bar: Bar) -> bool:
     return bar.n == 0 and bar.volume == 0
 
 
+def traded(bar: Bar | None) -> Bar | None:
+    """A bar with something traded; a flat one adds nothing to what comes to its place."""
+    return None if bar is None or is_flat(bar) else bar
+
+
 def next_interval(grid: Grid, timeframe: Timeframe, after_ns: int) -> Interval:
     """The first interval at or after this time (ns UTC) in which there is trading."""
     interval = grid.interval(timeframe, after_ns)
