@@ -372,3 +372,46 @@ def test_bars_of_time_are_the_same_beside_them() -> None:
     told = plain_bars.fold(batch_of(tape)).closed
     told_too = [bar for bar in both.fold(batch_of(tape)).closed if bar.timeframe != "5tick"]
     assert msgspec.json.encode(told) == msgspec.json.encode(told_too)
+
+
+# -- what is added while prints come ---------------------------------------------------------------
+
+
+@given(prints(), measures, st.integers(0, 60), cuts, st.sampled_from([(), ("1m", "3tick")]))
+def test_a_measure_that_is_added_says_of_what_it_has_not_seen_the_beginning(
+    tape: list[Print], measure: Measure, at: int, sizes: list[int], beside: tuple[str, ...]
+) -> None:
+    """Its bars are those of the prints since; the first is a partial start, bricks of a day all."""
+    if beside:
+        bars = engine(*beside)
+        fold_in(bars, tape[:at], [4])
+    else:
+        time = ContractBars(ES.contract_id, [Timeframe.parse("1m")], CALENDAR, policy=FOREVER)
+        for row in tape[:at]:
+            time.fold(batch_of([row]))
+        bars = AllBars(time, MeasuredBars(ES, CALENDAR, FOREVER, (), time.high_ns))
+    name, rest = str(measure), tape[at:]
+    bars.add([measure], sum(row[2] for row in tape[:at]))
+    whole_ns = bars.whole_ns(name)
+    if not tape[:at]:
+        assert whole_ns is None
+        return
+    assert whole_ns == tape[:at][-1][0] + 1
+    assert bars.mark(1, [Mark(-YEAR_NS, whole_ns, 1, is_start=True, timeframes=(name,))]) == []
+    told, _ = fold_in(bars, rest, sizes)
+    mine = [bar for bar in told + bars.forming_all() if bar.timeframe == name]
+    assert [shape_in_ticks(bar) for bar in mine] == plain(rest, measure)
+    session = CALENDAR.session_of(whole_ns - 1)
+    of_day = [bar for bar in mine if CALENDAR.session_of(bar.ts_open) == session]
+    began = of_day if "renko" in name else of_day[:1]
+    assert {bar.completeness for bar in began} <= {Completeness.PARTIAL_START}
+    # Prints of the very nanosecond behind which it begins may make several bars.
+    others = [bar for bar in mine if bar not in began and bar.ts_open >= whole_ns]
+    assert {bar.completeness for bar in others} <= {Completeness.COMPLETE}
+    beside_it = {bar.completeness for bar in told if bar.timeframe != name}
+    assert beside_it <= {Completeness.COMPLETE}
+    assert all(check.holds for check in bars.checks(sum(row[2] for row in tape)))
+    # Another word on the same gap changes nothing, as when history has dealt with it.
+    assert bars.mark(1, [Mark(-YEAR_NS, whole_ns, 1, is_start=True, timeframes=(name,))]) == []
+    again = [bar for bar in told + bars.forming_all() if bar.timeframe == name]
+    assert again == mine

@@ -77,7 +77,11 @@ class Contract:
                 self.bars.add(timeframes_of(sizes), self.accepted_volume)
                 return
             measured = MeasuredBars(
-                self.instrument, self.calendar, self.bar_policy, self.bars.marks
+                self.instrument,
+                self.calendar,
+                self.bar_policy,
+                self.bars.marks,
+                self.bars.high_ns,
             )
             self.bars = AllBars(self.bars, measured)
         self.bars.add(sizes, self.accepted_volume)

@@ -21,7 +21,7 @@ from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import Gap, GapCause, GapState
-from tapekeeper.model.measure import timeframes_of
+from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
@@ -96,7 +96,7 @@ class GapKeeper:
         self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
         self._suspects = Suspects()
         self._followed: set[str] = set()
-        self._made: dict[str, set[str]] = {}  # timeframes. Bound: contracts ever followed
+        self._made: dict[str, set[BarSize]] = {}  # bound: contracts ever followed
         # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
         self._traded_ns: dict[str, int] = {}
         # The first event time since a contract was asked for, ns UTC. Bound: as before.
@@ -110,16 +110,14 @@ class GapKeeper:
     def follow(self, contract_id: str) -> None:
         """A contract is asked for: until `followed` its prints are missing.
 
-        Where it is followed already, and timeframes were added, these lack what was before.
+        Where it is followed already, and bar sizes were added, these lack what was before.
         """
-        # Measured bars that are added begin with the next print, and lack nothing.
         sizes = self._feed.pipeline.timeframes(contract_id)
-        wanted = set(map(str, timeframes_of(sizes)))
-        added = wanted - self._made.get(contract_id, wanted)
-        self._made[contract_id] = wanted
-        if added:
-            for timeframe in sorted(added):
-                self._widen(contract_id, timeframe)
+        known = self._made.get(contract_id, set(sizes))
+        self._made[contract_id] = set(sizes)
+        for size in sizes:  # small before large
+            if size not in known:
+                self._widen(contract_id, size)
         if contract_id in self._followed or contract_id in self._starting:
             return
         last = self._feed.pipeline.last_trade(contract_id)
@@ -132,12 +130,14 @@ class GapKeeper:
         self._starting[contract_id] = _Interval(gap, None, None)
         self._feed.know([gap])
 
-    def _widen(self, contract_id: str, timeframe: str) -> None:
-        """A timeframe begins behind prints that there are."""
-        evidence = f"bars of {timeframe} were not asked for before"
+    def _widen(self, contract_id: str, size: BarSize) -> None:
+        """A bar size begins behind prints that there are."""
+        whole_ns = self._feed.pipeline.whole_ns(contract_id, str(size))
+        if whole_ns is None and isinstance(size, Measure):
+            return  # nothing was before: it begins as the contract does
+        evidence = f"bars of {size} were not asked for before"
         gap = self._new(contract_id, GapCause.START, evidence)
-        gap = msgspec.structs.replace(gap, timeframes=(timeframe,))
-        whole_ns = self._feed.pipeline.whole_ns(contract_id, timeframe)
+        gap = msgspec.structs.replace(gap, timeframes=(str(size),))
         if whole_ns is None:  # no print has come yet: they begin as the contract does
             self._place(_Interval(gap, None, self._clock.now_ns()))
         else:

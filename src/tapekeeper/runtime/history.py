@@ -192,8 +192,10 @@ class History:
         self._wake.set()
 
     def _set_warm(self, start: Gap, state: WarmUp) -> None:
+        # Measured bars have no history, so nobody waits for it.
         sizes = timeframes_of(self._feed.pipeline.timeframes(start.contract_id))
-        wanted = start.timeframes or map(str, sizes)
+        names = map(str, sizes)
+        wanted = [name for name in names if not start.timeframes or name in start.timeframes]
         self._warm.setdefault(start.contract_id, {}).update(dict.fromkeys(wanted, state))
         self._notify()
 

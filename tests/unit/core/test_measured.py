@@ -8,7 +8,7 @@ import pytest
 
 from tapekeeper.core.bars import AllBars, BarPolicy, ContractBars, Mark, MeasuredBars
 from tapekeeper.core.bars.gauges import Renko, gauge_of
-from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Marks
+from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS
 from tapekeeper.core.bars.measured_node import KEPT_MAX, MeasuredNode
 from tapekeeper.core.bars.sums import Row, Sums
 from tapekeeper.core.calendar import calendar_by_name
@@ -273,7 +273,7 @@ def test_memory_is_bounded_by_the_horizon_and_by_number() -> None:
         Measure.parse("1tick"),
         gauge_of(Measure.parse("1tick"), ES),
         CALENDAR,
-        marks=Marks(),
+        marks={},
         horizon_ns=10 * S,
     )
     told: list[Bar] = []
@@ -367,6 +367,34 @@ def test_before_a_contract_was_followed_a_bar_is_a_partial_start() -> None:
     assert forming(bars).completeness is Completeness.PARTIAL_START
     (bar,) = bars.mark(1, [Mark(LONG_AGO_NS, NOON + S, 1, is_start=True)])
     assert (bar.n, bar.completeness, bar.gap_ids) == (2, Completeness.PARTIAL_START, (1,))
+
+
+def test_a_replay_makes_what_was_added_live_from_the_beginning() -> None:
+    """What the journal says of the measure alone is of the live run, which began with it later."""
+    bars = engine("2tick")
+    fold(bars, (NOON, 10.0, 1))
+    mark = Mark(LONG_AGO_NS, NOON + 2 * S, 1, is_start=True, timeframes=("2tick",))
+    assert bars.mark(1, [mark]) == []
+    (bar,) = fold(bars, (NOON + 3 * S, 10.0, 1))
+    assert (bar.n, bar.completeness) == (2, Completeness.COMPLETE)
+
+
+def test_the_first_bar_of_a_measure_that_is_added_is_called_a_partial_start() -> None:
+    """It may have begun before; those behind it are exact, and other measures as they were."""
+    bars = engine("4tick")
+    fold(bars, (NOON, 10.0, 1), (NOON + S, 10.0, 1))
+    bars.add([Measure.parse("2tick")], 2)
+    whole_ns = bars.whole_ns("2tick")
+    assert (whole_ns, bars.whole_ns("4tick")) == (NOON + S + 1, None)
+    mark = Mark(LONG_AGO_NS, NOON + S + 1, 1, is_start=True, timeframes=("2tick",))
+    assert bars.mark(1, [mark]) == []
+    told = fold(bars, *((NOON + n * S, 10.0, 1) for n in range(2, 6)))
+    assert [(bar.timeframe, bar.completeness, bar.gap_ids, bar.live_share) for bar in told] == [
+        ("2tick", Completeness.PARTIAL_START, (1,), 1.0),
+        ("4tick", Completeness.COMPLETE, (), 1.0),
+        ("2tick", Completeness.COMPLETE, (), 1.0),
+    ]
+    assert all(check.holds for check in bars.checks(6))
 
 
 def test_a_repair_of_bars_of_time_leaves_them_a_gap() -> None:

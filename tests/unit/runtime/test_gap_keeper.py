@@ -18,7 +18,7 @@ from tapekeeper.core.signalr.session import Garbled
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.model.measure import parse_size
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
@@ -70,7 +70,7 @@ class Bench:
         self.feed.subscribe(
             Subscription(
                 Instrument(MES, "MESH6"),
-                tuple(map(Timeframe.parse, timeframes or ("1s", "1m"))),
+                tuple(map(parse_size, timeframes or ("1s", "1m"))),
                 calendar_by_name("cme"),
             )
         )
@@ -386,6 +386,31 @@ def test_a_timeframe_that_is_added_lacks_what_was_before(bench: Bench) -> None:
     assert len(bench.keeper.ledger) == 3
 
 
+def test_a_measure_that_is_added_has_an_entry_and_its_first_bar_says_so(bench: Bench) -> None:
+    """Before the first print there is nothing that it lacks; a replay makes the same bars."""
+    bench.subscribe("1m", "3tick")
+    bench.subscribe("4tick")
+    bench.trade(1.5)
+    bench.trade(2.5)
+    bench.subscribe("2tick")
+    for second in range(3, 8):
+        bench.trade(second)
+    began = bench.keeper.ledger.find(causes=[GapCause.START])[1:]
+    assert [(gap.timeframes, gap.from_ns, gap.to_ns) for gap in began] == [
+        (("2tick",), None, START + 2_500_000_001)
+    ]
+    worth = bench.worth()
+    assert [worth["2tick", second] for second in (3, 5)] == [
+        Completeness.PARTIAL_START,
+        Completeness.COMPLETE,
+    ]
+    assert {worth[key] for key in worth if key[0] != "2tick"} == {Completeness.COMPLETE}
+    bench.journaler.close()
+    again = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme")))
+    live = bench.feed.recent.of(MES, "2tick")
+    assert [bar for bar in again.bars["2tick"] if bar.state.value != "forming"] == list(live)
+
+
 def test_a_bar_that_goes_on_when_its_contract_is_followed_no_more_lacks_what_comes(
     bench: Bench,
 ) -> None:
@@ -444,7 +469,7 @@ def test_a_repair_reaches_bars_journal_and_ledger(bench: Bench) -> None:
     assert [bar for bars in again.bars.values() for bar in bars] == live
     assert again.holds
     # Bars of another timeframe are rolled up from what was repaired.
-    wanted = (Timeframe.parse("5s"),)
+    wanted = (parse_size("5s"),)
     other = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme"), timeframes=wanted))
     assert list(other.bars) == ["5s"]
     assert [(bar.volume, bar.completeness) for bar in other.bars["5s"]] == [

@@ -13,6 +13,7 @@ from tapekeeper.errors import AuthError, ConnectFailedError, OutsideError
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import parse_size
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
@@ -255,6 +256,25 @@ def test_what_nobody_follows_any_more_is_not_asked_for() -> None:
             bench.history.forget(MES)
         assert waiting.result() is WarmUp.OFF
         await bench.clock.sleep_s(30)
+        assert bench.gateway.asked == []
+        assert bench.history.status().waiting == 0
+
+    with_bench(use)
+
+
+def test_nobody_waits_for_the_history_of_a_measure() -> None:
+    """Prints end its bars, and the gateway has none: what is to come is live."""
+
+    async def use(bench: Bench) -> None:
+        bench.trade()
+        sizes = (parse_size("2tick"),)
+        bench.feed.subscribe(
+            Subscription(Instrument(MES, "MESH6"), sizes, calendar_by_name("24x7"))
+        )
+        gap = Gap(1, MES, GapCause.START, None, START + 1, "a test", START, timeframes=("2tick",))
+        bench.feed.know([gap])
+        assert await bench.history.wait_warm(MES, "2tick") is WarmUp.OFF
+        await bench.clock.sleep_s(120)
         assert bench.gateway.asked == []
         assert bench.history.status().waiting == 0
 

@@ -39,10 +39,12 @@ class AllBars:
         return (*self._time.timeframes, *self._measured.measures)
 
     def whole_ns(self, timeframe: str | None = None) -> int | None:
-        """From which event time (ns UTC) on a timeframe has its prints; None means ever.
+        """From which event time (ns UTC) on a bar size has its prints; None means ever.
 
-        Measured bars that are added begin with the next print, so they lack nothing.
+        No size asks for all bars of time.
         """
+        if timeframe is not None and timeframe in map(str, self._measured.measures):
+            return self._measured.whole_ns(timeframe)
         return self._time.whole_ns(timeframe)
 
     def add(self, sizes: Iterable[BarSize], accepted_volume: int = 0) -> None:

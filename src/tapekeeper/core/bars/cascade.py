@@ -96,6 +96,11 @@ class ContractBars:
         return None if watermark_ns <= LONG_AGO_NS else watermark_ns
 
     @property
+    def high_ns(self) -> int:
+        """The largest event time seen, ns UTC; `LONG_AGO_NS` before the first print."""
+        return self._high_ns
+
+    @property
     def marks(self) -> tuple[Mark, ...]:
         """Where prints are known to be missing, as far as that may still matter."""
         return self._marks.all()

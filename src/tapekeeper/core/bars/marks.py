@@ -73,12 +73,20 @@ def marks_of(gap: Gap) -> list[Mark]:
     return [*rest, *restored]
 
 
-def unrepaired(marks: Iterable[Mark]) -> list[Mark]:
-    """The marks of one gap as they are for measured bars, which history cannot stand for.
+def unrepaired(marks: Iterable[Mark], name: str, *, was_added: bool) -> list[Mark]:
+    """The marks of one gap as they are for bars of a measure, which history cannot stand for.
 
-    One, or none, as of a gap of some timeframes alone.
+    One, or none, as of a gap of other timeframes alone.
+
+    Args:
+        marks: of one gap.
+        name: of the measure.
+        was_added: whether it was asked for when prints had come. Else what is said of it alone is
+            of another run of it than this one, as where a replay makes it from the beginning.
     """
-    parts = [mark for mark in marks if not mark.timeframes]
+    parts = [
+        mark for mark in marks if not mark.timeframes or (was_added and name in mark.timeframes)
+    ]
     if not parts:
         return []
     return [

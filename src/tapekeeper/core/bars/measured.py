@@ -23,7 +23,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 from tapekeeper.core.bars.gauges import gauge_of
-from tapekeeper.core.bars.marks import LONG_AGO_NS, Mark, Marks, unrepaired
+from tapekeeper.core.bars.marks import LONG_AGO_NS, Mark
 from tapekeeper.core.bars.measured_node import MeasuredNode
 from tapekeeper.core.bars.sums import Row
 from tapekeeper.core.bars.values import BarPolicy, Grid
@@ -43,22 +43,25 @@ class MeasuredBars:
         grid: says when sessions are.
         policy: how long bars wait.
         marks: what is known to be missing already.
+        high_ns: the largest event time (ns UTC) of the prints that came before.
     """
 
     def __init__(
-        self, instrument: Instrument, grid: Grid, policy: BarPolicy, marks: Iterable[Mark] = ()
+        self,
+        instrument: Instrument,
+        grid: Grid,
+        policy: BarPolicy,
+        marks: Iterable[Mark] = (),
+        high_ns: int = LONG_AGO_NS,
     ) -> None:
         self._instrument = instrument
         self._grid = grid
         self._policy = policy
-        self._marks = Marks()
-        by_gap: dict[int, list[Mark]] = {}
+        self._marks: dict[int, list[Mark]] = {}  # by gap, for what is added. Bound: see `mark`
         for mark in marks:
-            by_gap.setdefault(mark.gap_id, []).append(mark)
-        for gap_id, parts in by_gap.items():
-            self._marks.replace(gap_id, unrepaired(parts))
+            self._marks.setdefault(mark.gap_id, []).append(mark)
         self._nodes: list[MeasuredNode] = []  # in order of their measures
-        self._high_ns = self._cursor_ns = LONG_AGO_NS
+        self._high_ns, self._cursor_ns = high_ns, LONG_AGO_NS
         # Rows that wait for the watermark, by (event time, arrival). Bound: the prints of the
         # allowed lateness.
         self._waiting: list[tuple[int, int, Row]] = []
@@ -74,7 +77,10 @@ class MeasuredBars:
     def add(self, measures: Iterable[Measure], accepted_volume: int) -> None:
         """Add measures; those that are there already are left as they are.
 
-        The first bar of a new one begins with the next print.
+        The first bar of a new one begins with the next print that goes on. Where prints have gone
+        before, `whole_ns` tells, and a mark that names the measure has to say so: then its first
+        bar is called a partial start, and of a measure whose bars depend on those before them
+        each one of the session.
 
         Args:
             measures: any.
@@ -91,6 +97,8 @@ class MeasuredBars:
                 self._grid,
                 marks=self._marks,
                 horizon_ns=self._policy.horizon_ns,
+                # What waits for the watermark is still to go on, unless nobody held it back.
+                lacks_ns=self._high_ns if self._cursor_ns <= LONG_AGO_NS else self._cursor_ns,
             )
             for measure in sorted(set(measures) - set(self.measures))
         ]
@@ -98,6 +106,10 @@ class MeasuredBars:
         for node in added:
             node.count_from(accepted_volume - waiting)
         self._nodes = sorted([*self._nodes, *added], key=lambda node: node.measure)
+
+    def whole_ns(self, name: str) -> int | None:
+        """From which event time (ns UTC) on a measure has its prints; None means ever."""
+        return next((node.whole_ns for node in self._nodes if node.name == name), None)
 
     # -- prints ----------------------------------------------------------------------------------
 
@@ -175,14 +187,18 @@ class MeasuredBars:
         History cannot stand for them, because it does not tell where between two of its prices
         a bar would have ended.
         """
-        changed = self._marks.replace(gap_id, unrepaired(marks))
-        if changed is None:
-            return
-        for node in self._nodes:
-            node.remark(gap_id, changed, told)
         # A print may still come that is as late as the horizon.
         late_ns = self._cursor_ns - self._policy.horizon_ns
-        self._marks.forget(min([late_ns, *(node.oldest_ns() for node in self._nodes)]))
+        marks = list(marks)
+        for node in self._nodes:
+            if node.remark(gap_id, marks, told):
+                node.forget_marks(late_ns)
+        self._marks[gap_id] = marks
+        self._marks = {
+            each: parts
+            for each, parts in self._marks.items()
+            if any(mark.to_ns > late_ns for mark in parts)
+        }
 
     # -- what can be read --------------------------------------------------------------------------
 

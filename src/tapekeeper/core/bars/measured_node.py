@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from tapekeeper.core.bars.gauges import Edges, Gauge
-from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Marks
+from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks, unrepaired
 from tapekeeper.core.bars.sums import Row, Sums, with_row
 from tapekeeper.core.bars.values import Grid
 from tapekeeper.model.bar import Bar, BarState, Completeness
@@ -55,8 +55,9 @@ class MeasuredNode:
         measure: what ends a bar.
         gauge: measures it.
         grid: says when sessions are.
-        marks: where prints are missing; shared, and changed by its owner.
+        marks: where prints are missing, by gap.
         horizon_ns: how far behind the latest row a late one may be.
+        lacks_ns: event time (ns UTC) of the latest print before it was asked for.
 
     Attributes:
         measure, name: which one.
@@ -69,16 +70,21 @@ class MeasuredNode:
         gauge: Gauge,
         grid: Grid,
         *,
-        marks: Marks,
+        marks: Mapping[int, Sequence[Mark]],
         horizon_ns: int,
+        lacks_ns: int = LONG_AGO_NS,
     ) -> None:
         self.measure = measure
         self.name = str(measure)
         self._contract_id = contract_id
         self._gauge = gauge
         self._grid = grid
-        self._marks = marks
+        self._marks = Marks()
         self._horizon_ns = horizon_ns
+        self._lacks_ns = lacks_ns
+        # Whether the bar that forms, or comes next, may have begun before: of what depends on all
+        # bars of the session, each bar has.
+        self._began_before = lacks_ns > LONG_AGO_NS
         self._sums: Sums | None = None
         self._ordinal = 0  # of the next bar in its session
         self._strays = 0
@@ -91,6 +97,16 @@ class MeasuredNode:
         self._kept: list[_Closed] = []  # rising by (open, ordinal); bound: see `_trim`
         self._full = _TRIM_AT_LEAST
         self._bars = self._volume = self._baseline = 0
+        for gap_id, parts in marks.items():
+            self._marks.replace(gap_id, self._of_this(parts))
+
+    @property
+    def whole_ns(self) -> int | None:
+        """From which event time (ns UTC) on it has all prints; None means ever."""
+        return None if self._lacks_ns <= LONG_AGO_NS else self._lacks_ns + 1
+
+    def _of_this(self, marks: Iterable[Mark]) -> list[Mark]:
+        return unrepaired(marks, self.name, was_added=self._lacks_ns > LONG_AGO_NS)
 
     # -- prints ----------------------------------------------------------------------------------
 
@@ -124,6 +140,7 @@ class MeasuredNode:
             self._session_ns = self._floor_ns = before_ns = interval.start_ns
             self._due_ns, self._end_ns = interval.due_ns, interval.end_ns
             self._ordinal = 0
+            self._began_before = self._began_before and interval.start_ns <= self._lacks_ns
             self._gauge.begin(ticks)
         else:
             self._gauge.resume(ticks)
@@ -137,7 +154,9 @@ class MeasuredNode:
     def _bound(self) -> None:
         """Find the limit again, after the marks or the session changed."""
         if not self._is_broken:
-            self._limit_ns = min(self._end_ns, self._marks.next_bound(self._cursor_ns))
+            # What it lacks ends before it begins, and so ends no bar.
+            after_ns = max(self._cursor_ns, self._lacks_ns + 1)
+            self._limit_ns = min(self._end_ns, self._marks.next_bound(after_ns))
 
     def _end(self, sums: Sums, ended: Sequence[Edges | None], told: list[Bar]) -> None:
         """Close the bar that forms, and make those behind it that hold no print."""
@@ -169,13 +188,15 @@ class MeasuredNode:
         self._volume += bar.volume
         closed = _Closed(bar, self._session_ns, self._since_ns(bar.ts_open), fixed, cut_by)
         closed.bar = self._judged(closed)
+        self._began_before = self._began_before and self._gauge.remembers
         self._kept.append(closed)
         told.append(closed.bar)
         if len(self._kept) >= self._full:
             self._trim()
 
     def _since_ns(self, open_ns: int) -> int:
-        return min(open_ns, self._began_ns) if self._gauge.remembers else open_ns
+        since_ns = min(open_ns, self._began_ns) if self._gauge.remembers else open_ns
+        return min(since_ns, self._lacks_ns) if self._began_before else since_ns
 
     def _trim(self) -> None:
         """Forget what no print and no gap can amend any more."""
@@ -214,12 +235,15 @@ class MeasuredNode:
         closed.bar = self._judged(closed)
         told.append(closed.bar)
 
-    def remark(self, gap_id: int, changed: tuple[int, int], told: list[Bar]) -> None:
-        """Take note that the marks of a gap changed, in the interval `changed` (ns UTC).
+    def remark(self, gap_id: int, marks: Iterable[Mark], told: list[Bar]) -> bool:
+        """Learn the marks of a gap in place of what was known of it; whether that was news.
 
         Closed bars of which that changes the worth are told again; where the gap is in the midst
         of the bar that forms, that ends.
         """
+        changed = self._marks.replace(gap_id, self._of_this(marks))
+        if changed is None:
+            return False
         from_ns, to_ns = changed
         for closed in self._kept:
             bar = closed.bar
@@ -233,13 +257,19 @@ class MeasuredNode:
         since_ns = self._since_ns(self._cursor_ns if self._sums is None else self._sums.first_ns)
         its_marks = self._marks.of_gap(gap_id)
         bounds_ns = [bound for mark in its_marks for bound in (mark.from_ns, mark.to_ns)]
-        if any(since_ns < bound <= self._cursor_ns for bound in bounds_ns):
+        after_ns = max(since_ns, self._lacks_ns + 1)
+        if any(after_ns < bound <= self._cursor_ns for bound in bounds_ns):
             self._shut(self._cursor_ns, told, cut_by=gap_id)
             self._is_broken = True
             self._limit_ns = LONG_AGO_NS
         self._bound()
+        return True
 
-    def oldest_ns(self) -> int:
+    def forget_marks(self, late_ns: int) -> None:
+        """Forget the marks that matter no more, where a print may still come from `late_ns` on."""
+        self._marks.forget(min(late_ns, self._oldest_ns()))
+
+    def _oldest_ns(self) -> int:
         """From when on (ns UTC) marks matter to bars that may still be told."""
         opens_ns = [closed.since_ns for closed in self._kept[:1]]
         if self._sums is not None:
