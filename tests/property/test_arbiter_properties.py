@@ -222,3 +222,14 @@ def test_at_the_bound_of_keys_nothing_real_is_held_back(
     assert Counter(tape) - Counter(through) == Counter()
     statistics = run.arbiter.statistics()
     assert statistics.keys <= keys_max + 1
+
+
+@given(st.data(), sources(), batch_sizes)
+def test_lines_that_stall_for_longer_than_the_window_lose_and_add_nothing(
+    data: st.DataObject, tape: list[Key], sizes: list[int]
+) -> None:
+    """What comes when its time is forgotten passes unless it has been let through before."""
+    run = Run()
+    for line, rows in batched(arrivals(tape, data.draw(legs_of(tape, 40_000))), sizes):
+        run.take(line, [(recv_ns, tape[row]) for recv_ns, row in rows])
+    assert Counter(run.finish()) == Counter(tape)

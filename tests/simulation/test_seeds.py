@@ -99,6 +99,13 @@ def test_a_program_that_fails_again_behind_the_last_fault_is_waited_for() -> Non
     assert verdict.findings.problems == ()
 
 
+@pytest.mark.parametrize("seed", [2127, 2523])
+def test_what_a_slow_line_brings_long_afterwards_is_known(seed: int) -> None:
+    """2127: its contract was left and followed again meanwhile; 2523: another line began there."""
+    _, verdict = run_seed(seed)
+    assert verdict.findings.problems == ()
+
+
 @pytest.mark.parametrize("seed", [3, 42])
 def test_the_same_seed_is_the_same_run(seed: int) -> None:
     """Every event at its time, every counter and every byte of the journal are equal."""

@@ -178,7 +178,7 @@ class Pipeline:
             self.audit.forget(contract_id)
             self._decoder.forget(contract_id)
             self._quotes.forget(contract_id)
-            self._arbiter.forget(contract_id)
+            self._arbiter.unfollow(contract_id)
         return outputs
 
     def connected(self, line: int, recv_ns: int) -> None:

@@ -88,6 +88,7 @@ class ArbiterStatistics(msgspec.Struct, frozen=True):
         rows: rows of history, of all lines and contracts.
         held: rows that wait for other lines to catch up.
         evicted: keys that were forgotten within the window, because there were too many.
+        late: different prints from beyond the window that are counted still.
     """
 
     contracts_counted: int = 0
@@ -95,6 +96,7 @@ class ArbiterStatistics(msgspec.Struct, frozen=True):
     rows: int = 0
     held: int = 0
     evicted: int = 0
+    late: int = 0
 
 
 class Census(msgspec.Struct, frozen=True):

@@ -6,18 +6,16 @@ import gc
 
 import pytest
 
-from tapekeeper.core.arbiter.legs import (
-    Figures,
-    Leg,
-    Tape,
+from tapekeeper.core.arbiter.keys import (
     emission,
     emitted_count,
     emitted_first,
     key_of,
     keys_of,
-    picked,
     time_of,
 )
+from tapekeeper.core.arbiter.late import Late
+from tapekeeper.core.arbiter.legs import Figures, Leg, Tape, picked
 from tapekeeper.model.tick import TradeBatch
 
 MS = 1_000_000
@@ -73,15 +71,15 @@ def test_history_is_cut_at_the_floor_and_at_the_bound_of_rows() -> None:
     for ms in (0, 1_000, 2_000):
         leg.remember(batch(ms))
     leg.last_ns = leg.high_ns = 2_000 * MS
-    assert leg.trim(500 * MS, rows_max=9) == 500 * MS
+    assert leg.trim(500 * MS, rows_max=9, late=Late(9)) == 500 * MS
     assert leg.history_rows == 2
-    assert leg.trim(500 * MS, rows_max=1) == 1_000 * MS + 1
+    assert leg.trim(500 * MS, rows_max=1, late=Late(9)) == 1_000 * MS + 1
     assert leg.history_rows == 1
 
 
 def test_those_that_wait_are_ordered_by_where_they_begin() -> None:
     """Within a stamp the one with more rows of it began before."""
-    tape = Tape()
+    tape = Tape(9)
     for line, (first_ms, at_first) in enumerate([(5, 1), (3, 1), (3, 2)]):
         leg = tape.legs[line] = Leg(Figures(line), batch(first_ms))
         leg.waiting, leg.waiting_at_first = [], at_first

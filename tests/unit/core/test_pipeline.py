@@ -296,6 +296,20 @@ def test_prints_that_wait_are_taken_before_their_contract_is_left() -> None:
     assert pipeline.trade_counts() == TickCounts(received=2, accepted=2)
 
 
+def test_what_another_line_brought_before_a_contract_was_left_is_known_afterwards() -> None:
+    """It is followed again while a slow line still brings it."""
+    pipeline = running("1s")
+    first, second = trades([trade(START)]), trades([trade(START + SECOND)])
+    for line, call in ((1, first), (2, first), (1, second)):
+        pipeline.take([call], START, line)
+        pipeline.step()
+    pipeline.unsubscribe(MES)
+    pipeline.subscribe(subscription(MES, "1s"))
+    pipeline.take([second], START + 3 * SECOND, 2)
+    assert pipeline.step().trades == []
+    assert pipeline.trade_counts() == TickCounts(received=4, accepted=2, duplicate=2)
+
+
 def test_a_quote_of_two_lines_is_published_once_and_updates_do_not_mix() -> None:
     """Each line's sparse updates change its own state; what was said already is a duplicate."""
     pipeline = running()

@@ -3,10 +3,11 @@
 from tapekeeper.core.arbiter.merge import (
     HOLD_NS,
     LEGS_MAX,
+    SILENCE_NS,
     TALLIES_MAX,
     WINDOW_NS,
     Admitted,
     Arbiter,
 )
 
-__all__ = ["HOLD_NS", "LEGS_MAX", "TALLIES_MAX", "WINDOW_NS", "Admitted", "Arbiter"]
+__all__ = ["HOLD_NS", "LEGS_MAX", "SILENCE_NS", "TALLIES_MAX", "WINDOW_NS", "Admitted", "Arbiter"]

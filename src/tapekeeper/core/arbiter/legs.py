@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import chain, takewhile
 
+from tapekeeper.core.arbiter.keys import Key, keys_of, time_of
+from tapekeeper.core.arbiter.late import Late
 from tapekeeper.model.snapshot import LineTally
 from tapekeeper.model.tick import TradeBatch
 
@@ -16,21 +17,6 @@ LONG_AGO_NS = -(1 << 63)
 
 _CHUNK_ROWS = 64
 _CHUNK_NS = 500_000_000
-
-Key: TypeAlias = bytes
-"""Event time (ns UTC), price, size and side: all that tells one print from another.
-
-Bytes, because the garbage collector never looks into a dictionary that has nothing but bytes and
-numbers in it. It would walk tuples, and ten seconds of a busy market are a hundred thousand."""
-
-_KEY = struct.Struct("<qdqb")
-_pack_key = _KEY.pack
-_TIME = struct.Struct("<q")
-_time_in = _TIME.unpack_from
-
-_RECV_SHIFT, _COUNT_SHIFT = 64, 128
-_RECV_MASK = (1 << (_COUNT_SHIFT - _RECV_SHIFT)) - 1
-_LINE_MASK = (1 << _RECV_SHIFT) - 1
 
 
 @dataclass(slots=True)
@@ -148,17 +134,30 @@ class Leg:
         else:
             self.history.append(Past(batch))
 
-    def trim(self, floor_ns: int, rows_max: int) -> int:
-        """Forget history below the floor; the floor that the limit of rows asks for."""
+    def trim(self, floor_ns: int, rows_max: int, late: Late) -> int:
+        """Forget history below the floor; the floor that the limit of rows asks for.
+
+        What it had of the stamp that it begins with goes into `late`.
+        """
         history = self.history
         while history and (history[0].ts_event[-1] < floor_ns or self.history_rows > rows_max):
             if len(history) == 1 and history[0].ts_event[-1] >= floor_ns:
                 break  # a single huge batch is kept whole
+            if history[0].ts_event[0] <= self.first_ns:
+                self.note_first(late)
             gone = history.popleft()
             self.history_rows -= len(gone)
             # Never above the line's head: what is new there must not look old.
             floor_ns = max(floor_ns, min(gone.ts_event[-1] + 1, self.reach_ns()))
         return floor_ns
+
+    def note_first(self, late: Late) -> None:
+        """Put into `late` what is known of the stamp that the line begins with."""
+        begins = takewhile(lambda past: past.ts_event[0] <= self.first_ns, self.history)
+        keys = chain.from_iterable(map(keys_of, begins))
+        firsts = Counter(key for key in keys if time_of(key) == self.first_ns)
+        for key, count in firsts.items():
+            late.note(key, count, {self.figures.line: count})
 
 
 class Tape:
@@ -175,14 +174,16 @@ class Tape:
         "emitted",
         "floor_ns",
         "high_ns",
+        "late",
         "legs",
         "pruned_ns",
         "review_ns",
         "spans",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, keys_max: int) -> None:
         self.legs: dict[int, Leg] = {}
+        self.late = Late(keys_max)
         self.counting = False
         self.counted_ns = 0
         self.emitted: dict[Key, int] = {}
@@ -210,42 +211,19 @@ class Tape:
             first_ns < ts_ns < high_ns for first_ns, high_ns in self.spans.values()
         )
 
+    def edges(self) -> frozenset[int]:
+        """The stamps of which a line may have brought but a part: where each begins and ends."""
+        ends = [(leg.first_ns, leg.high_ns, leg.reach_ns()) for leg in self.open_legs()]
+        return frozenset(chain(*ends, *self.spans.values()))
+
+    def passed_by_all_ns(self) -> int:
+        """The event time that every line that is known has reached, ns UTC."""
+        reached = [leg.reach_ns() for leg in self.legs.values()]
+        return min([*reached, *(high_ns for _, high_ns in self.spans.values())])
+
     def head_ns(self) -> int:
         """The furthest that a line has come."""
         return max((leg.reach_ns() for leg in self.open_legs()), default=LONG_AGO_NS)
-
-
-def emission(count: int, recv_ns: int, line: int) -> int:
-    """How often a key was let through, when that was last, and by which line, in one number."""
-    return count << _COUNT_SHIFT | (recv_ns & _RECV_MASK) << _RECV_SHIFT | line & _LINE_MASK
-
-
-def emitted_count(emission: int) -> int:
-    """How often."""
-    return emission >> _COUNT_SHIFT
-
-
-def emitted_first(emission: int) -> tuple[int, int]:
-    """Time of receipt, and the line."""
-    return emission >> _RECV_SHIFT & _RECV_MASK, emission & _LINE_MASK
-
-
-def key_of(batch: TradeBatch, row: int) -> Key:
-    """The key of one row."""
-    return _pack_key(batch.ts_event[row], batch.price[row] + 0.0, batch.size[row], batch.side[row])
-
-
-def keys_of(batch: TradeBatch | Past) -> Iterator[Key]:
-    """The keys of all rows, in order."""
-    # 0 is added to the price because -0.0 equals 0.0, and its bytes do not.
-    columns = zip(batch.ts_event, batch.price, batch.size, batch.side, strict=True)
-    return (_pack_key(ts_ns, price + 0.0, size, side) for ts_ns, price, size, side in columns)
-
-
-def time_of(key: Key) -> int:
-    """The event time in a key, ns UTC."""
-    ts_ns: int = _time_in(key)[0]
-    return ts_ns
 
 
 def _goes_with(chunk: Past, batch: TradeBatch) -> bool:

@@ -21,8 +21,8 @@ repeats   A line that steps back in event time to a print it brought before, and
           did, repeats itself; this is not counted as occurrences. A step back with other content
           is a late print. A repetition that begins at the very stamp at which the line stands
           cannot be told from real prints, and is let through unless another line explains it.
-stale     Beyond the window nothing can be counted. A print whose time some line has passed is
-          taken for a duplicate; one that no line covered is let through.
+stale     Beyond the window not every print is counted. One whose time some line has passed is
+          taken for a duplicate; the others are few, and remain counted: see `late`.
 evicted   Beyond `keys_max` keys the oldest are forgotten: the window gets shorter, never wrong.
 
 Everything depends on the order of rows of one contract, their event times and their times of
@@ -33,22 +33,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
 
-from tapekeeper.core.arbiter.legs import (
-    LONG_AGO_NS,
-    Figures,
+from tapekeeper.core.arbiter.keys import (
     Key,
-    Leg,
-    Tape,
     emission,
     emitted_count,
     emitted_first,
     key_of,
     keys_of,
-    picked,
     time_of,
 )
+from tapekeeper.core.arbiter.legs import LONG_AGO_NS, Figures, Leg, Tape, picked
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally
 from tapekeeper.model.tick import TradeBatch
 
@@ -65,6 +61,8 @@ longest goes first beyond it, and what it brought may pass again. Lines that fai
 are connected make a few within the window, and are tried ever less often."""
 TALLIES_MAX = 32
 """Lines whose figures are kept; beyond it the oldest goes first that contributes no more."""
+SILENCE_NS = 120_000_000_000
+"""Longer than a connection is believed in that brings nothing, and may then bring old prints."""
 _SPANS_MAX = 8
 _PRUNES_PER_WINDOW = 64
 
@@ -111,6 +109,7 @@ class Arbiter:
         self._figures: dict[int, Figures] = {}
         self._connected_ns: dict[int, int] = {}
         self._holding: set[str] = set()
+        self._unfollowed: dict[str, int] = {}  # until when they are remembered, time of receipt
         self._evicted = 0
         self.held = 0
 
@@ -149,9 +148,12 @@ class Arbiter:
                 it must not be changed afterwards.
         """
         out = Admitted()
+        if self._unfollowed:
+            self._unfollowed.pop(batch.contract_id, None)
+            self._forget_unfollowed(batch.ts_recv[-1])
         tape = self._tapes.get(batch.contract_id)
         if tape is None:
-            tape = self._tapes[batch.contract_id] = Tape()
+            tape = self._tapes[batch.contract_id] = Tape(self._keys_max)
         figures = self._figures_of(line)
         figures.rows += len(batch)
         if max(batch.ts_event) >= self._latest_ns or min(batch.ts_event) < self._earliest_ns:
@@ -179,9 +181,21 @@ class Arbiter:
             self._open(contract_id, tape, tape.waiting_legs(), out)
         return out
 
-    def forget(self, contract_id: str) -> None:
-        """Drop everything about a contract; to be called when nothing of it waits."""
-        self._tapes.pop(contract_id, None)
+    def unfollow(self, contract_id: str) -> None:
+        """Learn that nobody wants a contract; to be called when nothing of it waits.
+
+        What is known of it goes when nothing of it has come for `SILENCE_NS`: followed again
+        before, a slow line may still bring what another one has brought already.
+        """
+        tape = self._tapes.get(contract_id)
+        if tape is not None:
+            heard_ns = max((leg.recv_ns for leg in tape.legs.values()), default=LONG_AGO_NS)
+            self._unfollowed[contract_id] = heard_ns + SILENCE_NS
+
+    def _forget_unfollowed(self, now_ns: int) -> None:
+        gone = [each for each, until_ns in self._unfollowed.items() if until_ns <= now_ns]
+        for contract_id in gone:
+            del self._unfollowed[contract_id], self._tapes[contract_id]
 
     # -- what can be read --------------------------------------------------------------------
 
@@ -198,6 +212,7 @@ class Arbiter:
             rows=sum(leg.history_rows for tape in tapes for leg in tape.legs.values()),
             held=self.held,
             evicted=self._evicted,
+            late=sum(len(tape.late) for tape in tapes),
         )
 
     # -- joining -----------------------------------------------------------------------------
@@ -334,7 +349,8 @@ class Arbiter:
         leg.recv_ns = batch.ts_recv[-1]
         leg.figures.first += len(times)
         leg.remember(batch)
-        tape.floor_ns = leg.trim(max(tape.floor_ns, leg.high_ns - self._window_ns), self._keys_max)
+        floor_ns = max(tape.floor_ns, leg.high_ns - self._window_ns)
+        tape.floor_ns = leg.trim(floor_ns, self._keys_max, tape.late)
         out.batches.append(batch)
 
     def _count(self, tape: Tape, leg: Leg, batch: TradeBatch, out: Admitted) -> int:
@@ -400,7 +416,7 @@ class Arbiter:
         own = [row for row in range(taken) if row not in left_out]
         if own:
             leg.remember(batch if len(own) == len(batch) else picked(batch, own))
-        tape.floor_ns = leg.trim(tape.floor_ns, self._keys_max)
+        tape.floor_ns = leg.trim(tape.floor_ns, self._keys_max, tape.late)
         if len(tape.emitted) > self._keys_max:
             self._evict(tape)
 
@@ -417,9 +433,9 @@ class Arbiter:
         if ts_ns < tape.floor_ns:
             leg.figures.stale += 1
             left_out.add(row)  # no part of what is remembered
-            own = leg.first_ns <= ts_ns <= leg.reach_ns()
+            own = leg.first_ns <= ts_ns < leg.reach_ns()
             leg.tail = [] if own else None
-            return not (own or tape.covered(ts_ns))
+            return not (own or tape.covered(ts_ns)) and self._passes_late(tape, leg, key)
         if ts_ns < tape.counted_ns:
             self._count_back(tape, ts_ns)
         if ts_ns < leg.last_ns and key in leg.counts:
@@ -429,6 +445,15 @@ class Arbiter:
                 leg.tail = tail
                 return self._repeat(leg, row, left_out)
         return None
+
+    def _passes_late(self, tape: Tape, leg: Leg, key: Key) -> bool:
+        """Whether a print that no line covered is one more than was let through."""
+        if key in tape.emitted:  # out of the window, and not pruned yet
+            self._drop_keys(tape, [key], edges=frozenset({time_of(key)}))
+        for other in tape.legs.values():
+            if other.first_ns == time_of(key):  # of which nothing may have been counted
+                other.note_first(tape.late)
+        return tape.late.passes(leg.figures.line, key)
 
     def _goes_on(
         self, tape: Tape, leg: Leg, batch: TradeBatch, row: int, left_out: set[int]
@@ -514,28 +539,31 @@ class Arbiter:
         others = [other.reach_ns() for other in tape.legs.values() if other is not leg]
         tape.review_ns = min(others, default=LONG_AGO_NS) + self._window_ns
         if not others:
-            self._prune(tape)
+            self._prune_all(tape)
             tape.counting = False
             tape.emitted.clear()
             leg.counts.clear()
             leg.tail = None
 
     def _leave(self, tape: Tape, number: int) -> None:
-        self._prune(tape)
+        self._prune_all(tape)
         leg = tape.legs.pop(number)
         if len(tape.spans) >= _SPANS_MAX:
             del tape.spans[next(iter(tape.spans))]
         tape.spans[number] = leg.first_ns, leg.reach_ns()
+        tape.late.forget_before(min(tape.passed_by_all_ns(), tape.high_ns - SILENCE_NS))
 
     def _prune(self, tape: Tape) -> None:
-        """Forget keys below the floor, and note who missed them."""
+        """Forget keys below the floor that came first; others follow when those before them do."""
         tape.pruned_ns = tape.floor_ns
-        old: list[Key] = []
-        for key in tape.emitted:
-            if time_of(key) >= tape.floor_ns:
-                break
-            old.append(key)
-        self._drop_keys(tape, old)
+        old = takewhile(lambda key: time_of(key) < tape.floor_ns, tape.emitted)
+        self._drop_keys(tape, list(old), tape.edges())
+
+    def _prune_all(self, tape: Tape) -> None:
+        """Forget all keys below the floor, those that came late included."""
+        tape.pruned_ns = tape.floor_ns
+        old = [key for key in tape.emitted if time_of(key) < tape.floor_ns]
+        self._drop_keys(tape, old, tape.edges())
 
     def _evict(self, tape: Tape) -> None:
         """Forget an eighth of the keys, and count nothing at or below their times any more."""
@@ -545,13 +573,17 @@ class Arbiter:
         newest_ns = max(map(time_of, old))
         tape.floor_ns = max(tape.floor_ns, min(newest_ns + 1, tape.head_ns()))
         self._evicted += len(old)
-        self._drop_keys(tape, old)
+        self._drop_keys(tape, old, tape.edges())
 
-    def _drop_keys(self, tape: Tape, keys: Iterable[Key]) -> None:
+    def _drop_keys(self, tape: Tape, keys: Iterable[Key], edges: frozenset[int]) -> None:
+        """Forget keys, note who missed them, and remember how often those of `edges` passed."""
         legs = tape.open_legs()
         for key in keys:
             emitted = emitted_count(tape.emitted.pop(key))
             ts_ns = time_of(key)
+            if ts_ns in edges:
+                brought = {leg.figures.line: leg.counts[key] for leg in legs if key in leg.counts}
+                tape.late.note(key, emitted, brought)
             for leg in legs:
                 missed = emitted - leg.counts.pop(key, 0)
                 if missed > 0 and leg.first_ns < ts_ns < leg.high_ns:
