@@ -15,8 +15,8 @@ import time
 from random import Random
 
 from tapekeeper.core.journal import (
+    BLOCK_HEAD_BYTES,
     HEADER_BYTES,
-    RECORD_HEAD_BYTES,
     Ending,
     Entry,
     EntryKind,
@@ -75,7 +75,8 @@ def made_segment(random: Random, number: int, before_bytes: int) -> tuple[list[E
     entries = made_entries(random)
     run_first = random.randint(1, number)
     encoder = SegmentEncoder(SegmentHeader(number, run_first, 1, before_bytes))
-    data = encoder.header_bytes + encoder.encode(entries)
+    cut = random.randrange(len(entries) + 1)
+    data = encoder.header_bytes + encoder.encode(entries[:cut]) + encoder.encode(entries[cut:])
     return entries, data + encoder.seal(1) if random.choice((True, True, False)) else data
 
 
@@ -97,7 +98,7 @@ def damaged(random: Random, data: bytes) -> bytes:
                 changed[at:] = bytes(len(changed) - at)
             case 5:
                 source = random.randrange(len(changed) + 1)
-                changed[at:at] = changed[source : source + RECORD_HEAD_BYTES]
+                changed[at:at] = changed[source : source + BLOCK_HEAD_BYTES]
             case _:
                 changed[at : at + 4] = random.choice((b"\xff" * 4, bytes(4), b"\x01\0\0\0"))
     return bytes(changed)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapekeeper.adapters.files import FolderFiles
@@ -22,6 +22,7 @@ from tapekeeper.core.journal import (
 )
 from tapekeeper.runtime.journal_reader import JournalReader, ProblemKind
 from tapekeeper.runtime.journaler import Journaler
+from tests.unit.core.journal_v1 import FirstEncoder
 
 ENTRIES = st.builds(
     Entry,
@@ -91,6 +92,36 @@ def test_cut_segment_gives_a_prefix(bursts: list[list[Entry]], data: st.DataObje
     assert found.entries == tuple(flat(bursts)[: len(found.entries)])
     assert found.end in {Ending.OPEN, Ending.TORN}
     assert (found.end is Ending.OPEN) == (found.good_bytes == length and length > 0)
+
+
+@given(
+    bursts=st.lists(st.lists(ENTRIES, min_size=1, max_size=3), max_size=5),
+    older=st.booleans(),
+)
+@settings(max_examples=20)
+def test_every_cut_and_every_changed_byte_costs_no_burst_in_front(
+    bursts: list[list[Entry]],
+    older: bool,  # noqa: FBT001  # hypothesis passes by name
+) -> None:
+    """All bursts in front of the first byte that is not what it was are read, and none behind."""
+    encoder = (FirstEncoder if older else SegmentEncoder)(SegmentHeader(1, 1, 0))
+    parts = [encoder.header_bytes, *map(encoder.encode, bursts), encoder.seal(0)]
+    whole = b"".join(parts)
+    at = 0
+    for index, part in enumerate(parts):
+        in_front = flat(bursts[: max(0, index - 1)])
+        for place in range(at, at + len(part)):
+            for damaged in (whole[:place], _with_byte_changed(whole, place)):
+                found = scan(damaged)
+                # Version 1 may save entries of the burst that was hit.
+                assert list(found.entries[: len(in_front)]) == in_front
+                assert older or len(found.entries) == len(in_front)
+                assert found.end is not Ending.SEALED
+        at += len(part)
+
+
+def _with_byte_changed(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
 
 
 @given(blob=st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(MAGIC.__add__)))

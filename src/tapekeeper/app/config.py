@@ -321,7 +321,11 @@ class JournalConfig(Section):
         "the folder of this file.",
     )
     segment_mb: Count = Field(
-        default=64, ge=1, le=4_096, description="Megabytes after which a new segment is begun."
+        default=16,
+        ge=1,
+        le=4_096,
+        description="Megabytes after which a new segment is begun, as they are on the disk: "
+        "compressed.",
     )
 
 

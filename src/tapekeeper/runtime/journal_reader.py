@@ -10,6 +10,7 @@ import msgspec
 from tapekeeper.core.journal import (
     Ending,
     Entry,
+    Position,
     SegmentHeader,
     SegmentScanner,
     segment_name,
@@ -86,7 +87,16 @@ class JournalReader:
         UnreadableSourceError: there is no segment, or the folder cannot be read.
     """
 
-    __slots__ = ("_base_bytes", "_files", "_problems", "_run", "_scanner", "_sizes", "_total_bytes")
+    __slots__ = (
+        "_base_bytes",
+        "_behind",
+        "_files",
+        "_problems",
+        "_run",
+        "_scanner",
+        "_sizes",
+        "_total_bytes",
+    )
 
     def __init__(self, files: Files) -> None:
         numbers = sorted(n for n in map(segment_number, files.names()) if n)
@@ -98,6 +108,7 @@ class JournalReader:
         self._base_bytes = 0
         self._problems: list[Problem] = []
         self._run = 0
+        self._behind = Position(numbers[0], 0)
         self._scanner: SegmentScanner | None = None
 
     @property
@@ -111,6 +122,13 @@ class JournalReader:
         return self._run
 
     @property
+    def position(self) -> Position:
+        """The place behind the last entry; in front of the first segment before any."""
+        if self._scanner is None or self._scanner.header is None:
+            return self._behind
+        return Position(self._scanner.header.number, self._scanner.entries)
+
+    @property
     def progress(self) -> ReadProgress:
         """How far the present iteration has come."""
         within = 0 if self._scanner is None else self._scanner.good_bytes
@@ -120,6 +138,7 @@ class JournalReader:
     def __iter__(self) -> Iterator[Entry]:
         self._scanner = None
         self._run = 0
+        self._behind = Position(next(iter(self._sizes)), 0)
         self._problems.clear()
         self._base_bytes = 0
         undecided: list[_Undecided] = []
@@ -144,6 +163,8 @@ class JournalReader:
             self._decide(undecided, scanner.header)
             undecided.clear()
         yield from scanner
+        if scanner.entries:
+            self._behind = Position(number, scanner.entries)
         self._scanner = None
         if scanner.end is Ending.CORRUPT:
             self._report(number, ProblemKind.CORRUPT, scanner.detail, scanner.good_bytes)

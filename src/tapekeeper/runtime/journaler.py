@@ -11,9 +11,10 @@ import msgspec
 from tapekeeper.core.journal import (
     SEAL_BYTES,
     Entry,
+    Position,
     SegmentEncoder,
     SegmentHeader,
-    encoded_bytes,
+    encoded_bytes_max,
     segment_name,
     segment_number,
 )
@@ -26,8 +27,8 @@ DURABILITY = "process"
 not the death of the machine. A segment is synced soon after it is sealed, and the last one before
 an orderly end."""
 
-DEFAULT_SEGMENT_BYTES_MAX = 64 * 1024 * 1024
-"""About 400,000 frames of one trade; small enough to be read whole."""
+DEFAULT_SEGMENT_BYTES_MAX = 16_000_000
+"""About 1,400,000 frames of one trade in bursts of 64; small enough to be read whole."""
 
 
 class JournalStatistics(msgspec.Struct, frozen=True):
@@ -35,12 +36,14 @@ class JournalStatistics(msgspec.Struct, frozen=True):
 
     Attributes:
         entries: entries accepted.
+        payload_bytes: bytes of their payloads, which is what came over the wire.
         bytes: bytes written, headers and seals included.
         segments: segments begun.
         durability: see `DURABILITY`.
     """
 
     entries: int = 0
+    payload_bytes: int = 0
     bytes: int = 0
     segments: int = 0
     durability: str = DURABILITY
@@ -69,8 +72,9 @@ class Journaler:
 
     Args:
         files: where the segments go.
-        segment_bytes_max: a segment is sealed before a burst would take it past this size; a
-            burst larger than that gets a segment of its own, whole.
+        segment_bytes_max: a segment is sealed before a burst could take it past this size, even
+            if it could not be compressed; a burst larger than that gets a segment of its own,
+            whole.
         created_ns: now, host clock, ns UTC; the first segment bears it.
         settle: syncs and closes each segment that is followed by another; None does so at once.
 
@@ -89,6 +93,7 @@ class Journaler:
         "_files",
         "_last_ns",
         "_lock",
+        "_payload_bytes",
         "_run_first",
         "_segment_bytes",
         "_segment_bytes_max",
@@ -107,7 +112,8 @@ class Journaler:
         self._files = files
         self._settle = SyncAtOnce() if settle is None else settle
         self._segment_bytes_max = segment_bytes_max
-        self._entries = self._bytes = self._segments = self._segment_bytes = 0
+        self._entries = self._payload_bytes = self._bytes = self._segments = 0
+        self._segment_bytes = 0
         self._last_ns = created_ns
         self._failure = ""
         self._each_segment: Callable[[int], Sequence[Entry]] = _nothing
@@ -147,7 +153,7 @@ class Journaler:
         try:
             file = self._file or self._begin()
             # Room for the seal is kept, so that no segment passes the limit by its own end.
-            whole_bytes = self._segment_bytes + encoded_bytes(entries) + SEAL_BYTES
+            whole_bytes = self._segment_bytes + encoded_bytes_max(entries) + SEAL_BYTES
             if whole_bytes > self._segment_bytes_max and self._encoder.entries:
                 file = self._rotate(file, entries[0].ts_ns)
                 entries = [*self._each_segment(entries[0].ts_ns), *entries]
@@ -157,6 +163,7 @@ class Journaler:
             raise
         self._failure = ""
         self._entries += len(entries)
+        self._payload_bytes += sum([len(entry.payload) for entry in entries])
         self._last_ns = entries[-1].ts_ns
 
     def close(self) -> None:
@@ -182,7 +189,12 @@ class Journaler:
 
     def statistics(self) -> JournalStatistics:
         """What was written so far."""
-        return JournalStatistics(self._entries, self._bytes, self._segments)
+        return JournalStatistics(self._entries, self._payload_bytes, self._bytes, self._segments)
+
+    @property
+    def position(self) -> Position:
+        """Where the next entry goes, unless a new segment is begun for it."""
+        return Position(self._encoder.header.number, self._encoder.entries)
 
     def _segment(self, number: int, created_ns: int, before_bytes: int) -> SegmentEncoder:
         return SegmentEncoder(SegmentHeader(number, self._run_first, created_ns, before_bytes))

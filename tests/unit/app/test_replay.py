@@ -189,7 +189,7 @@ def test_a_cut_wire_file_gives_what_was_readable(tmp_path: Path) -> None:
 
 def test_a_damaged_journal_gives_what_was_readable(tmp_path: Path) -> None:
     """The segment's good prefix and all other segments count; the rest is named."""
-    folder = write_journal(tmp_path, *map(trade, range(40)), segment_bytes_max=4_000)
+    folder = write_journal(tmp_path, *map(trade, range(40)), segment_bytes_max=1_200)
     segments = sorted(folder.glob("*.tkj"))
     assert len(segments) > 2
     middle = segments[1]

@@ -173,7 +173,7 @@ def test_a_corrupt_segment_is_named_and_the_rest_is_printed(
     """Damage costs the command its 0, and only the damaged part its bars."""
     segment = next(path for path in sorted(journal.iterdir()) if path.suffix == ".tkj")
     data = bytearray(segment.read_bytes())
-    data[-200] ^= 0xFF
+    data[-60] ^= 0xFF
     segment.write_bytes(data)
     assert _run("MES", "--journal", str(journal), "--format", "csv") == 1
     captured = capsys.readouterr()

@@ -361,7 +361,7 @@ def test_the_end_of_a_connection_comes_behind_its_frames(bench: Bench) -> None:
 
 def test_a_lost_segment_takes_nothing_of_the_others_with_it(tmp_path: Path) -> None:
     """Every segment repeats which contracts are followed and which connections are open."""
-    bench = Bench(tmp_path / "journal", FeedLimits(1_000, 10**6), segment_bytes_max=6_000)
+    bench = Bench(tmp_path / "journal", FeedLimits(1_000, 10**6), segment_bytes_max=2_500)
     bench.feed(Connected(1, "market", START))
     for second in range(59):
         arguments = (

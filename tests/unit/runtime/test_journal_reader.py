@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
-from tapekeeper.core.journal import HEADER_BYTES, SEAL_BYTES, Entry, EntryKind, segment_name
+from tapekeeper.core.journal import (
+    SEAL_BYTES,
+    Entry,
+    EntryKind,
+    Position,
+    SegmentEncoder,
+    SegmentHeader,
+    SegmentScanner,
+    segment_name,
+    segment_number,
+)
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.runtime.journal_reader import JournalReader, Problem, ProblemKind, ReadProgress
 from tapekeeper.runtime.journaler import Journaler
+from tests.unit.core.journal_v1 import FirstEncoder
 
 
 def frames(first: int, count: int) -> list[Entry]:
@@ -21,17 +32,26 @@ def frames(first: int, count: int) -> list[Entry]:
     ]
 
 
-FRAME_BYTES = 25 + 14
-
-
 def write_run(files: FolderFiles, first: int, segments: int) -> None:
     """One orderly run: segments of two bursts, one of them of three frames and one of two."""
-    limit = HEADER_BYTES + 5 * FRAME_BYTES + SEAL_BYTES
-    journaler = Journaler(files, segment_bytes_max=limit, created_ns=1)
-    for number in range(segments):
-        journaler.append(frames(first + 5 * number, 3))
-        journaler.append(frames(first + 5 * number + 3, 2))
-    journaler.close()
+    numbers = map(segment_number, files.names())
+    run_first = max((number for number in numbers if number), default=0) + 1
+    before_bytes = files.size(segment_name(run_first - 1)) if run_first > 1 else 0
+    for number in range(run_first, run_first + segments):
+        encoder = SegmentEncoder(SegmentHeader(number, run_first, 1, before_bytes))
+        three, two = (encoder.encode(frames(first, 3)), encoder.encode(frames(first + 3, 2)))
+        file = files.create(segment_name(number))
+        file.append(encoder.header_bytes + three + two + encoder.seal(1))
+        file.close()
+        before_bytes = files.size(segment_name(number))
+        first += 5
+
+
+def second_burst(files: FolderFiles, number: int) -> int:
+    """Where the second burst of a segment begins."""
+    scanner = SegmentScanner(files.read(segment_name(number)))
+    next(iter(scanner))
+    return scanner.good_bytes
 
 
 def cut(files: FolderFiles, number: int, by_bytes: int) -> None:
@@ -74,25 +94,25 @@ def test_reading_again_starts_anew(files: FolderFiles) -> None:
 
 def test_corrupt_segment_keeps_its_prefix(files: FolderFiles) -> None:
     """A changed byte costs the rest of its segment; reading goes on with the next."""
-    at = HEADER_BYTES + 2 * FRAME_BYTES
-    flip(files, 2, at + 30)
+    at = second_burst(files, 2)
+    flip(files, 2, at + 20)
     reader = JournalReader(files)
-    assert list(reader) == frames(0, 7) + frames(10, 5)
+    assert list(reader) == frames(0, 8) + frames(10, 5)
     assert reader.problems == [
-        Problem(2, ProblemKind.CORRUPT, "the payload's checksum does not match", at)
+        Problem(2, ProblemKind.CORRUPT, "a block's checksum does not match", at)
     ]
     assert not reader.problems[0].expected
     assert str(reader.problems[0]) == (
-        "segment-000002.tkj: corrupt from byte 118: the payload's checksum does not match"
+        f"segment-000002.tkj: corrupt from byte {at}: a block's checksum does not match"
     )
 
 
-@pytest.mark.parametrize("by_bytes", [1, SEAL_BYTES, SEAL_BYTES + 1, SEAL_BYTES + FRAME_BYTES])
+@pytest.mark.parametrize("by_bytes", [1, SEAL_BYTES, SEAL_BYTES + 1, SEAL_BYTES + 20])
 def test_cut_in_the_middle_of_a_run_is_damage(files: FolderFiles, by_bytes: int) -> None:
     """A segment that the same run went on from was sealed, so a missing end was taken away."""
     cut(files, 2, by_bytes)
     reader = JournalReader(files)
-    lost = 0 if by_bytes <= SEAL_BYTES else 1
+    lost = 0 if by_bytes <= SEAL_BYTES else 2
     assert list(reader) == frames(0, 10 - lost) + frames(10, 5)
     (problem,) = reader.problems
     assert (problem.segment, problem.kind) == (2, ProblemKind.CORRUPT)
@@ -106,7 +126,7 @@ def test_cut_after_a_crash_is_damage_too(files: FolderFiles) -> None:
     assert JournalReader(files).problems == []
     cut(files, 3, 1)
     reader = JournalReader(files)
-    assert list(reader) == frames(0, 14) + frames(15, 5)
+    assert list(reader) == frames(0, 13) + frames(15, 5)
     assert [problem.kind for problem in reader.problems] == [ProblemKind.CORRUPT]
 
 
@@ -114,10 +134,10 @@ def test_torn_end_of_the_last_segment_is_expected(files: FolderFiles) -> None:
     """What a killed writer leaves at the end is named and is not damage."""
     cut(files, 3, SEAL_BYTES + 10)
     reader = JournalReader(files)
-    assert list(reader) == frames(0, 14)
+    assert list(reader) == frames(0, 13)
     (problem,) = reader.problems
     assert (problem.segment, problem.kind, problem.expected) == (3, ProblemKind.TORN, True)
-    assert problem.lost_from_byte == HEADER_BYTES + 4 * FRAME_BYTES
+    assert problem.lost_from_byte == second_burst(files, 3)
 
 
 def test_torn_end_before_a_new_run_is_expected(files: FolderFiles) -> None:
@@ -125,7 +145,7 @@ def test_torn_end_before_a_new_run_is_expected(files: FolderFiles) -> None:
     cut(files, 3, SEAL_BYTES + 10)
     write_run(files, 15, 2)
     reader = JournalReader(files)
-    assert list(reader) == frames(0, 14) + frames(15, 10)
+    assert list(reader) == frames(0, 13) + frames(15, 10)
     assert [(p.segment, p.kind) for p in reader.problems] == [(3, ProblemKind.TORN)]
 
 
@@ -135,7 +155,7 @@ def test_crash_while_beginning_a_segment_is_expected(files: FolderFiles) -> None
     files.create(segment_name(4)).close()
     write_run(files, 15, 1)
     reader = JournalReader(files)
-    assert list(reader) == frames(0, 14) + frames(15, 5)
+    assert list(reader) == frames(0, 13) + frames(15, 5)
     assert [(p.segment, p.kind) for p in reader.problems] == [
         (3, ProblemKind.TORN),
         (4, ProblemKind.TORN),
@@ -237,12 +257,13 @@ def test_growth_while_reading_does_no_harm(files: FolderFiles) -> None:
 
 
 def test_progress_goes_from_nothing_to_all(files: FolderFiles) -> None:
-    """Progress rises with every entry, is in bytes of files, and ends at the total."""
+    """Progress rises with every burst, is in bytes of files, and ends at the total."""
     reader = JournalReader(files)
     total = sum(files.size(segment_name(number)) for number in (1, 2, 3))
     assert reader.progress == ReadProgress(0, total)
     seen = [reader.progress.bytes_read for _ in reader]
-    assert seen == sorted(set(seen))
+    assert seen == sorted(seen)
+    assert len(set(seen)) == 6
     assert reader.progress == ReadProgress(total, total)
 
 
@@ -252,6 +273,20 @@ def test_progress_ends_at_the_total_despite_damage(files: FolderFiles) -> None:
     reader = JournalReader(files)
     assert list(reader) == frames(5, 10)
     assert reader.progress.bytes_read == reader.progress.bytes_total
+
+
+def test_segment_of_version_1_is_read(files: FolderFiles) -> None:
+    """A journal that was begun by an older program goes on, and is one journal."""
+    before_bytes = files.size(segment_name(3))
+    encoder = FirstEncoder(SegmentHeader(4, 4, 1, before_bytes))
+    file = files.create(segment_name(4))
+    file.append(encoder.header_bytes + encoder.encode(frames(15, 5)) + encoder.seal(1))
+    file.close()
+    write_run(files, 20, 1)
+    reader = JournalReader(files)
+    assert list(reader) == frames(0, 25)
+    assert reader.problems == []
+    assert reader.position == Position(5, 5)
 
 
 def test_folder_without_a_journal_is_refused(tmp_path: Path) -> None:
