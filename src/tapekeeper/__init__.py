@@ -8,13 +8,14 @@ if typing.TYPE_CHECKING:
     from tapekeeper.app.continuous import Continuous, read_continuous
     from tapekeeper.app.tape import Tape
     from tapekeeper.app.tape_status import TapeStatus
-    from tapekeeper.errors import TapekeeperError
+    from tapekeeper.errors import FellBehindError, TapekeeperError
     from tapekeeper.model.bar import Bar, BarState, Completeness
     from tapekeeper.model.continuous import Roll
     from tapekeeper.model.depth import BookSnapshot, DepthKind, DepthRow, DepthUpdate
     from tapekeeper.model.gap import Gap, GapCause, GapState, Span
     from tapekeeper.model.instrument import Instrument
     from tapekeeper.model.measure import Measure
+    from tapekeeper.model.queue import Conflated, OnFull, QueuePolicy, Shed
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
     from tapekeeper.runtime.history import WarmUp
@@ -30,18 +31,23 @@ else:
         "BookSnapshot": "tapekeeper.model.depth",
         "Completeness": "tapekeeper.model.bar",
         "Config": "tapekeeper.app.config",
+        "Conflated": "tapekeeper.model.queue",
         "Continuous": "tapekeeper.app.continuous",
         "DepthKind": "tapekeeper.model.depth",
         "DepthRow": "tapekeeper.model.depth",
         "DepthUpdate": "tapekeeper.model.depth",
+        "FellBehindError": "tapekeeper.errors",
         "Gap": "tapekeeper.model.gap",
         "GapCause": "tapekeeper.model.gap",
         "GapState": "tapekeeper.model.gap",
         "HealthChange": "tapekeeper.runtime.pool_values",
         "Instrument": "tapekeeper.model.instrument",
         "Measure": "tapekeeper.model.measure",
+        "OnFull": "tapekeeper.model.queue",
+        "QueuePolicy": "tapekeeper.model.queue",
         "Quote": "tapekeeper.model.tick",
         "Roll": "tapekeeper.model.continuous",
+        "Shed": "tapekeeper.model.queue",
         "Span": "tapekeeper.model.gap",
         "StreamChange": "tapekeeper.runtime.watch_values",
         "Tape": "tapekeeper.app.tape",
@@ -72,18 +78,23 @@ __all__ = [
     "BookSnapshot",
     "Completeness",
     "Config",
+    "Conflated",
     "Continuous",
     "DepthKind",
     "DepthRow",
     "DepthUpdate",
+    "FellBehindError",
     "Gap",
     "GapCause",
     "GapState",
     "HealthChange",
     "Instrument",
     "Measure",
+    "OnFull",
+    "QueuePolicy",
     "Quote",
     "Roll",
+    "Shed",
     "Span",
     "StreamChange",
     "Tape",

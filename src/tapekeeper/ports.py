@@ -170,6 +170,42 @@ class Files(Protocol):
         ...
 
 
+class ScratchFile(Protocol):
+    """A file for this process alone, which is gone when it is closed or the process dies."""
+
+    def append(self, data: bytes) -> None:
+        """Write all of `data` behind what there is.
+
+        Raises:
+            JournalError: the disk did not take all of it. Nothing may be appended afterwards.
+        """
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; less only at the end of the file.
+
+        Raises:
+            JournalError: the disk did not give them back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give its space back to the disk; safe to call twice."""
+        ...
+
+
+class Scratch(Protocol):
+    """Where what does not fit into memory may wait."""
+
+    def open(self) -> ScratchFile:
+        """A new, empty file.
+
+        Raises:
+            JournalError: it cannot be made.
+        """
+        ...
+
+
 class ContractDirectory(Protocol):
     """Looks contracts up at the gateway."""
 

@@ -12,9 +12,9 @@ from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.model.gap import GapCause
-from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.line_values import Transition
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
+from tapekeeper.runtime.queue_kinds import TapeChange
 from tapekeeper.runtime.watch_values import StreamChange
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.faults import Door

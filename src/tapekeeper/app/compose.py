@@ -29,7 +29,7 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.snapshot import Census
-from tapekeeper.ports import Clock, Files, Log, Transport
+from tapekeeper.ports import Files, Log, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
@@ -47,9 +47,8 @@ from tapekeeper.runtime.syncer import Syncer
 from tapekeeper.runtime.token_keeper import TokenKeeper
 from tapekeeper.runtime.watch import Watch
 
-MAILBOX_LIMIT = 100_000
-"""Events that may wait for one subscriber: a day of one-second bars, some 20 MB. Of quotes and
-depth, of which each is of one record, it is some minutes of the busiest contract."""
+SPILL_FOLDER = "spill"
+"""Beside the segments of the journal; there is nothing in it that outlives the process."""
 RELEASE_TIMEOUT_S = 5.0
 """For closing idle connections, where the farewell of a TLS peer may not come."""
 _MEGABYTE = 1_000_000
@@ -101,12 +100,15 @@ class Parts:
     def census(self) -> Census:
         """What is held now, counted from those who have it and not from who should."""
         mailboxes = self.feed.dispatch.statistics()
+        feed = self.feed.statistics()
         return Census(
             tasks=self.supervisor.census(),
             sockets=self.sockets.open_sockets,
             websockets=self.transport.open_websockets,
             mailboxes=len(mailboxes),
-            waiting=self.feed.statistics().waiting_frames + sum(one.waiting for one in mailboxes),
+            waiting=feed.waiting_frames + sum(one.waiting for one in mailboxes),
+            queue_bytes=feed.waiting_bytes + sum(one.waiting_bytes for one in mailboxes),
+            spilled_bytes=sum(one.spilled_bytes for one in mailboxes),
         )
 
     async def resolve(self, text: str) -> Instrument:
@@ -178,7 +180,7 @@ async def compose(
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         files = outside.files(config.journal.dir)
         journaler, syncer = _journal(config, outside, files)
-        feed = _feed(config, journaler, clock, log)
+        feed = _feed(config, outside, journaler, log)
         gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
         history = _history(config, outside, feed=feed, rest=rest, log=log)
@@ -243,14 +245,15 @@ def _journal(config: Config, outside: Outside, files: Files) -> tuple[Journaler,
     return journaler, syncer
 
 
-def _feed(config: Config, journaler: Journaler, clock: Clock, log: Log) -> Feed:
+def _feed(config: Config, outside: Outside, journaler: Journaler, log: Log) -> Feed:
+    scratch = outside.scratch(config.journal.dir / SPILL_FOLDER)
     return Feed(
         pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
         journaler=journaler,
         recent=RecentBars(config.bars.keep),
         recent_quotes=RecentQuotes(config.quotes.keep),
-        dispatch=Dispatch(MAILBOX_LIMIT),
-        clock=clock,
+        dispatch=Dispatch(config.queues.defaults(), log=log, scratch=scratch),
+        clock=outside.clock,
         limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
         log=log,
     )

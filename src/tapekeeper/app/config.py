@@ -36,6 +36,7 @@ from tapekeeper.app.config_errors import (
     unknown_variable,
 )
 from tapekeeper.app.config_line import LINE, LineConfig
+from tapekeeper.app.config_queues import QueuesConfig
 from tapekeeper.app.config_types import (
     Count,
     Milliseconds,
@@ -442,6 +443,7 @@ class Config(BaseSettings):
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()
     feed: FeedConfig = FeedConfig()
+    queues: QueuesConfig = QueuesConfig()
     freshness: FreshnessConfig = FreshnessConfig()
     audit: AuditConfig = AuditConfig()
     service: ServiceConfig = ServiceConfig()

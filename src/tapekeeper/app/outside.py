@@ -13,8 +13,9 @@ from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.log import open_log
+from tapekeeper.adapters.scratch import FolderScratch
 from tapekeeper.app.config import LogConfig
-from tapekeeper.ports import Clock, Files, Log, Random
+from tapekeeper.ports import Clock, Files, Log, Random, Scratch
 from tapekeeper.runtime.loop_lag import LOOK_S
 from tapekeeper.runtime.syncer import InThread
 
@@ -37,6 +38,7 @@ class Outside:
             nothing, because where time is virtual nothing is late.
         in_thread: calls what would hold the event loop; None calls it in the loop, because
             virtual time does not wait for a thread.
+        scratch: what waits on the disk in the folder of a path.
     """
 
     clock: Clock
@@ -46,6 +48,7 @@ class Outside:
     log: Callable[[LogConfig], Log] = _log
     loop_look_s: float | None = None
     in_thread: InThread | None = None
+    scratch: Callable[[Path], Scratch] = FolderScratch
 
 
 def real_outside() -> Outside:

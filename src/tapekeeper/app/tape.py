@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import polars as pl
 
@@ -30,6 +30,7 @@ from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.continuous import Continuous, Reading, continuous_of_feed
 from tapekeeper.app.frames import bars_frame, gaps_frame, quotes_frame
 from tapekeeper.app.outside import Outside, real_outside
+from tapekeeper.app.queue_wishes import Latest, Lossy, Wanted, Whole, queue_policy
 from tapekeeper.app.replay import ReplayResult, result_of
 from tapekeeper.app.start import Patience, StartMode
 from tapekeeper.app.tape_status import TapeStatus, status_of
@@ -43,10 +44,11 @@ from tapekeeper.model.depth import BookSnapshot, DepthUpdate
 from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize, size_of, sizes_of
+from tapekeeper.model.queue import Conflated, QueuePolicy, Shed
 from tapekeeper.model.tick import Quote, Trade
-from tapekeeper.runtime.dispatch import TapeChange
 from tapekeeper.runtime.history import WarmUp
 from tapekeeper.runtime.line_values import HubCall
+from tapekeeper.runtime.queue_kinds import TapeChange
 
 _DEPTH_HOLDER = "depth"
 """Depth is held for a contract as a whole, because who takes a call back does not say which."""
@@ -336,18 +338,44 @@ class Tape:
         """Every subscribed contract, in order of subscription."""
         return list(self._wanted.values())
 
-    def bars(self, contract: str, timeframe: str | BarSize) -> AsyncIterator[Bar]:
+    @overload
+    def bars(
+        self, contract: str, timeframe: str | BarSize, *, on_full: Whole | None = None
+    ) -> AsyncIterator[Bar]: ...
+    @overload
+    def bars(
+        self, contract: str, timeframe: str | BarSize, *, on_full: Lossy | QueuePolicy
+    ) -> AsyncIterator[Bar | Shed]: ...
+    def bars(
+        self, contract: str, timeframe: str | BarSize, *, on_full: Wanted = None
+    ) -> AsyncIterator[Any]:
         """Closed bars of a contract and timeframe, from this call on, until the tape stops.
 
-        Raises (while iterating):
-            FellBehindError: the reader did not keep up.
+        Args:
+            contract: a subscribed one.
+            timeframe: one that it was subscribed with.
+            on_full: what becomes of bars that do not fit into the queue of this reader: the name
+                of an `OnFull`, or a `QueuePolicy`; None leaves that to the configuration. With
+                `shed` a `Shed` stands for what was given up.
+
+        Raises:
+            UsageError: there is no such timeframe, or no such policy for bars.
+            FellBehindError: (while iterating) the reader did not keep up.
         """
         key = self._key(contract, timeframe)
-        return self._running().feed.dispatch.bars(key[0], str(key[1]))
+        return self._running().feed.dispatch.bars(key[0], str(key[1]), queue_policy(on_full))
 
-    def user_events(self) -> AsyncIterator[UserEvent]:
-        """Account, order, position and fill updates, from this call on, until the tape stops."""
-        return self._running().feed.dispatch.user()
+    @overload
+    def user_events(self, *, on_full: Whole | None = None) -> AsyncIterator[UserEvent]: ...
+    @overload
+    def user_events(self, *, on_full: Lossy | QueuePolicy) -> AsyncIterator[UserEvent | Shed]: ...
+    def user_events(self, *, on_full: Wanted = None) -> AsyncIterator[Any]:
+        """Account, order, position and fill updates, from this call on, until the tape stops.
+
+        Args:
+            on_full: as in `bars`.
+        """
+        return self._running().feed.dispatch.user(queue_policy(on_full))
 
     def transitions(self) -> AsyncIterator[TapeChange]:
         """What the tape tells of itself, from this call on, until it has stopped.
@@ -444,18 +472,32 @@ class Tape:
         """The latest quote, or None before the first."""
         return self._running().feed.pipeline.quote(self.instrument(contract).contract_id)
 
-    def quotes(self, contract: str) -> AsyncIterator[Quote]:
+    @overload
+    def quotes(self, contract: str, *, on_full: Whole | None = None) -> AsyncIterator[Quote]: ...
+    @overload
+    def quotes(self, contract: str, *, on_full: Latest) -> AsyncIterator[Conflated]: ...
+    @overload
+    def quotes(
+        self, contract: str, *, on_full: Lossy | QueuePolicy
+    ) -> AsyncIterator[Quote | Conflated | Shed]: ...
+    def quotes(self, contract: str, *, on_full: Wanted = None) -> AsyncIterator[Any]:
         """Every accepted quote of a contract, from this call on, until the tape stops.
 
-        Nothing is conflated here: one that comes while the reader is busy waits for it. What the
-        gateway conflates before it sends nobody can count; of what it sends, a quote is left out
-        only where another line has brought it already, which `status().quotes` counts.
+        One that comes while the reader is busy waits for it. What the gateway conflates before it
+        sends nobody can count; of what it sends, a quote is left out only where another line has
+        brought it already, which `status().quotes` counts.
 
-        Raises (while iterating):
-            FellBehindError: the reader did not keep up.
+        Args:
+            contract: a subscribed one.
+            on_full: as in `bars`. With `conflate`, and with that alone, every event is a
+                `Conflated`, and the latest stands for all that do not fit;
+                `QueuePolicy("conflate", events=1)` never has more than the latest.
+
+        Raises:
+            FellBehindError: (while iterating) the reader did not keep up.
         """
         contract_id = self.instrument(contract).contract_id
-        return self._running().feed.dispatch.quotes(contract_id)
+        return self._running().feed.dispatch.quotes(contract_id, queue_policy(on_full))
 
     def quotes_frame(self, contract: str) -> pl.DataFrame:
         """The recent quotes, built when asked; see `quotes_frame` of `tapekeeper.app.frames`.
@@ -478,17 +520,29 @@ class Tape:
         """
         return self._running().feed.pipeline.depth.book(self._deep_id(contract), depth)
 
-    def depth(self, contract: str) -> AsyncIterator[DepthUpdate]:
+    @overload
+    def depth(
+        self, contract: str, *, on_full: Whole | None = None
+    ) -> AsyncIterator[DepthUpdate]: ...
+    @overload
+    def depth(
+        self, contract: str, *, on_full: Lossy | QueuePolicy
+    ) -> AsyncIterator[DepthUpdate | Shed]: ...
+    def depth(self, contract: str, *, on_full: Wanted = None) -> AsyncIterator[Any]:
         """What happens to the order book of a contract, from this call on, until the tape stops.
 
         Every row, in its order; `DepthUpdate` says how they make the book that `book` gives. To
         begin with, take `book` right after this call, before anything is awaited.
 
+        Args:
+            contract: subscribed with `depth=True`.
+            on_full: as in `bars`. Behind a `Shed` the book must be taken anew.
+
         Raises:
             UsageError: its depth is not subscribed.
             FellBehindError: (while iterating) the reader did not keep up.
         """
-        return self._running().feed.dispatch.depth(self._deep_id(contract))
+        return self._running().feed.dispatch.depth(self._deep_id(contract), queue_policy(on_full))
 
     def _deep_id(self, contract: str) -> str:
         contract_id = self.instrument(contract).contract_id

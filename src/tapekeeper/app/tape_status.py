@@ -9,6 +9,7 @@ from tapekeeper.core.breaker import BreakerTally
 from tapekeeper.core.skew import HostClockStatus
 from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.depth import BookTally
+from tapekeeper.model.queue import QueueStatistics
 from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, TickCounts, VolumeCheck
 from tapekeeper.runtime.announcer import judge_tape
 from tapekeeper.runtime.comparison import ComparisonStatus
@@ -50,6 +51,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
             in the order in which they joined; `LineTally.line` is `LineStatus.connection`.
         arbiter: what is kept to merge them, and what had to be given up.
         audit: of every contract, whether its prints account for the volume that its quotes tell.
+        queues: one for each subscriber: what became of the events that it was offered.
         comparison: what comparing closed bars with the gateway's own has come to.
     """
 
@@ -76,6 +78,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     comparison: ComparisonStatus = ComparisonStatus()
     flags: dict[str, int] = {}
     history: HistoryStatus = HistoryStatus()
+    queues: tuple[QueueStatistics, ...] = ()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -94,9 +97,13 @@ class TapeStatus(msgspec.Struct, frozen=True):
 
     @property
     def holds(self) -> bool:
-        """Whether both identities of the design hold."""
+        """Whether both identities of the design hold, and that of every queue."""
         counts = (self.trades, self.quotes, self.depth)
-        return all(each.holds for each in counts) and all(each.holds for each in self.checks)
+        return (
+            all(each.holds for each in counts)
+            and all(each.holds for each in self.checks)
+            and all(each.holds for each in self.queues)
+        )
 
 
 def status_of(parts: Parts) -> TapeStatus:
@@ -126,5 +133,6 @@ def status_of(parts: Parts) -> TapeStatus:
         depth=pipeline.depth.counts(),
         books=pipeline.depth.tallies(),
         flags=pipeline.flags(),
+        queues=parts.feed.dispatch.statistics(),
         history=HistoryStatus() if parts.history is None else parts.history.status(),
     )

@@ -108,6 +108,8 @@ class Census(msgspec.Struct, frozen=True):
         websockets: those of them that are open connections to a hub.
         mailboxes: subscribers that are still held by somebody.
         waiting: events in mailboxes, and frames that are not processed yet.
+        queue_bytes: memory that these take, as estimated.
+        spilled_bytes: of the disk, for what does not fit into memory.
     """
 
     tasks: dict[str, int] = {}
@@ -115,3 +117,5 @@ class Census(msgspec.Struct, frozen=True):
     websockets: int = 0
     mailboxes: int = 0
     waiting: int = 0
+    queue_bytes: int = 0
+    spilled_bytes: int = 0

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from tapekeeper.ports import Clock, Log
-from tapekeeper.runtime.dispatch import Dispatch, TapeChange
+from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
+from tapekeeper.runtime.queue_kinds import TapeChange
 from tapekeeper.runtime.token_keeper import TokenStatus
 
 TAPE = "tape"

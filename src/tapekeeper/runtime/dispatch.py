@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from tapekeeper.core.gateway.user import UserEvent
+from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
+from tapekeeper.model.queue import (
+    Conflated,
+    OnFull,
+    QueueDefaults,
+    QueuePolicy,
+    QueueStatistics,
+)
 from tapekeeper.model.tick import Quote
-from tapekeeper.runtime.line_values import Transition
-from tapekeeper.runtime.mailbox import Mailbox, MailboxStatistics
-from tapekeeper.runtime.pool_values import HealthChange
-from tapekeeper.runtime.watch_values import StreamChange
+from tapekeeper.ports import Log, Scratch
+from tapekeeper.runtime.mailbox import Mailbox
+from tapekeeper.runtime.queue_kinds import (
+    BARS,
+    CHANGES,
+    CONFLATED,
+    DEPTH,
+    QUOTES,
+    USER,
+    QueueKind,
+    QueueWish,
+    TapeChange,
+    wish_of,
+)
+from tapekeeper.runtime.spill import Spill
 
 T = TypeVar("T")
+
+_AS_CONFIGURED = QueuePolicy()
 
 
 class _Register(Generic[T]):
@@ -46,25 +67,44 @@ def _is_held(known: weakref.ref[Mailbox[T]]) -> bool:
     return mailbox is not None and not mailbox.ended
 
 
-TapeChange: TypeAlias = Transition | HealthChange | StreamChange
-"""What a tape tells of itself: of a line, of the health, of a stream."""
-
 _AnyMailbox: TypeAlias = (
-    Mailbox[Bar] | Mailbox[Quote] | Mailbox[DepthUpdate] | Mailbox[UserEvent] | Mailbox[TapeChange]
+    Mailbox[Bar]
+    | Mailbox[Quote]
+    | Mailbox[Conflated]
+    | Mailbox[DepthUpdate]
+    | Mailbox[UserEvent]
+    | Mailbox[TapeChange]
 )
+
+
+def _unheard(
+    _event: str,
+    /,
+    *,
+    level: Literal["debug", "info", "warning", "error"] = "info",  # noqa: ARG001 - as `ports.Log` has it
+    **_fields: object,
+) -> None:
+    return
 
 
 class Dispatch:
     """The register of subscribers.
 
     Args:
-        mailbox_limit: events that may wait for one subscriber.
+        defaults: of their queues.
+        log: told of what happens to queues.
+        scratch: where events are spilled to; None refuses who wants that.
     """
 
-    def __init__(self, mailbox_limit: int) -> None:
-        self._limit = mailbox_limit
+    def __init__(
+        self, defaults: QueueDefaults, *, log: Log = _unheard, scratch: Scratch | None = None
+    ) -> None:
+        self._defaults = defaults
+        self._log = log
+        self._scratch = scratch
         self._bars: dict[tuple[str, str], _Register[Bar]] = {}
         self._quotes: dict[str, _Register[Quote]] = {}
+        self._conflated: dict[str, _Register[Conflated]] = {}
         self._depth: dict[str, _Register[DepthUpdate]] = {}
         self._user: _Register[UserEvent] = _Register()
         self._changes: _Register[TapeChange] = _Register()
@@ -78,11 +118,13 @@ class Dispatch:
 
     def publish_quotes(self, quotes: Iterable[Quote]) -> None:
         """Offer quotes to whoever listens to their contract; each one, however fast they come."""
-        if not self._quotes:
+        if not self._quotes and not self._conflated:
             return
         for quote in quotes:
             for mailbox in self._quotes.get(quote.contract_id, ()):
                 mailbox.put(quote)
+            for conflating in self._conflated.get(quote.contract_id, ()):
+                conflating.put(Conflated(quote))
 
     def publish_depth(self, updates: Iterable[DepthUpdate]) -> None:
         """Offer what happened to order books to whoever listens to their contract."""
@@ -101,35 +143,76 @@ class Dispatch:
         for mailbox in self._changes:
             mailbox.put(change)
 
-    def bars(self, contract_id: str, timeframe: str) -> AsyncIterator[Bar]:
+    def bars(
+        self, contract_id: str, timeframe: str, policy: QueuePolicy = _AS_CONFIGURED
+    ) -> AsyncIterator[Bar]:
         """A stream of closed bars from now on. It ends when the tape stops.
 
         Registered by this call, not by the first `async for` step, so nothing that closes in
-        between is missed; until the last reference to what it returns is gone.
+        between is missed; until the last reference to what it returns is gone. Where it sheds,
+        it has a `Shed` in place of what was given up.
+
+        Raises:
+            UsageError: such a queue cannot be.
         """
+        wanted = self._wanted(policy, self._defaults.bars, BARS)
         register = self._bars.setdefault((contract_id, timeframe), _Register())
-        return self._stream(f"the {timeframe} bars of {contract_id}", register)
+        return self._stream(f"the {timeframe} bars of {contract_id}", register, BARS, wanted)
 
-    def quotes(self, contract_id: str) -> AsyncIterator[Quote]:
-        """A stream of accepted quotes from now on; see `bars`."""
+    def quotes(self, contract_id: str, policy: QueuePolicy = _AS_CONFIGURED) -> AsyncIterator[Any]:
+        """A stream of accepted quotes from now on; see `bars`. Conflated it has `Conflated`."""
+        wanted = self._wanted(policy, self._defaults.quotes, QUOTES)
+        name = f"the quotes of {contract_id}"
+        if wanted.on_full is OnFull.CONFLATE:
+            conflated = self._conflated.setdefault(contract_id, _Register())
+            return self._stream(name, conflated, CONFLATED, wanted)
         register = self._quotes.setdefault(contract_id, _Register())
-        return self._stream(f"the quotes of {contract_id}", register)
+        return self._stream(name, register, QUOTES, wanted)
 
-    def depth(self, contract_id: str) -> AsyncIterator[DepthUpdate]:
+    def depth(
+        self, contract_id: str, policy: QueuePolicy = _AS_CONFIGURED
+    ) -> AsyncIterator[DepthUpdate]:
         """A stream of what happens to an order book from now on; see `bars`."""
+        wanted = self._wanted(policy, self._defaults.depth, DEPTH)
         register = self._depth.setdefault(contract_id, _Register())
-        return self._stream(f"the depth of {contract_id}", register)
+        return self._stream(f"the depth of {contract_id}", register, DEPTH, wanted)
 
-    def user(self) -> AsyncIterator[UserEvent]:
-        """A stream of user events from now on. It ends when the tape stops."""
-        return self._stream("the user events", self._user)
+    def user(self, policy: QueuePolicy = _AS_CONFIGURED) -> AsyncIterator[UserEvent]:
+        """A stream of user events from now on. It ends when the tape stops; see `bars`."""
+        wanted = self._wanted(policy, self._defaults.user, USER)
+        return self._stream("the user events", self._user, USER, wanted)
 
-    def changes(self) -> AsyncIterator[TapeChange]:
+    def changes(self, policy: QueuePolicy = _AS_CONFIGURED) -> AsyncIterator[TapeChange]:
         """A stream of what the tape tells of itself from now on; see `bars`."""
-        return self._stream("the transitions", self._changes)
+        wanted = self._wanted(policy, self._defaults.changes, CHANGES)
+        return self._stream("the transitions", self._changes, CHANGES, wanted)
 
-    def _stream(self, name: str, register: _Register[T]) -> AsyncIterator[T]:
-        mailbox: Mailbox[T] = Mailbox(name, self._limit)
+    def _wanted(self, policy: QueuePolicy, default: OnFull, kind: QueueKind[T]) -> QueueWish:
+        return wish_of(policy, default, self._defaults.limits, kind)
+
+    def _stream(
+        self, name: str, register: _Register[T], kind: QueueKind[T], wish: QueueWish
+    ) -> AsyncIterator[T]:
+        spill: Spill[T] | None = None
+        if wish.on_full is OnFull.SPILL:
+            if self._scratch is None:
+                raise UsageError(f"{name} cannot be spilled: there is no disk")
+            spill = Spill(
+                self._scratch,
+                kind.codec,
+                kind.size_of,
+                bytes_max=self._defaults.spill_bytes,
+                limits=wish.limits,
+            )
+        mailbox: Mailbox[T] = Mailbox(
+            name,
+            wish.limits,
+            self._log,
+            wish.on_full,
+            size_of=kind.size_of,
+            spill=spill,
+            merge=kind.merge,
+        )
         register.add(mailbox)
         if self._closed:
             mailbox.close()
@@ -141,7 +224,7 @@ class Dispatch:
         for mailbox in self._all():
             mailbox.close()
 
-    def statistics(self) -> tuple[MailboxStatistics, ...]:
+    def statistics(self) -> tuple[QueueStatistics, ...]:
         """One frozen view per subscriber."""
         return tuple(mailbox.statistics() for mailbox in self._all())
 
@@ -150,6 +233,8 @@ class Dispatch:
             yield from bars
         for quotes in self._quotes.values():
             yield from quotes
+        for conflated in self._conflated.values():
+            yield from conflated
         for depth in self._depth.values():
             yield from depth
         yield from self._user

@@ -21,6 +21,7 @@ from tapekeeper.errors import OutsideError, TapekeeperError, UnknownContractErro
 from tapekeeper.model.measure import BarSize
 from tapekeeper.sim.memory_files import MemoryDisk, MemoryFiles
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_scratch import MemoryScratch
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life, Logged
@@ -73,6 +74,7 @@ class Process:
                 clock=host,
                 random=Seeded(evidence.scenario.seed, f"jitter {number}"),
                 files=lambda _: self._files,
+                scratch=lambda _: MemoryScratch(disk),
                 session=self._session,
                 log=lambda _: self._log,
             ),

@@ -9,9 +9,11 @@ import pytest
 
 from tapekeeper.core.freshness import Stream, StreamState
 from tapekeeper.errors import FellBehindError
+from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.runtime.announcer import TAPE, Announcer, judge_tape
-from tapekeeper.runtime.dispatch import Dispatch, TapeChange
+from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
+from tapekeeper.runtime.queue_kinds import TapeChange
 from tapekeeper.runtime.token_keeper import TokenStatus
 from tapekeeper.runtime.watch_values import StreamChange
 from tapekeeper.sim.manual_clock import ManualClock
@@ -58,7 +60,11 @@ def test_without_a_hub_there_is_nothing() -> None:
 @pytest.mark.asyncio
 async def test_a_change_is_told_before_what_it_makes_of_the_tape() -> None:
     """And the tape's own only if it is another one than before."""
-    dispatch, pool, token = Dispatch(100), _Pool("market", UP), _token()
+    dispatch, pool, token = (
+        Dispatch(QueueDefaults(QueueLimits(100, 10**9))),
+        _Pool("market", UP),
+        _token(),
+    )
     logged: list[tuple[str, dict[str, Any]]] = []
     clock = ManualClock()
     announcer = Announcer(
@@ -89,7 +95,7 @@ async def test_a_change_is_told_before_what_it_makes_of_the_tape() -> None:
 @pytest.mark.asyncio
 async def test_a_reader_that_does_not_keep_up_is_told() -> None:
     """Its mailbox is bounded like every other one."""
-    dispatch = Dispatch(2)
+    dispatch = Dispatch(QueueDefaults(QueueLimits(2, 10**9)))
     told = dispatch.changes()
     for at_ns in range(5):
         dispatch.publish_change(HealthChange("market", UP, DEGRADED, at_ns, "why"))

@@ -21,6 +21,7 @@ from tapekeeper.core.signalr.session import Garbled
 from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import Measure
+from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import BURST_BYTES_MAX, BURST_FRAMES_MAX, Feed, FeedLimits
@@ -75,7 +76,7 @@ class Bench:
             pipeline=Pipeline(grace_ns=SECOND),
             journaler=self.journaler,
             recent=RecentBars(10),
-            dispatch=Dispatch(10),
+            dispatch=Dispatch(QueueDefaults(QueueLimits(10, 10**9))),
             clock=self.clock,
             limits=limits,
             log=self.log,

@@ -16,6 +16,7 @@ from tapekeeper.core.runlog import MARKET_HUB
 from tapekeeper.core.signalr.records import Invocation, decode, encode_invocation
 from tapekeeper.errors import UsageError
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
@@ -65,7 +66,7 @@ def test_what_is_let_in_live_is_let_in_by_a_replay(tmp_path: Path) -> None:
         pipeline=Pipeline(grace_ns=SECOND),
         journaler=journaler,
         recent=RecentBars(1_000),
-        dispatch=Dispatch(1_000),
+        dispatch=Dispatch(QueueDefaults(QueueLimits(1_000, 10**9))),
         clock=StandingClock(),
         limits=FeedLimits(10_000, 10**7),
         log=log,

@@ -19,6 +19,7 @@ from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
+from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
@@ -47,7 +48,7 @@ class Bench:
             journaler=self.journaler,
             recent=RecentBars(100),
             recent_quotes=RecentQuotes(10),
-            dispatch=Dispatch(10),
+            dispatch=Dispatch(QueueDefaults(QueueLimits(10, 10**9))),
             clock=self.clock,
             limits=FeedLimits(frames=100, bytes=100_000),
             log=self.log,

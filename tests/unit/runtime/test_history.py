@@ -14,6 +14,7 @@ from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
+from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
@@ -71,7 +72,7 @@ class Bench:
             pipeline=Pipeline(grace_ns=S),
             journaler=Journaler(MemoryFiles(), created_ns=START),
             recent=RecentBars(10_000),
-            dispatch=Dispatch(10),
+            dispatch=Dispatch(QueueDefaults(QueueLimits(10, 10**9))),
             clock=clock,
             limits=FeedLimits(frames=100, bytes=100_000),
             log=lambda _event, /, **_fields: None,

@@ -18,6 +18,7 @@ from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.errors import AuthError, JournalError
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
@@ -70,7 +71,7 @@ class Bench:
             pipeline=Pipeline(grace_ns=0),
             journaler=self.journaler,
             recent=RecentBars(10),
-            dispatch=Dispatch(10),
+            dispatch=Dispatch(QueueDefaults(QueueLimits(10, 10**9))),
             clock=clock,
             limits=FeedLimits(frames=100, bytes=100_000),
             log=silent,
