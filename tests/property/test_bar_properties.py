@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 from hypothesis import given
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from tapekeeper.core.bars import BarPolicy, ContractBars
 from tapekeeper.core.calendar import Calendar, calendar_by_name
 from tapekeeper.model.bar import Bar, BarState
-from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import SECOND_NS, Timeframe
+from tests.property import folding
+from tests.property.folding import Key, Print
 
 CONTRACT = "CON.F.US.EP.U24"
 CALENDARS = {name: calendar_by_name(name) for name in ("cme", "24x7")}
@@ -21,8 +23,6 @@ SHORT = ("1s", "2s", "3s", "5s", "7s", "15s", "60s", "1m", "2m", "5m", "7m", "15
 LONG = ("90m", "2h", "3h", "4h", "7h", "1d", "2d", "3d", "1w", "2w", "1mo", "3mo")
 YEAR_NS = 366 * 86_400 * SECOND_NS
 FOREVER = BarPolicy(horizon_ns=YEAR_NS)
-Print = tuple[int, float, int, int]
-Key = tuple[str, int]
 
 # Around a clock change, a holiday halt, an early close, and the turns of a week, month and year.
 STARTS_NS = [
@@ -65,64 +65,9 @@ cuts = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 latenesses = st.sampled_from([0, 1, SECOND_NS // 2, 3 * SECOND_NS, 7_200 * SECOND_NS])
 
 
-def plain(tape: Iterable[Print], timeframes: list[Timeframe], calendar: Calendar) -> dict[Key, Bar]:
-    """What bars mean, written down as plainly as possible."""
-    bars: dict[Key, Bar] = {}
-    for row in tape:
-        for timeframe in timeframes:
-            interval = calendar.interval(timeframe, row[0])
-            key = str(timeframe), interval.start_ns
-            bars[key] = folded(bars.get(key), row, key[0], (interval.start_ns, interval.end_ns))
-    return bars
-
-
-def folded(bar: Bar | None, row: Print, name: str, interval: tuple[int, int]) -> Bar:
-    """The bar with one more print in it."""
-    ts_ns, price, size, side = row
-    buy, sell = (size if side == 0 else 0), (size if side == 1 else 0)
-    turnover_e9 = int(price * 4) * 250_000_000 * size
-    if bar is None:
-        return Bar(
-            CONTRACT, name, *interval, price, price, price, price, size, 1, buy, sell,
-            ts_ns, ts_ns, BarState.CLOSED, 0, turnover_e9,
-        )  # fmt: skip
-    return msgspec.structs.replace(
-        bar,
-        open=price if ts_ns < bar.ts_first else bar.open,
-        high=max(bar.high, price),
-        low=min(bar.low, price),
-        close=price if ts_ns >= bar.ts_last else bar.close,
-        volume=bar.volume + size,
-        n=bar.n + 1,
-        buy_vol=bar.buy_vol + buy,
-        sell_vol=bar.sell_vol + sell,
-        ts_first=min(bar.ts_first, ts_ns),
-        ts_last=max(bar.ts_last, ts_ns),
-        turnover_e9=bar.turnover_e9 + turnover_e9,
-    )
-
-
-def batch_of(tape: list[Print]) -> TradeBatch:
-    """The prints as columns."""
-    batch = TradeBatch(CONTRACT)
-    for seq, (ts_ns, price, size, side) in enumerate(tape):
-        batch.append(ts_ns, price, size, side, ts_ns, seq)
-    return batch
-
-
-def fold_in(bars: ContractBars, tape: list[Print], sizes: list[int]) -> tuple[list[Bar], list[int]]:
-    """Fold a tape in batches of these sizes, over and over; told bars and late indexes."""
-    told: list[Bar] = []
-    late: list[int] = []
-    done = turn = 0
-    while done < len(tape):
-        size = sizes[turn % len(sizes)]
-        result = bars.fold(batch_of(tape[done : done + size]))
-        told += result.closed
-        late += [done + index for index in result.late]
-        done += size
-        turn += 1
-    return told, late
+batch_of = partial(folding.batch_of, contract_id=CONTRACT)
+fold_in = partial(folding.fold_in, contract_id=CONTRACT)
+plain = partial(folding.plain, contract_id=CONTRACT)
 
 
 def latest(bars: Iterable[Bar]) -> dict[Key, Bar]:

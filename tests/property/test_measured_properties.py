@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import msgspec
@@ -16,9 +17,9 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import Measure, parse_size
-from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import SECOND_NS, Timeframe
 from tapekeeper.verify.measured_oracle import Print, Shape, naive_measured, shape_of
+from tests.property import folding
 
 ES = Instrument("CON.F.US.EP.U24", "ESU4", tick_size=0.25, tick_value=12.5)
 CALENDAR = calendar_by_name("cme")
@@ -80,12 +81,8 @@ def shape_in_ticks(bar: Bar) -> Shape:
 # -- the engine ------------------------------------------------------------------------------------
 
 
-def batch_of(tape: list[Print]) -> TradeBatch:
-    """The prints as columns."""
-    batch = TradeBatch(ES.contract_id)
-    for seq, (ts_ns, ticks, size, side) in enumerate(tape):
-        batch.append(ts_ns, ticks / 4, size, side, ts_ns, seq)
-    return batch
+batch_of = partial(folding.batch_of, contract_id=ES.contract_id, tick=ES.tick_size)
+fold_in = partial(folding.fold_in, contract_id=ES.contract_id, tick=ES.tick_size)
 
 
 def engine(*names: str, policy: BarPolicy = FOREVER) -> AllBars:
@@ -97,21 +94,6 @@ def engine(*names: str, policy: BarPolicy = FOREVER) -> AllBars:
     )
     bars.add(sizes)
     return bars
-
-
-def fold_in(bars: AllBars, tape: list[Print], sizes: list[int]) -> tuple[list[Bar], list[int]]:
-    """Fold a tape in batches of these sizes, over and over; told bars and late indexes."""
-    told: list[Bar] = []
-    late: list[int] = []
-    done = turn = 0
-    while done < len(tape):
-        size = sizes[turn % len(sizes)]
-        result = bars.fold(batch_of(tape[done : done + size]))
-        told += result.closed
-        late += [done + index for index in result.late]
-        done += size
-        turn += 1
-    return told, late
 
 
 def last_words(bars: Iterable[Bar]) -> list[Bar]:

@@ -207,15 +207,24 @@ def test_a_timeframe_that_is_added_is_warm_before_it_says_so() -> None:
             await tape.wait_ready("MES", "1m")
         await world.clock.sleep_s(200)
         minutes = tape.closed_count("MES", "1m")
-        await tape.subscribe("MES", ["5s", "5m", "1d"])
-        for name in ("5s", "5m", "1d"):
+        added = ("5s", "5m", "1h", "1d")
+        await tape.subscribe("MES", added)
+        for name in added:
             assert not tape.ready("MES", name)
         five = tape.forming("MES", "5m")
         assert five is not None
         assert five.completeness in {Completeness.COMPLETE, Completeness.BACKFILLED}
         async with asyncio.timeout(60):
-            states = [await tape.wait_ready("MES", name) for name in ("5s", "5m", "1d")]
+            states = [await tape.wait_ready("MES", name) for name in added]
         assert set(states) == {WarmUp.READY}
+        day = tape.forming("MES", "1d")
+        assert day is not None
+        assert day.completeness is Completeness.BACKFILLED
+        hours = tape.frame("MES", "1h")
+        today = hours.filter(hours["ts_open"] >= day.ts_open)
+        assert len(today) > 1
+        assert (day.open, day.volume) == (today["open"][0], today["volume"].sum())
+        assert set(today["completeness"].unique()) <= {"complete", "backfilled"}
         assert tape.closed_count("MES", "1m") - minutes <= 1
         assert tape.closed_count("MES", "5m") >= 500
         await world.clock.sleep_s(400)

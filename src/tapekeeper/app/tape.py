@@ -422,8 +422,9 @@ class Tape:
         """Whether nothing more of the past is to come into the frame of a timeframe.
 
         The bars before the subscription are there, as far as the gateway's history reaches and
-        `history.warm_up_bars` wants them; or nobody asks for any, because that is turned off, or
-        because the timeframe was added to a contract that was followed already.
+        `history.warm_up_bars` wants them, and so is the beginning of the bar that forms; or nobody
+        asks for any, because that is turned off, or because prints end its bars (`500tick`), and
+        then there is nothing to ask for.
         """
         return self._warm_up(contract, timeframe) in {WarmUp.READY, WarmUp.OFF}
 

@@ -15,13 +15,13 @@ received of it is not taken, and its interval stays a gap.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from tapekeeper.model.bar import Bar, Completeness
-from tapekeeper.model.gap import Gap, GapCause, HistoryRow, HistoryRows, Repair, Span
+from tapekeeper.model.gap import Gap, GapCause, HistoryRow, HistoryRows, Lack, Repair, Span
 from tapekeeper.model.session import Interval
 from tapekeeper.model.timeframe import DAY_NS, Anchor, Timeframe
 
@@ -74,6 +74,21 @@ class Ask(msgspec.Struct, frozen=True):
     rows_min: int = 0
 
 
+class Beginning(msgspec.Struct, frozen=True):
+    """The beginning of a bar that forms.
+
+    Attributes:
+        timeframe: of the bar.
+        lack: what it lacks.
+        asks: rows that cover that without overlapping, large before small; none where it cannot be
+            covered.
+    """
+
+    timeframe: Timeframe
+    lack: Lack
+    asks: tuple[Ask, ...]
+
+
 class Plan(msgspec.Struct, frozen=True):
     """How a gap is to be repaired.
 
@@ -83,6 +98,7 @@ class Plan(msgspec.Struct, frozen=True):
         until_ns: event time, ns UTC, that has passed; bars that end later are left alone.
         over_ns: up to where the smallest bars are over by then, at most `to_ns`.
         asks: small timeframes before large ones.
+        beginnings: of bars that form.
     """
 
     gap: Gap
@@ -91,6 +107,12 @@ class Plan(msgspec.Struct, frozen=True):
     until_ns: int
     over_ns: int
     asks: tuple[Ask, ...]
+    beginnings: tuple[Beginning, ...] = ()
+
+    def all_asks(self) -> list[Ask]:
+        """What is to be asked for, each once."""
+        parts = (ask for beginning in self.beginnings for ask in beginning.asks)
+        return list(dict.fromkeys([*self.asks, *parts]))
 
 
 class Joined(msgspec.Struct, frozen=True):
@@ -99,12 +121,14 @@ class Joined(msgspec.Struct, frozen=True):
     Attributes:
         repair: to be journalled and applied.
         is_whole: whether all that the plan is for is restored.
+        has_begun: whether the bars that form have their beginnings.
         refused: rows that are on no grid of ours or contradict themselves.
         differing: rows that say something else of a bar that is complete; they are left out.
     """
 
     repair: Repair
     is_whole: bool
+    has_begun: bool = True
     refused: int = 0
     differing: int = 0
 
@@ -151,6 +175,7 @@ def plan(
     horizon_ns: int,
     whole_ns: int | None = None,
     warm_up_bars: int = 0,
+    lacks: Mapping[str, Lack] | None = None,
 ) -> Plan | None:
     """What to ask for; None where there is nothing to restore yet.
 
@@ -163,6 +188,8 @@ def plan(
         whole_ns: of what is before, some timeframes have not all parts of the larger ones; None
             means that there is nothing that they lack.
         warm_up_bars: bars of each timeframe that are wanted before a start.
+        lacks: what forming bars lack of their beginnings, by timeframe. It is of no matter to a
+            gap of all timeframes, because there larger bars are made anew of the smaller ones.
     """
     feeders = _feeders(_of_gap(gap, timeframes), grid)
     parts = gap.unrestored
@@ -193,7 +220,33 @@ def plan(
         if begin_ns < end_ns or rows_min:
             asks.append(Ask(one, asked, min(begin_ns, end_ns), end_ns, rows_min))
     over_ns = min(to_ns, *(_end_ns(one, grid, to_ns, until_ns) for one in smallest))
-    return Plan(gap, from_ns, to_ns, until_ns, over_ns, tuple(asks)) if asks else None
+    beginnings = tuple(_beginnings(gap, feeders, grid, until_ns, lacks or {}))
+    if not asks and not beginnings:
+        return None
+    return Plan(gap, from_ns, to_ns, until_ns, over_ns, tuple(asks), beginnings)
+
+
+def _beginnings(
+    gap: Gap, timeframes: Iterable[Timeframe], grid: Grid, until_ns: int, lacks: Mapping[str, Lack]
+) -> Iterator[Beginning]:
+    for one in timeframes if gap.timeframes and gap.cause is GapCause.START else ():
+        lack = lacks.get(str(one))
+        if lack is not None and lack.to_ns <= until_ns < lack.end_ns:
+            yield Beginning(one, lack, tuple(_covering(one, lack, grid)))
+
+
+def _covering(timeframe: Timeframe, lack: Lack, grid: Grid) -> list[Ask]:
+    """Few requests and few rows: hours, and then minutes and seconds of what is left."""
+    asks: list[Ask] = []
+    reached_ns = lack.from_ns
+    nesting = [one for one in _PARTS if one.nests_in(timeframe, grid.alignment_ns)]
+    for part in dict.fromkeys([*nesting[:1], *nesting[-2:]]):
+        if reached_ns < lack.to_ns:
+            upto_ns = grid.interval(part, lack.to_ns).start_ns
+            if upto_ns > reached_ns:
+                asks.append(Ask(timeframe, part, reached_ns, upto_ns))
+                reached_ns = upto_ns
+    return asks if reached_ns == lack.to_ns else []
 
 
 def _is_made_anew(
@@ -328,6 +381,16 @@ def join(
     restored: list[Span] = []
     if from_ns is not None:
         restored = _without(Span(from_ns, to_ns), short) if from_ns < to_ns else []
+    has_begun = True
+    for beginning in plan.beginnings:
+        made = _begun(beginning, answers, live, grid)
+        if made is None:
+            has_begun = False
+            continue
+        if made.volume:
+            history = _with_row(history, str(beginning.timeframe), made)
+        restored = list(_merged([*restored, Span(made.ts_open, plan.to_ns)]))
+        from_ns = made.ts_open if from_ns is None else from_ns
     is_whole = restored == [Span(from_ns or 0, plan.to_ns)]
     gap = msgspec.structs.replace(
         plan.gap,
@@ -337,9 +400,55 @@ def join(
     return Joined(
         Repair(gap, plan.until_ns, tuple(history)),
         is_whole=is_whole,
+        has_begun=has_begun,
         refused=refused,
         differing=differing,
     )
+
+
+def _begun(
+    beginning: Beginning,
+    answers: Mapping[Ask, Sequence[HistoryRow]],
+    live: Mapping[str, Mapping[int, Bar]],
+    grid: Grid,
+) -> HistoryRow | None:
+    """The beginning of a bar as one row, which ends where our own bars begin.
+
+    None where it is not to be had: nothing answers for it, or less than came live, or the bars
+    behind it lack something themselves. Of no volume where there is nothing to fill in.
+    """
+    lack = beginning.lack
+    if not lack.goes_on:
+        return None
+    if lack.from_ns == lack.to_ns:
+        return HistoryRow(lack.from_ns, lack.to_ns, 0.0, 0.0, 0.0, 0.0, 0)
+    rows = [
+        row
+        for ask in beginning.asks
+        for row in answers[ask]
+        if ask.from_ns <= row.ts_open
+        and grid.interval(ask.asked, row.ts_open).start_ns == row.ts_open
+        and _is_sound(row)
+    ]
+    ours = live.get(lack.made_of, {}).values()
+    came = sum(bar.volume for bar in ours if lack.from_ns <= bar.ts_open < lack.to_ns)
+    if not rows or sum(row.volume for row in rows) < came:
+        return None
+    return HistoryRow(
+        lack.from_ns,
+        lack.to_ns,
+        rows[0].open,
+        max(row.high for row in rows),
+        min(row.low for row in rows),
+        rows[-1].close,
+        sum(row.volume for row in rows),
+    )
+
+
+def _with_row(history: list[HistoryRows], name: str, row: HistoryRow) -> list[HistoryRows]:
+    before = [each for one in history if one.timeframe == name for each in one.rows]
+    others = [one for one in history if one.timeframe != name]
+    return [*others, HistoryRows(name, (*before, row))]
 
 
 def _on_grid(ask: Ask, rows: Iterable[HistoryRow], grid: Grid) -> tuple[list[HistoryRow], int]:

@@ -50,7 +50,7 @@ from tapekeeper.core.validate import (
 from tapekeeper.model.audit import AuditFinding, AuditVerdict
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
-from tapekeeper.model.gap import Gap
+from tapekeeper.model.gap import Gap, Lack
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize
 from tapekeeper.model.snapshot import ArbiterStatistics, LineTally, TickCounts, VolumeCheck
@@ -561,6 +561,11 @@ class Pipeline:
         """See `ContractBars.whole_ns`."""
         contract = self._contracts.get(contract_id)
         return None if contract is None else contract.bars.whole_ns(timeframe)
+
+    def lacks(self, contract_id: str) -> dict[str, Lack]:
+        """See `ContractBars.lacks`."""
+        contract = self._contracts.get(contract_id)
+        return {} if contract is None else contract.bars.lacks()
 
     def follows_depth(self, contract_id: str) -> bool:
         """Whether the depth of a contract is wanted."""

@@ -110,6 +110,25 @@ class HistoryRows(msgspec.Struct, frozen=True):
     rows: tuple[HistoryRow, ...]
 
 
+class Lack(msgspec.Struct, frozen=True):
+    """What the bar that forms lacks of its beginning, of a timeframe that was added meanwhile.
+
+    Attributes:
+        from_ns: its open, ns UTC.
+        to_ns: from here on it is made of smaller bars that are there, ns UTC; both are equal where
+            it lacks nothing any more.
+        end_ns: its end, ns UTC.
+        made_of: the timeframe that it is made of.
+        goes_on: whether these smaller bars lack nothing themselves.
+    """
+
+    from_ns: int
+    to_ns: int
+    end_ns: int
+    made_of: str
+    goes_on: bool
+
+
 class Repair(msgspec.Struct, frozen=True):
     """What the gateway's history puts in the place of a gap.
 
@@ -119,7 +138,8 @@ class Repair(msgspec.Struct, frozen=True):
     Attributes:
         gap: as it is afterwards.
         until_ns: event time, ns UTC, that has certainly passed.
-        history: bars, of each timeframe at most once.
+        history: bars, of each timeframe at most once. A row that ends before its bar does is the
+            beginning of one that forms; see `Lack`.
     """
 
     gap: Gap

@@ -20,7 +20,7 @@ import msgspec
 
 from tapekeeper.core.backoff import Backoff
 from tapekeeper.core.gateway.rest_payloads import BarUnit
-from tapekeeper.core.joining import Ask, Joined, Pages, Plan, due_ns, join, plan
+from tapekeeper.core.joining import Ask, Beginning, Joined, Pages, Plan, due_ns, join, plan
 from tapekeeper.core.pipeline import Outputs, Subscription
 from tapekeeper.errors import OutsideError
 from tapekeeper.model.bar import Bar
@@ -232,7 +232,7 @@ class History:
         if plan_ is None:
             return
         try:
-            answers = {ask: await self._ask(gap.contract_id, ask) for ask in plan_.asks}
+            answers = {ask: await self._ask(gap.contract_id, ask) for ask in plan_.all_asks()}
         except OutsideError as error:
             self._failures += 1
             if error.retryable and self._again(job, error.retry_after_s):
@@ -243,11 +243,13 @@ class History:
         if (
             self._jobs.get(gap.gap_id) is not job
             or self._feed.subscription(gap.contract_id) is None
+            or any(self._has_moved(gap.contract_id, each) for each in plan_.beginnings)
         ):
             return  # it is another gap by now, or nobody wants it any more: the next round says
         joined = join(plan_, answers, self._live(plan_, wanted), wanted.calendar)
         is_over = plan_.over_ns >= plan_.to_ns
-        if is_over and not joined.is_whole and self._again(job, None):
+        is_short = (is_over and not joined.is_whole) or not joined.has_begun
+        if is_short and self._again(job, None):
             return
         self._repair(job, plan_, joined)
 
@@ -272,6 +274,7 @@ class History:
             horizon_ns=wanted.policy.horizon_ns,
             whole_ns=self._feed.pipeline.whole_ns(gap.contract_id),
             warm_up_bars=self._policy.warm_up_bars,
+            lacks=self._feed.pipeline.lacks(gap.contract_id),
         )
         if plan_ is None:
             # Nothing of it is to be had: it has no begin, or no bars of time are wanted.
@@ -302,12 +305,17 @@ class History:
     def _live(self, plan_: Plan, wanted: Subscription) -> dict[str, dict[int, Bar]]:
         """The closed bars that there are of what was asked for."""
         contract_id = wanted.instrument.contract_id
+        names = [str(ask.timeframe) for ask in plan_.asks]
+        names += [beginning.lack.made_of for beginning in plan_.beginnings]
         return {
-            str(ask.timeframe): {
-                bar.ts_open: bar for bar in self._feed.recent.of(contract_id, str(ask.timeframe))
-            }
-            for ask in plan_.asks
+            name: {bar.ts_open: bar for bar in self._feed.recent.of(contract_id, name)}
+            for name in dict.fromkeys(names)
         }
+
+    def _has_moved(self, contract_id: str, beginning: Beginning) -> bool:
+        """Whether a bar lacks something else of its beginning than was asked for."""
+        lacks = self._feed.pipeline.lacks(contract_id)
+        return lacks.get(str(beginning.timeframe)) != beginning.lack
 
     # -- how it ends -----------------------------------------------------------------------------
 
@@ -346,6 +354,7 @@ class History:
         )
         if gap.cause is GapCause.START:
             is_there = joined.is_whole or plan_.over_ns < plan_.to_ns
+            is_there = is_there and joined.has_begun
             self._set_warm(gap, WarmUp.READY if is_there else WarmUp.SHORT)
 
     def _know(self, note: Gap | Repair) -> None:

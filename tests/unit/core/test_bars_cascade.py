@@ -6,10 +6,11 @@ import datetime as dt
 
 import pytest
 
-from tapekeeper.core.bars import BarPolicy, ContractBars
+from tapekeeper.core.bars import BarPolicy, ContractBars, Mark
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState
+from tapekeeper.model.gap import Lack
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import HOUR_NS, MINUTE_NS, SECOND_NS, Timeframe
 
@@ -341,10 +342,76 @@ def test_an_added_timeframe_knows_what_it_lacks() -> None:
     bars.fold(tape((NOON + 3 * MINUTE_NS, 10.0, 5), (NOON + 4 * MINUTE_NS + 7, 11.0, 7)))
     bars.add([tf("5m"), tf("1s")], accepted_volume=12)
     began_ns = NOON + 4 * MINUTE_NS + 8
-    assert [bars.whole_ns(name) for name in ("1s", "1m", "5m")] == [began_ns, None, began_ns]
+    kept_ns = NOON + 3 * MINUTE_NS
+    assert [bars.whole_ns(name) for name in ("1s", "1m", "5m")] == [began_ns, None, kept_ns]
     assert bars.whole_ns() == began_ns
+    assert bars.lacks() == {"5m": Lack(NOON, kept_ns, NOON + 5 * MINUTE_NS, "1m", goes_on=True)}
     assert brief(bars.forming_all()) == [("1m", 1), ("5m", 2)]
     assert engine("1m").whole_ns() is None
+
+
+def beginning(name: str, from_ns: int, to_ns: int, volume: int) -> Bar:
+    """What history has of the beginning of a bar."""
+    prices = 8.0, 20.0, 7.0, 9.0
+    return Bar(CONTRACT, name, from_ns, to_ns, *prices, volume, 0, 0, 0, from_ns, to_ns - 1)
+
+
+def test_the_beginning_that_an_added_timeframe_lacks_is_put_into_its_open_bar() -> None:
+    """If it is just this; it stays where a gap is repaired later, and where prints come late."""
+    bars = engine("1m")
+    bars.fold(tape((NOON + 3 * MINUTE_NS, 10.0, 5), (NOON + 4 * MINUTE_NS + 7, 11.0, 7)))
+    bars.add([tf("5m"), tf("15m")], accepted_volume=12)
+    from_ns, to_ns = NOON, NOON + 3 * MINUTE_NS
+    other = beginning("5m", from_ns, to_ns - 1, 100)
+    assert bars.repair(1, [], [other], to_ns) == []
+    assert bars.lacks()["5m"].to_ns == to_ns
+    for _ in range(2):
+        bars.repair(1, [], [beginning("5m", from_ns, to_ns, 100)], to_ns)
+    assert (bars.lacks()["5m"].to_ns, bars.whole_ns("5m")) == (from_ns, from_ns)
+    for name in ("5m", "15m"):
+        five = bars.forming(tf(name))
+        assert five is not None
+        assert (five.open, five.high, five.close, five.volume, five.n) == (8.0, 20.0, 11.0, 112, 2)
+    assert all(item.holds for item in bars.checks(12))
+    # Another minute is filled in later, of which the five are made anew.
+    theirs = beginning("1m", to_ns, to_ns + MINUTE_NS, 50)
+    bars.repair(2, [Mark(to_ns, to_ns + 1, 2, repaired=True)], [theirs], to_ns + MINUTE_NS)
+    five = bars.forming(tf("5m"))
+    assert five is not None
+    assert (five.open, five.volume) == (8.0, 157)
+    told = bars.fold(tape((NOON + 5 * MINUTE_NS, 11.0, 1), (NOON + S, 99.0, 3))).closed
+    assert [(bar.timeframe, bar.ts_open, bar.volume) for bar in told] == [
+        ("1m", NOON + 4 * MINUTE_NS, 7),
+        ("5m", NOON, 157),
+        ("1m", NOON, 3),
+    ]
+    assert all(item.holds for item in bars.checks(16))
+    theirs = beginning("1m", to_ns, to_ns + MINUTE_NS, 60)
+    told = bars.repair(2, [Mark(to_ns, to_ns + 1, 2, repaired=True)], [theirs], to_ns + MINUTE_NS)
+    assert [(bar.timeframe, bar.revision, bar.volume) for bar in told] == [
+        ("1m", 2, 60),
+        ("5m", 1, 167),
+    ]
+    assert bars.lacks().keys() == {"15m"}
+
+
+def test_an_added_timeframe_that_is_made_anew_of_all_its_parts_lacks_nothing() -> None:
+    """As where the history of the contract comes when it has been added."""
+    bars = engine("1m")
+    bars.fold(tape((NOON + 3 * MINUTE_NS, 10.0, 5)))
+    bars.add([tf("5m")], accepted_volume=5)
+    theirs = [
+        beginning("1m", NOON + n * MINUTE_NS, NOON + (n + 1) * MINUTE_NS, 50) for n in range(3)
+    ]
+    bars.repair(1, [], theirs, NOON + 3 * MINUTE_NS)
+    assert bars.lacks() == {
+        "5m": Lack(NOON, NOON, NOON + 5 * MINUTE_NS, "1m", goes_on=True),
+    }
+    bars.repair(2, [], [beginning("5m", NOON, NOON + 3 * MINUTE_NS, 150)], NOON + 3 * MINUTE_NS)
+    five = bars.forming(tf("5m"))
+    assert five is not None
+    assert five.volume == 155
+    assert all(item.holds for item in bars.checks(5))
 
 
 def test_a_smaller_timeframe_added_later_feeds_the_larger_one() -> None:

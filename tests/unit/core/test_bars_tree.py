@@ -5,6 +5,7 @@ from __future__ import annotations
 from tapekeeper.core.bars.node import Node
 from tapekeeper.core.bars.tree import begin, chain, hang
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.gap import Span
 from tapekeeper.model.session import Interval
 from tapekeeper.model.timeframe import SECOND_NS, Timeframe
 
@@ -49,9 +50,9 @@ def closed(second: int, volume: int) -> Bar:
 
 
 def test_an_added_one_begins_with_what_is_kept() -> None:
-    """It is whole where that reaches back to the begin of its interval."""
+    """It is whole from there on, or from the begin of its interval, and knows what it lacks."""
     minute = Interval(0, 60 * S, 60 * S)
-    for oldest, whole_ns in ((0, 0), (10, 30 * S + 1)):
+    for oldest, whole_ns in ((0, 0), (10, 10 * S)):
         made = nodes("10s", "1m")
         hang(made, made, 60 * S)
         small, large = made
@@ -59,6 +60,7 @@ def test_an_added_one_begins_with_what_is_kept() -> None:
             small.kept.put(closed(second, 5))
         begin(large, minute, 30 * S, is_over=False)
         assert (large.open_volume, large.whole_ns) == (15 - oldest // 2, whole_ns)
+        assert large.lacks == Span(0, oldest * S)
 
 
 def test_one_that_is_over_or_has_nothing_below_begins_with_nothing() -> None:
@@ -68,4 +70,20 @@ def test_one_that_is_over_or_has_nothing_below_begins_with_nothing() -> None:
     made[0].kept.put(closed(0, 5))
     for node, is_over in ((made[0], False), (made[1], True)):
         begin(node, Interval(0, 60 * S, 60 * S), 30 * S, is_over=is_over)
-        assert (node.is_open, node.whole_ns) == (False, 30 * S + 1)
+        assert (node.is_open, node.whole_ns, node.lacks) == (False, 30 * S + 1, None)
+
+
+def test_one_above_another_that_is_new_begins_where_that_does() -> None:
+    """Whether that has an open bar yet or not; what that lacks is its own."""
+    for oldest, has_open in ((30, True), (70, False)):
+        made = nodes("10s", "1m", "1h")
+        hang(made, made, 60 * S)
+        small, middle, large = made
+        for second in range(30 if has_open else 130, 140, 10):
+            small.kept.put(closed(second, 5))
+        minute = Interval(oldest // 60 * 60 * S, (oldest // 60 + 1) * 60 * S, 0)
+        begin(middle, minute, 140 * S, is_over=False)
+        begin(large, Interval(0, 3_600 * S, 0), 140 * S, is_over=False)
+        assert middle.lacks is not None
+        assert large.lacks == Span(0, minute.start_ns)
+        assert large.whole_ns == max(minute.start_ns, middle.whole_ns)

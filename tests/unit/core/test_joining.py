@@ -9,9 +9,9 @@ import pytest
 
 from tapekeeper.core.bars import BarPolicy, ContractBars, marks_of
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.core.joining import Ask, Joined, Pages, asked_in, due_ns, join, plan, roots
+from tapekeeper.core.joining import Ask, Joined, Pages, Plan, asked_in, due_ns, join, plan, roots
 from tapekeeper.model.bar import Bar, Completeness
-from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, Span
+from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, Lack, Span
 from tapekeeper.model.tick import Side, TradeBatch
 from tapekeeper.model.timeframe import DAY_NS, HOUR_NS, MINUTE_NS, Timeframe
 
@@ -48,14 +48,14 @@ class Vendor:
     """A gateway that has seen every print, and answers as the real one does."""
 
     def __init__(self, prints: Sequence[Print], *, page: int = 20_000) -> None:
-        self._prints = prints
+        self.prints = prints
         self._page = page
         self.requests = 0
 
     def rows(self, timeframe: Timeframe) -> list[HistoryRow]:
         """All bars of a timeframe."""
         found: dict[int, HistoryRow] = {}
-        for ts_ns, price, size in self._prints:
+        for ts_ns, price, size in self.prints:
             span = GRID.interval(timeframe, ts_ns)
             row = found.get(span.start_ns)
             if row is None:
@@ -353,3 +353,84 @@ def test_nothing_is_planned_where_nothing_can_be_had() -> None:
         assert plan(gap, [tf("1s")], GRID, until_ns=NOON + MINUTE_NS, horizon_ns=0) is None
     gap = gap_of(NOON, NOON + S)
     assert plan(gap, [], GRID, until_ns=NOON + MINUTE_NS, horizon_ns=0) is None
+
+
+def lack(to_ns: int, *, goes_on: bool = True) -> dict[str, Lack]:
+    """What the day of NOON lacks."""
+    day = GRID.interval(tf("1d"), NOON)
+    return {"1d": Lack(day.start_ns, to_ns, day.end_ns, "1m", goes_on=goes_on)}
+
+
+def day_plan(to_ns: int, *, goes_on: bool = True) -> Plan:
+    """How a day that was added to minutes is warmed up."""
+    gap = msgspec.structs.replace(gap_of(None, to_ns, GapCause.START), timeframes=("1d",))
+    made = plan(
+        gap,
+        [tf("1m"), tf("1d")],
+        GRID,
+        until_ns=to_ns + 60 * S,
+        horizon_ns=HOUR_NS,
+        whole_ns=to_ns,
+        warm_up_bars=2,
+        lacks=lack(to_ns, goes_on=goes_on),
+    )
+    assert made is not None
+    return made
+
+
+def test_the_beginning_of_a_day_is_asked_for_in_as_few_rows_as_may_be() -> None:
+    """Whole hours, and minutes of the rest; joined they end where our own bars begin."""
+    to_ns = NOON + 7 * MINUTE_NS
+    made = day_plan(to_ns)
+    (beginning,) = made.beginnings
+    spans = [(str(ask.asked), ask.to_ns) for ask in beginning.asks]
+    assert spans == [("1h", NOON), ("1m", to_ns)]
+    vendor = Vendor(market(-40 * 3_600, 600, step_ms=30_000))
+    answers = {ask: vendor.answer(ask) for ask in made.all_asks()}
+    joined = join(made, answers, {}, GRID)
+    assert (joined.is_whole, joined.has_begun) == (True, True)
+    row = joined.repair.history[-1].rows[-1]
+    day_ns = GRID.interval(tf("1d"), NOON).start_ns
+    inside = [one for one in vendor.prints if day_ns <= one[0] < to_ns]
+    assert (row.ts_open, row.ts_end) == (day_ns, to_ns)
+    assert (row.open, row.close) == (inside[0][1], inside[-1][1])
+    assert row.volume == sum(one[2] for one in inside)
+    assert joined.repair.gap.unrestored[-1][1] != to_ns
+
+
+def test_a_beginning_that_cannot_be_had_whole_is_left_out() -> None:
+    """Nothing answers, or less than came live, or what lies behind it lacks something itself."""
+    to_ns = NOON + 7 * MINUTE_NS
+    vendor = Vendor(market(-40 * 3_600, 600, step_ms=30_000))
+    bar = Bar(ID, "1m", NOON, NOON + MINUTE_NS, 1.0, 1.0, 1.0, 1.0, 10**9, 1, 0, 0, NOON, NOON)
+    for goes_on, answers_it, live in (
+        (False, True, {}),
+        (True, False, {}),
+        (True, True, {"1m": {NOON: bar}}),
+    ):
+        made = day_plan(to_ns, goes_on=goes_on)
+        parts = made.beginnings[0].asks
+        answers = {
+            ask: vendor.answer(ask) if answers_it or ask not in parts else []
+            for ask in made.all_asks()
+        }
+        joined = join(made, answers, live, GRID)
+        assert (joined.is_whole, joined.has_begun) == (False, False)
+        assert joined.repair.gap.unrestored[-1][1] == to_ns
+        assert all(row.ts_end <= made.beginnings[0].lack.from_ns
+                   for one in joined.repair.history for row in one.rows)  # fmt: skip
+
+
+def test_a_bar_that_has_its_beginning_already_is_not_asked_for() -> None:
+    """The contract's own history has brought it; the gap is over with that."""
+    to_ns = NOON + 7 * MINUTE_NS
+    day = GRID.interval(tf("1d"), NOON)
+    gap = msgspec.structs.replace(gap_of(None, to_ns, GapCause.START), timeframes=("1d",))
+    done = {"1d": Lack(day.start_ns, day.start_ns, day.end_ns, "1m", goes_on=True)}
+    made = plan(gap, [tf("1d")], GRID, until_ns=to_ns + S, horizon_ns=HOUR_NS, lacks=done)
+    assert made is not None
+    assert made.beginnings[0].asks == ()
+    joined = join(made, {ask: [] for ask in made.all_asks()}, {}, GRID)
+    assert joined.has_begun
+    assert joined.repair.history == ()
+    assert joined.repair.gap.restored == (Span(day.start_ns, to_ns),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, HistoryRow
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
 from tapekeeper.model.queue import QueueDefaults, QueueLimits
+from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed, FeedLimits
@@ -385,6 +387,33 @@ def test_a_timeframe_that_is_added_lacks_what_was_before(bench: Bench) -> None:
     }
     bench.subscribe("10s")
     assert len(bench.keeper.ledger) == 3
+
+
+def test_the_beginning_of_a_bar_is_in_the_journal(bench: Bench) -> None:
+    """A replay puts it into the bar that forms at the same place, and asks nobody."""
+    bench.subscribe("10s")
+    bench.trade(21.5)
+    bench.subscribe("1m")
+    bench.trade(22.5)
+    (gap,) = bench.keeper.ledger.find(causes=[GapCause.START])[1:]
+    assert gap.to_ns == START + 20 * S
+    mended = msgspec.structs.replace(gap, restored=(Span(START, gap.to_ns),))
+    row = HistoryRow(START, gap.to_ns, 6001.0, 6002.0, 6000.0, 6001.0, 7)
+    bench.feed.know([Repair(mended, START + 20 * S, (HistoryRows("1m", (row,)),))])
+    bench.trade(23.5)
+    minute = bench.feed.pipeline.forming(MES, Timeframe.parse("1m"))
+    assert minute is not None
+    assert (minute.volume, minute.n, minute.completeness) == (10, 3, Completeness.BACKFILLED)
+    bench.trade(61.0)
+    live = [*bench.feed.recent.all(), *bench.feed.pipeline.forming_all()]
+    bench.keeper.close()
+    bench.journaler.close()
+    again = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme")))
+    key = attrgetter("timeframe", "ts_open")
+    assert sorted((b for bars in again.bars.values() for b in bars), key=key) == sorted(
+        live, key=key
+    )
+    assert again.holds
 
 
 def test_a_measure_that_is_added_has_an_entry_and_its_first_bar_says_so(bench: Bench) -> None:

@@ -55,7 +55,8 @@ class Gateway:
         self.asked.append((self._clock.monotonic_ns() / S, unit, unit_number))
         if self.failures:
             raise self.failures.pop(0)
-        length_ns = unit_number * {BarUnit.SECOND: S, BarUnit.MINUTE: 60 * S}[unit]
+        units = {BarUnit.SECOND: S, BarUnit.MINUTE: 60 * S, BarUnit.HOUR: 3_600 * S}
+        length_ns = unit_number * units[unit]
         last_ns = min(end_ns, self._clock.now_ns() - length_ns, self.until_ns - length_ns)
         opens = range(-(-start_ns // length_ns) * length_ns, last_ns + 1, length_ns)
         volume = self.volume * length_ns // S
@@ -278,5 +279,56 @@ def test_nobody_waits_for_the_history_of_a_measure() -> None:
         await bench.clock.sleep_s(120)
         assert bench.gateway.asked == []
         assert bench.history.status().waiting == 0
+
+    with_bench(use)
+
+
+async def a_day_is_added(bench: Bench) -> None:
+    """To the minutes of a contract that has been followed for two minutes."""
+    names = tuple(map(Timeframe.parse, ("1s", "1m", "4h", "1d")))
+    for _ in range(120):
+        bench.trade()
+        await bench.clock.sleep_s(1)
+    wanted = Subscription(Instrument(MES, "MESH6"), names, calendar_by_name("24x7"))
+    bench.feed.subscribe(wanted)
+    for number, name in ((5, "4h"), (6, "1d")):
+        to_ns = bench.feed.pipeline.whole_ns(MES, name)
+        gap = Gap(number, MES, GapCause.START, None, to_ns, "a test", START, timeframes=(name,))
+        bench.feed.know([gap])
+        assert bench.history.warm_up(MES, name) is WarmUp.PENDING
+
+
+def test_a_day_that_is_added_is_whole_when_it_is_ready() -> None:
+    """The morning comes in a few rows, and every print since the contract was followed is live."""
+
+    async def use(bench: Bench) -> None:
+        await a_day_is_added(bench)
+        async with asyncio.timeout(30):
+            assert await bench.history.wait_warm(MES, "1d") is WarmUp.READY
+        assert bench.history.warm_up(MES, "4h") is WarmUp.READY
+        day = bench.feed.pipeline.forming(MES, Timeframe.parse("1d"))
+        assert day is not None
+        before_s = (START - day.ts_open) // S
+        assert before_s > 0
+        assert day.volume == 5 * before_s + 3 * 120
+        assert day.completeness is Completeness.BACKFILLED
+        assert len(bench.gateway.asked) <= 10
+        await bench.clock.sleep_s(60)
+        assert bench.history.status().waiting == 0
+
+    with_bench(use)
+
+
+def test_a_day_whose_beginning_cannot_be_had_is_short() -> None:
+    """It is asked for a bounded number of times, and says that it lacks its beginning."""
+
+    async def use(bench: Bench) -> None:
+        bench.gateway.until_ns = START - 30 * 86_400 * S
+        await a_day_is_added(bench)
+        async with asyncio.timeout(900):
+            assert await bench.history.wait_warm(MES, "1d") is WarmUp.SHORT
+        day = bench.feed.pipeline.forming(MES, Timeframe.parse("1d"))
+        assert day is not None
+        assert day.completeness is Completeness.PARTIAL_START
 
     with_bench(use)

@@ -9,6 +9,8 @@ from tapekeeper.core.bars.node import Node, joined
 from tapekeeper.core.bars.quiet import is_flat, traded
 from tapekeeper.core.bars.values import Grid
 from tapekeeper.model.bar import Bar, BarState
+from tapekeeper.model.gap import Lack, Span
+from tapekeeper.model.session import Interval
 
 
 def put(
@@ -28,9 +30,7 @@ def put(
         new = dict(given.get(node.name, {}))
         for start_ns in sorted(anew.get(node.name, set()) - set(new)):
             interval = grid.interval(node.timeframe, start_ns)
-            assert node.feeder is not None  # noqa: S101 - only what is fed is made of parts
-            within = node.feeder.kept.between(interval.start_ns, interval.end_ns)
-            parts = [bar for bar in within if not is_flat(bar)]
+            parts = _parts(node, interval)
             if is_over(node, interval, high_ns):
                 new[start_ns] = joined(node, interval, parts, BarState.CLOSED)
             else:
@@ -48,3 +48,52 @@ def put(
                 if above.start_ns >= node.whole_ns:  # else parts of it were never here
                     anew.setdefault(fed.name, set()).add(above.start_ns)
     return replaced
+
+
+def _parts(node: Node, interval: Interval) -> list[Bar]:
+    """What a bar of a node is made of, as far as it is there."""
+    assert node.feeder is not None  # noqa: S101 - only what is fed is made of parts
+    prefix, lacks = node.prefix, node.lacks
+    within = node.feeder.kept.between(interval.start_ns, interval.end_ns)
+    parts = [bar for bar in within if not is_flat(bar)]
+    if prefix is not None and prefix.ts_open == interval.start_ns:
+        return [prefix, *(bar for bar in parts if bar.ts_open >= prefix.ts_end)]
+    if lacks is not None and lacks.from_ns == interval.start_ns:
+        # What its feeder has not had until now, history may have given it.
+        oldest_ns = node.feeder.kept.oldest_ns
+        if oldest_ns is not None and oldest_ns < lacks.to_ns:
+            node.lacks = Span(lacks.from_ns, max(lacks.from_ns, oldest_ns))
+            node.made_whole()
+    return parts
+
+
+def prefill(node: Node, interval: Interval, bar: Bar, high_ns: int) -> None:
+    """Put what history has of the beginning of the open bar into it, if that is what it lacks.
+
+    Args:
+        node: whose bar it is.
+        interval: that of the bar.
+        bar: over the beginning of it.
+        high_ns: the latest event time.
+    """
+    lacks = Span(bar.ts_open, bar.ts_end)
+    if node.lacks == lacks and node.prefix is None and not is_over(node, interval, high_ns):
+        node.prefill(interval, bar)
+
+
+def lack_of(node: Node, grid: Grid, high_ns: int) -> Lack | None:
+    """What the bar that forms lacks of its beginning; None if that cannot be filled in."""
+    lacks, feeder = node.lacks, node.feeder
+    if lacks is None or feeder is None:
+        return None
+    interval = grid.interval(node.timeframe, lacks.from_ns)
+    if is_over(node, interval, high_ns):
+        return None
+    begun_ns = lacks.from_ns if node.prefix is not None else lacks.to_ns
+    return Lack(
+        lacks.from_ns,
+        begun_ns,
+        interval.end_ns,
+        feeder.name,
+        goes_on=feeder.whole_ns <= max(lacks.from_ns, lacks.to_ns),
+    )

@@ -13,6 +13,7 @@ from tapekeeper.core.bars.marks import Mark
 from tapekeeper.core.bars.measured import MeasuredBars
 from tapekeeper.core.bars.values import Folded
 from tapekeeper.model.bar import Bar
+from tapekeeper.model.gap import Lack
 from tapekeeper.model.measure import BarSize, Measure, measures_of, timeframes_of
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
@@ -46,6 +47,10 @@ class AllBars:
         if timeframe is not None and timeframe in map(str, self._measured.measures):
             return self._measured.whole_ns(timeframe)
         return self._time.whole_ns(timeframe)
+
+    def lacks(self) -> dict[str, Lack]:
+        """See `ContractBars.lacks`; nothing fills a measured bar in."""
+        return self._time.lacks()
 
     def add(self, sizes: Iterable[BarSize], accepted_volume: int = 0) -> None:
         """Add bar sizes; those that are there already are left as they are.

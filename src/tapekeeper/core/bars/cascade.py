@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from tapekeeper.core.bars.backfill import put
+from tapekeeper.core.bars.backfill import lack_of, prefill, put
 from tapekeeper.core.bars.gathered import complete, gathered, is_over
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks
 from tapekeeper.core.bars.node import Node, Row, joined, with_print
@@ -38,6 +38,7 @@ from tapekeeper.core.bars.tree import begin, chain, hang
 from tapekeeper.core.bars.values import PATIENT, BarPolicy, Folded, Grid
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar, BarState, Completeness
+from tapekeeper.model.gap import Lack
 from tapekeeper.model.measure import BarSize
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import TradeBatch
@@ -113,6 +114,11 @@ class ContractBars:
         names = [timeframe] if timeframe else list(self._ranks)
         whole_ns = max((self._nodes[self._ranks[name]].whole_ns for name in names), default=0)
         return whole_ns or None
+
+    def lacks(self) -> dict[str, Lack]:
+        """What forming bars of timeframes that were added lack of their beginnings, by name."""
+        found = ((node.name, lack_of(node, self._grid, self._high_ns)) for node in self._nodes)
+        return {name: lack for name, lack in found if lack is not None}
 
     def add(self, timeframes: Iterable[Timeframe], accepted_volume: int = 0) -> None:
         """Add timeframes; those that are there already are left as they are.
@@ -262,6 +268,9 @@ class ContractBars:
     def _place(self, node: Node, row: Row, closed: list[Bar]) -> None:
         """Fold a row into the bar that it belongs to, and where that is over, into those above."""
         ts_ns = row[1]
+        if node.prefix is not None and node.prefix.ts_open <= ts_ns < node.prefix.ts_end:
+            node.leave_out_throughout(row[3])  # history has it
+            return
         if node.is_open and node.start <= ts_ns < node.end:
             node.take_one(row)
             return
@@ -495,7 +504,8 @@ class ContractBars:
             gap_id: of the gap that is repaired.
             marks: as for `mark`, after the repair.
             bars: of timeframes of this contract, each on the grid. Those that are not over at
-                `until_ns` are left out.
+                `until_ns` are left out. One that ends before its interval does is the beginning
+                of a bar that forms, and taken where that lacks just this (`lacks`).
             until_ns: event time (ns UTC) that has certainly passed; bars that are due by then
                 are closed first.
 
@@ -513,7 +523,9 @@ class ContractBars:
         for bar in bars:
             node = by_name.get(bar.timeframe) or self._missing(bar.timeframe)
             interval = self._grid.interval(node.timeframe, bar.ts_open)
-            if is_over(node, interval, self._high_ns):
+            if bar.ts_end < interval.end_ns:
+                prefill(node, interval, bar, self._high_ns)
+            elif is_over(node, interval, self._high_ns):
                 given.setdefault(node.name, {})[bar.ts_open] = bar
         self._remark(gap_id, marks, put(self._nodes, given, self._grid, self._high_ns), closed)
         self._bound()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tapekeeper.core.bars.kept import Kept
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS
 from tapekeeper.model.bar import PRICE_SCALE, Bar, BarState
+from tapekeeper.model.gap import Span
 from tapekeeper.model.session import Interval
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.tick import Side
@@ -40,6 +41,9 @@ class Node:
         told: the latest bar that was told, the flat ones included.
         flats: how many flat bars in a row end with it.
         vouched: opens of the bars that are the gateway's own, as it gave them.
+        lacks: of the bar that formed when this timeframe was added, what its feeder did not have
+            any more; None if that is all, or is not known.
+        prefix: what the gateway's history puts in the place of that.
     """
 
     __slots__ = (
@@ -67,10 +71,12 @@ class Node:
         "flats",
         "is_open",
         "kept",
+        "lacks",
         "last_ns",
         "n",
         "name",
         "passed_ns",
+        "prefix",
         "since_ns",
         "start",
         "timeframe",
@@ -94,6 +100,8 @@ class Node:
         self.told_ns = NEVER_NS
         self.told: Bar | None = None
         self.flats = 0
+        self.lacks: Span | None = None
+        self.prefix: Bar | None = None
         self._closed_bars = self._closed_volume = self._baseline = self._backfilled = 0
         self._backfilled_bars = 0
         self.start = self.end = self._due = self._first_ns = self.last_ns = 0
@@ -278,6 +286,21 @@ class Node:
         before = self.open_volume
         self.fill(interval, bars)
         self._note_backfill(self._volume - before)
+
+    def prefill(self, interval: Interval, bar: Bar) -> None:
+        """Put what history has of the beginning of the open bar into it."""
+        self.prefix = bar
+        if self.is_open:
+            self.absorb(bar)
+        else:
+            self.begin_from(interval, bar)
+        self._note_backfill(bar.volume)
+        self.made_whole()
+
+    def made_whole(self) -> None:
+        """Note that of the bar that `lacks` tells of nothing lacks, but for what its parts lack."""
+        if self.lacks is not None and self.feeder is not None:
+            self.whole_ns = max(self.lacks.from_ns, self.feeder.whole_ns)
 
     def _note_backfill(self, volume: int) -> None:
         """Count what history added to an open bar, here and in all that it will be folded into."""

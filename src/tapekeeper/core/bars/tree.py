@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tapekeeper.core.bars.node import Node
 from tapekeeper.core.bars.quiet import is_flat
+from tapekeeper.model.gap import Span
 from tapekeeper.model.session import Interval
 
 
@@ -46,16 +47,28 @@ def begin(node: Node, interval: Interval, high_ns: int, *, is_over: bool) -> Non
         is_over: whether a timer has closed it.
     """
     node.whole_ns = high_ns + 1
-    if node.feeder is None or is_over:
+    feeder = node.feeder
+    if feeder is None or is_over:
         return
-    parts = list(node.feeder.kept.between(interval.start_ns, interval.end_ns))
+    parts = list(feeder.kept.between(interval.start_ns, interval.end_ns))
     solid = [bar for bar in parts if not is_flat(bar)]
     if solid:
         node.fill(interval, solid)
-    oldest_ns = node.feeder.kept.oldest_ns
-    begun_ns = oldest_ns if oldest_ns is not None else node.feeder.start
-    if max(begun_ns, node.feeder.whole_ns) <= interval.start_ns:
-        node.whole_ns = interval.start_ns
+    from_ns = _holds_from_ns(feeder)
+    if from_ns is not None:
+        begun_ns = max(from_ns, interval.start_ns)
+        node.lacks = Span(interval.start_ns, begun_ns)
+        node.whole_ns = max(begun_ns, feeder.whole_ns)
+
+
+def _holds_from_ns(node: Node) -> int | None:
+    """The open of the earliest bar that a node has, or will have by what is open below it."""
+    oldest_ns = node.kept.oldest_ns
+    if oldest_ns is None and node.is_open:
+        return node.start
+    if oldest_ns is None and node.lacks is not None:  # it was added just before
+        return node.lacks.from_ns
+    return oldest_ns
 
 
 def chain(node: Node | None) -> Iterator[Node]:
