@@ -146,7 +146,8 @@ def test_what_is_told_does_not_depend_on_how_batches_are_cut(
 ) -> None:
     """The same bars, revisions, order and lates, whatever came together."""
     policy = BarPolicy(lateness_ns, horizon_s * SECOND_NS)
-    one, other = engine(*KINDS, policy=policy), engine(*KINDS, policy=policy)
+    sizes_of_time = ("1s", "1m", "7m", "1d")
+    one, other = (engine(*KINDS, *sizes_of_time, policy=policy) for _ in range(2))
     assert fold_in(one, tape, sizes) == fold_in(other, tape, [len(tape) or 1])
     assert one.forming_all() == other.forming_all()
 

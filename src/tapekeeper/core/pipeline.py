@@ -635,7 +635,8 @@ class Pipeline:
 
     def flagged(self) -> list[Flagged]:
         """The latest ticks of each flag with what is remarkable of them, in order of arrival."""
-        prints = [each.rules.flags.latest() for each in self._contracts.values()]
+        code_of = self._decoder.odd_sides.of
+        prints = [each.rules.flags.latest(code_of) for each in self._contracts.values()]
         found = [*chain.from_iterable(prints), *self._quotes.flagged()]
         return sorted(found, key=lambda each: each.tick.seq)
 

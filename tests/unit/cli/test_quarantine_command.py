@@ -110,6 +110,7 @@ def test_what_was_flagged_is_listed_with_what_is_remarkable(
     assert main(["quarantine", "flagged", "--journal", str(folder)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("unknown_side") == 2
+    assert out.count("its aggressor is 7") == 2
     assert out.count("repeated") == 1
     assert "equals print 0" in out
     assert main(["quarantine", "flagged", "--journal", str(folder), "--flag", "crossed"]) == 0

@@ -250,6 +250,29 @@ class TestPrints:
         data = PRINT.replace('"type":0,', kind)
         assert [row.side for row in rows(decoded(f"[{data}]"))] == [side]
 
+    @pytest.mark.parametrize(
+        ("kind", "code"),
+        [
+            ('"type":1,', None),
+            ("", None),
+            ('"type":null,', None),
+            ('"type":7,', 7),
+            ('"type":-1,', -1),
+            ('"type":"Cross",', '"Cross"'),
+            ('"type":[0],', "[0]"),
+            ('"type":"' + "x" * 99 + '",', '"' + "x" * 39),
+        ],
+    )
+    def test_a_code_of_a_side_that_nobody_knows_is_kept(
+        self, kind: str, code: int | str | None
+    ) -> None:
+        """As evidence of the print, whichever way it was read."""
+        decoder, burst = MarketDecoder(), Burst()
+        data = PRINT.replace('"type":0,', kind)
+        decoder.decode(Invocation("GatewayTrade", f'["{ES}",[{data}]]'.encode()), NOW, burst)
+        (row,) = rows(burst)
+        assert decoder.odd_sides.of(row) == code
+
     def test_an_empty_time_is_unreadable_in_the_first_print_too(self) -> None:
         """What is remembered of the print before cannot stand for a time that is not there."""
         burst = decoded('[{"price":1.5,"volume":1,"timestamp":""}]')

@@ -37,6 +37,17 @@ def test_every_flag_says_what_is_remarkable() -> None:
     ]
 
 
+def test_a_side_that_nobody_knows_is_told_by_its_code() -> None:
+    """Where the code is known; a print without one stays what it is."""
+    flags = PrintFlags()
+    flags.take(prints([(1, 10.25, 2, -1), (2, 10.25, 2, -1)], seq=4))
+    told = flags.latest(lambda trade: 7 if trade.seq == 4 else None)
+    assert [each.detail for each in told] == [
+        "its aggressor is 7, a code that nobody knows",
+        "its aggressor is absent, or a code that nobody knows",
+    ]
+
+
 def test_the_latest_of_each_flag_are_kept() -> None:
     """As many as `KEPT_EACH`, wherever batches are cut; a rare flag is not pushed out."""
     rows = [(n, 10.0, 1, -1) for n in range(3 * KEPT_EACH)]

@@ -7,6 +7,7 @@ anything.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 
 from tapekeeper.core.bars.cascade import ContractBars
 from tapekeeper.core.bars.marks import Mark
@@ -20,7 +21,7 @@ from tapekeeper.model.tick import TradeBatch
 
 
 class AllBars:
-    """The bars of one contract; of one call those of time are told before the others.
+    """The bars of one contract; of one row those of time are told before the others.
 
     A print is late for good for all of them, or for none: measured bars take no print from beyond
     the horizon, so neither do the bars of time beside them, open ones included.
@@ -67,15 +68,25 @@ class AllBars:
         late = self._measured.too_late(batch)
         rows = [index for index in range(len(batch)) if index not in late]
         if not rows:
-            return Folded([], sorted(late))
+            return Folded([], sorted(late), [])
         if late:
             batch = batch.without(late)
         folded = self._time.fold(batch)
+        told_by = [rows[index] for index in folded.told_by]
         if folded.late:
-            late |= {rows[index] for index in folded.late}
-            batch = batch.without(set(folded.late))
-        self._measured.fold(batch, folded.closed)
-        return Folded(folded.closed, sorted(late))
+            too_late = set(folded.late)
+            late |= {rows[index] for index in too_late}
+            batch = batch.without(too_late)
+            rows = [row for index, row in enumerate(rows) if index not in too_late]
+        others = self._measured.fold(batch)
+        if not others.closed:
+            return Folded(folded.closed, sorted(late), told_by)
+        told = [
+            *zip(told_by, folded.closed, strict=True),
+            *zip((rows[index] for index in others.told_by), others.closed, strict=True),
+        ]
+        told.sort(key=itemgetter(0))  # stable, so of one row those of time stay before the others
+        return Folded([bar for _, bar in told], sorted(late), [row for row, _ in told])
 
     def close_due(self, exchange_now_ns: int) -> list[Bar]:
         """Close every bar that is due at this exchange time (ns UTC), without a later print."""

@@ -159,13 +159,12 @@ class ContractBars:
         """Fold a batch of this contract's prints, in arrival order."""
         if batch.contract_id != self.contract_id:
             raise ValueError(f"prints of {batch.contract_id} in the bars of {self.contract_id}")
-        closed: list[Bar] = []
-        late: list[int] = []
+        folded = Folded([], [], [])
         if len(batch) == 1 and self._low_ns <= batch.ts_event[0] < self._limit_ns:
             self._fold_one(batch)
         elif self._roots:
-            self._fold_rows(batch, closed, late)
-        return Folded(closed, late)
+            self._fold_rows(batch, folded)
+        return folded
 
     def _fold_one(self, batch: TradeBatch) -> None:
         """Fold a single print within the open bars: what most batches of a quiet market are."""
@@ -174,7 +173,8 @@ class ContractBars:
             root.take_one(row)
         self._high_ns = max(self._high_ns, row[1])
 
-    def _fold_rows(self, batch: TradeBatch, closed: list[Bar], late: list[int]) -> None:
+    def _fold_rows(self, batch: TradeBatch, folded: Folded) -> None:
+        closed, told_by = folded.closed, folded.told_by
         times, prices, sizes, sides = batch.ts_event, batch.price, batch.size, batch.side
         leader, others = self._roots[0], self._roots[1:]
         stop = len(times)
@@ -192,7 +192,8 @@ class ContractBars:
             if ended < stop:
                 row = (ended, times[ended], prices[ended], sizes[ended], sides[ended])
                 if not self._turn(row, closed):
-                    late.append(ended)
+                    folded.late.append(ended)
+                told_by.extend([ended] * (len(closed) - len(told_by)))
             first = ended + 1
 
     def _turn(self, row: Row, closed: list[Bar]) -> bool:

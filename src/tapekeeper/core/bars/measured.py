@@ -26,7 +26,7 @@ from tapekeeper.core.bars.gauges import gauge_of
 from tapekeeper.core.bars.marks import LONG_AGO_NS, Mark
 from tapekeeper.core.bars.measured_node import MeasuredNode
 from tapekeeper.core.bars.sums import Row
-from tapekeeper.core.bars.values import BarPolicy, Grid
+from tapekeeper.core.bars.values import BarPolicy, Folded, Grid
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import PRICE_SCALE, Bar
 from tapekeeper.model.instrument import Instrument
@@ -131,18 +131,25 @@ class MeasuredBars:
         watermark_ns = max(high_ns - self._policy.lateness_ns, self._cursor_ns)
         return watermark_ns - self._policy.horizon_ns
 
-    def fold(self, batch: TradeBatch, told: list[Bar]) -> None:
-        """Fold accepted prints in arrival order; adds the bars that are told."""
+    def fold(self, batch: TradeBatch) -> Folded:
+        """Fold accepted prints in arrival order; none of them is late."""
         lateness_ns = self._policy.lateness_ns
-        for row in self._rows(batch):
+        folded = Folded([], [], [])
+        told: list[Bar] = []  # by one row
+        for index, row in enumerate(self._rows(batch)):
             ts_ns = row[0]
             self._high_ns = max(self._high_ns, ts_ns)
             if not lateness_ns or ts_ns < self._cursor_ns:
                 self._pass(row, told)
-                continue
-            self._arrivals += 1
-            heapq.heappush(self._waiting, (ts_ns, self._arrivals, row))
-            self._release(self._high_ns - lateness_ns, told)
+            else:
+                self._arrivals += 1
+                heapq.heappush(self._waiting, (ts_ns, self._arrivals, row))
+                self._release(self._high_ns - lateness_ns, told)
+            if told:
+                folded.closed.extend(told)
+                folded.told_by.extend([index] * len(told))
+                told.clear()
+        return folded
 
     def _rows(self, batch: TradeBatch) -> Iterator[Row]:
         tick_size = self._instrument.tick_size

@@ -61,10 +61,13 @@ class Folded:
     """What folding a batch brought.
 
     Attributes:
-        closed: bars that are told, for the first time or with a new revision, in the order in
-            which it happened; of one event in the order of their ends, small before large.
+        closed: bars that are told, for the first time or with a new revision, in the order of the
+            rows that told them; of one row those of time before others, in the order of their ends,
+            small before large.
         late: indexes of rows beyond the horizon; they were not folded.
+        told_by: the index of the row that told each of the closed ones, rising.
     """
 
     closed: list[Bar]
     late: list[int]
+    told_by: list[int]

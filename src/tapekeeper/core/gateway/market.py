@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tapekeeper.core.gateway.odd_sides import OddSides
 from tapekeeper.core.gateway.packed_ticks import PackedQuote, packed_prints, packed_quote
 from tapekeeper.core.gateway.shapes import (
     UNREADABLE,
@@ -46,7 +47,11 @@ QUOTE_LINES_MAX = 8
 """Lines that have quote states of their own; beyond it the one unused for longest goes first."""
 
 _UNKNOWN = Side.UNKNOWN.value
-_AGGRESSORS = {Side.BUY.value, Side.SELL.value}
+_AGGRESSORS: dict[int | str | None, int] = {
+    side: side for side in (Side.BUY.value, Side.SELL.value)
+}
+_side = _AGGRESSORS.get
+"""The aggressor, or what is given for it: a code that nobody knows is unknown, never a guess."""
 
 
 @dataclass(slots=True)
@@ -126,6 +131,9 @@ class MarketDecoder:
 
     Args:
         next_seq: the arrival number of the next tick.
+
+    Attributes:
+        odd_sides: the codes of sides that nobody knows.
     """
 
     def __init__(self, *, next_seq: int = 0) -> None:
@@ -134,6 +142,7 @@ class MarketDecoder:
         self._of_line: dict[int, dict[str, Quote]] = {}
         self._line: int | None = None
         self._mine: dict[str, Quote] = {}  # those of `_line`
+        self.odd_sides = OddSides()
         self._symbols: dict[str, str] = {}  # bound: contracts that were ever followed
 
     @property
@@ -214,7 +223,10 @@ class MarketDecoder:
             batch = burst.trades[contract_id] = TradeBatch(contract_id)
         seq = self._next_seq
         for ts_event, item in rows:
-            batch.append(ts_event, item.price, item.volume, _side(item.type), recv_ns, seq)
+            side = _side(item.type, _UNKNOWN)
+            if side < 0:
+                self.odd_sides.note(contract_id, ts_event, item.price, item.volume, item.type)
+            batch.append(ts_event, item.price, item.volume, side, recv_ns, seq)
             seq += 1
         self._next_seq = seq
         burst.trades_received += len(rows)
@@ -234,7 +246,10 @@ class MarketDecoder:
             batch = burst.trades[contract_id] = TradeBatch(contract_id)
         seq = self._next_seq
         for ts_event, price, size, kind in rows:
-            batch.append(ts_event, price, size, _side(kind), recv_ns, seq)
+            side = _side(kind, _UNKNOWN)
+            if side < 0:
+                self.odd_sides.note(contract_id, ts_event, price, size, kind)
+            batch.append(ts_event, price, size, side, recv_ns, seq)
             seq += 1
         self._next_seq = seq
         burst.trades_received += len(rows)
@@ -251,13 +266,16 @@ class MarketDecoder:
             seq = self._next_seq
             self._next_seq += 1
             try:
-                ts_event, price, size, side, symbol = _print(raw)
+                ts_event, price, size, kind, symbol = _print(raw)
                 self._require(contract_id, symbol)
             except FlawError as flaw:
                 burst.rejected_trades.append(
                     Rejected(flaw.reason, str(flaw), raw, recv_ns, contract_id)
                 )
                 continue
+            side = _side(kind, _UNKNOWN)
+            if side < 0:
+                self.odd_sides.note(contract_id, ts_event, price, size, kind)
             batch = burst.trades.setdefault(contract_id, TradeBatch(contract_id))
             batch.append(ts_event, price, size, side, recv_ns, seq)
 
@@ -368,8 +386,8 @@ class MarketDecoder:
             states[contract_id] = quote
 
 
-def _print(raw: bytes) -> tuple[int, float, int, int, str | None]:
-    """Event time (ns UTC), price, size (contracts), side and symbol id of one print."""
+def _print(raw: bytes) -> tuple[int, float, int, int | str | None, str | None]:
+    """Event time (ns UTC), price, size (contracts), code of the side and symbol of one print."""
     try:
         item = _decode_raw_print(raw)
     except UNREADABLE as error:
@@ -385,21 +403,18 @@ def _print(raw: bytes) -> tuple[int, float, int, int, str | None]:
         number = _decode_number(size_text)
     except UNREADABLE as error:
         raise FlawError(Reason.PAYLOAD, f"price or volume is not a number: {error}") from error
-    side, symbol = _side_of(bytes(item.type)), _text_of(bytes(item.symbol_id))
-    return ts_event, price, whole(number), side, symbol
+    kind, symbol = _code_of(bytes(item.type)), _text_of(bytes(item.symbol_id))
+    return ts_event, price, whole(number), kind, symbol
 
 
-def _side(kind: int | None) -> int:
-    """The aggressor; a code we do not know is unknown, never a guess."""
-    return kind if kind in _AGGRESSORS else _UNKNOWN
-
-
-def _side_of(raw: bytes) -> int:
-    """The same of undecoded JSON: an unreadable side is no reason to lose a print."""
+def _code_of(raw: bytes) -> int | str | None:
+    """A code as it came, or its JSON: an unreadable side is no reason to lose a print."""
+    if raw in {b"", b"null"}:
+        return None
     try:
-        return _side(_decode_int(raw))
+        return _decode_int(raw)
     except UNREADABLE:
-        return _UNKNOWN
+        return raw.decode("utf-8", "replace")
 
 
 def _text_of(raw: bytes) -> str | None:

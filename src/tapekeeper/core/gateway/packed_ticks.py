@@ -22,8 +22,9 @@ _SIDES = {name: code for code, name in enumerate(CODES["gatewaytrade"]["type"])}
 _Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-_INT64_MAX - 1, le=_INT64_MAX)]
 _Number: TypeAlias = float | str
 
-PrintRow: TypeAlias = tuple[int, float, int, int | None]
-"""Event time (ns UTC), price, size (contracts) and the code of the side, None where unknown."""
+PrintRow: TypeAlias = tuple[int, float, int, int | str | None]
+"""Event time (ns UTC), price, size (contracts) and the code of the side: a text that nobody knows
+as it came, None where there is none."""
 
 
 class _Print(msgspec.Struct, gc=False, rename="pascal"):
@@ -89,7 +90,7 @@ def packed_prints(arguments: bytes) -> tuple[str, list[PrintRow]]:
                 ts_event,
                 price if type(price) is float else _number(price),
                 item.volume,
-                _SIDES.get(kind.lower()) if isinstance(kind, str) else kind,
+                _SIDES.get(kind.lower(), kind) if isinstance(kind, str) else kind,
             )
         )
     return contract_id, rows

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from operator import eq
+from typing import TypeAlias
 
 import msgspec
 
@@ -13,6 +15,8 @@ KEPT_EACH = 16
 """Ticks that are kept of each flag and contract; the oldest go first. All are in the journal."""
 
 _UNKNOWN = Side.UNKNOWN.value
+
+CodeOf: TypeAlias = Callable[[Trade], int | str | None]
 
 
 class Flagged(msgspec.Struct, frozen=True):
@@ -81,17 +85,25 @@ class PrintFlags:
             return batch.seq[row - 1]
         return -1 if self._previous is None else self._previous.seq[-1]
 
-    def latest(self) -> list[Flagged]:
-        """The latest flagged prints, by flag, oldest first."""
+    def latest(self, code_of: CodeOf | None = None) -> list[Flagged]:
+        """The latest flagged prints, by flag, oldest first.
+
+        Args:
+            code_of: tells the code that a print of unknown side came with; None if it had none,
+                or that is kept no more.
+        """
         return [
-            Flagged(trade, flag, _detail(flag, trade, before))
+            Flagged(trade, flag, _detail(flag, trade, before, code_of))
             for flag, kept in self._latest.items()
             for trade, before in kept
         ]
 
 
-def _detail(flag: Flag, trade: Trade, before: int) -> str:
+def _detail(flag: Flag, trade: Trade, before: int, code_of: CodeOf | None) -> str:
     if flag is Flag.UNKNOWN_SIDE:
+        code = None if code_of is None else code_of(trade)
+        if code is not None:
+            return f"its aggressor is {code}, a code that nobody knows"
         return "its aggressor is absent, or a code that nobody knows"
     what = f"{trade.size} at {trade.price!r}"
     if flag is Flag.ZERO_SIZE:
