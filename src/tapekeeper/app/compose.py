@@ -42,6 +42,7 @@ from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
 from tapekeeper.runtime.loop_lag import LoopWatch
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolPolicy
+from tapekeeper.runtime.run_end import read_run_end
 from tapekeeper.runtime.supervisor import Helper, Supervisor
 from tapekeeper.runtime.syncer import Syncer
 from tapekeeper.runtime.token_keeper import TokenKeeper
@@ -136,6 +137,17 @@ class Parts:
         self.feed.unsubscribe(contract_id)
         if self.history is not None:
             self.history.forget(contract_id)
+
+    def recover(self) -> None:
+        """Have the ledger say since when nobody was there, before anything is connected.
+
+        Raises:
+            JournalError: the ledger cannot be written.
+            UnreadableSourceError: the journal's folder cannot be read.
+        """
+        end = read_run_end(self.gaps.files)
+        if end is not None:
+            self.gaps.recover(end)
 
     async def abandon(self) -> None:
         """Give everything up before the supervisor was started."""

@@ -134,6 +134,7 @@ class Tape:
         )
         waits = self._start == "wait"
         try:
+            parts.recover()
             accounts = [] if waits else await parts.log_in()
             await parts.supervisor.start()
         except BaseException:

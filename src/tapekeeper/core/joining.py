@@ -21,7 +21,16 @@ from typing import Protocol
 import msgspec
 
 from tapekeeper.model.bar import Bar, Completeness
-from tapekeeper.model.gap import Gap, GapCause, HistoryRow, HistoryRows, Lack, Repair, Span
+from tapekeeper.model.gap import (
+    Gap,
+    GapCause,
+    HistoryRow,
+    HistoryRows,
+    Lack,
+    Repair,
+    Span,
+    merged,
+)
 from tapekeeper.model.session import Interval
 from tapekeeper.model.timeframe import DAY_NS, Anchor, Timeframe
 
@@ -389,12 +398,12 @@ def join(
             continue
         if made.volume:
             history = _with_row(history, str(beginning.timeframe), made)
-        restored = list(_merged([*restored, Span(made.ts_open, plan.to_ns)]))
+        restored = list(merged([*restored, Span(made.ts_open, plan.to_ns)]))
         from_ns = made.ts_open if from_ns is None else from_ns
     is_whole = restored == [Span(from_ns or 0, plan.to_ns)]
     gap = msgspec.structs.replace(
         plan.gap,
-        restored=_merged([*plan.gap.restored, *restored]),
+        restored=merged([*plan.gap.restored, *restored]),
         note="" if is_whole else _note(plan, short, restored),
     )
     return Joined(
@@ -545,16 +554,6 @@ def _without(whole: Span, holes: Iterable[Span]) -> list[Span]:
             if from_ns < to_ns
         ]
     return left
-
-
-def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    merged: list[Span] = []
-    for span in sorted(spans):
-        if merged and span.from_ns <= merged[-1].to_ns:
-            merged[-1] = Span(merged[-1].from_ns, max(span.to_ns, merged[-1].to_ns))
-        else:
-            merged.append(span)
-    return tuple(merged)
 
 
 def _note(plan: Plan, short: Sequence[Span], restored: Sequence[Span]) -> str:

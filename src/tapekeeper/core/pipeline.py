@@ -606,6 +606,10 @@ class Pipeline:
         """Every contract that was ever subscribed, in order."""
         return [contract.instrument for contract in self._contracts.values()]
 
+    def followed(self) -> list[str]:
+        """The ids of the contracts that are subscribed now, in order."""
+        return [contract_id for contract_id, each in self._contracts.items() if each.subscribed]
+
     def trade_counts(self) -> TickCounts:
         """What became of the trades."""
         return self._trades.counts()

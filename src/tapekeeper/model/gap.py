@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -19,8 +20,13 @@ class GapCause(StrEnum):
     OVERFLOW = "overflow"  # a queue shed what did not fit
     QUARANTINE = "quarantine"  # what came could not be read or believed
     CLOCK = "clock"  # prints were stamped ahead of the exchange's clock as it is tracked
-    CRASH = "crash"  # this process was not there
+    CRASH = "crash"  # no process was there: the one before ended without order
+    STOPPED = "stopped"  # no process was there: the one before ended in order
     MISSING_PRINTS = "missing_prints"  # the quoted volume grew by more than the prints
+
+
+ABSENCES = frozenset({GapCause.CRASH, GapCause.STOPPED})
+"""Between two processes nobody was there to miss anything."""
 
 
 class GapState(StrEnum):
@@ -37,6 +43,17 @@ class Span(msgspec.Struct, frozen=True, order=True, array_like=True):
 
     from_ns: int
     to_ns: int
+
+
+def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """The same intervals, rising and apart."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.from_ns <= found[-1].to_ns:
+            found[-1] = Span(found[-1].from_ns, max(span.to_ns, found[-1].to_ns))
+        else:
+            found.append(span)
+    return tuple(found)
 
 
 class Gap(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,15 +17,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from tapekeeper.core.absence import followed_until, healed_by, lasting_absence
 from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
-from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState
 from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.run_end import RunEnd
 from tapekeeper.runtime.suspects import Suspects
 
 TRADES = "SubscribeContractTrades"
@@ -45,6 +47,8 @@ Where a feed's clock runs faster than ours (a simulation) each delivery is faste
 
 SETTLING_MAX = 1_000
 """Ends that may; there is one for every contract and outage."""
+
+_ORDERLY = frozenset({GapCause.START, GapCause.STOPPED})
 
 _FILE = re.compile(r"gaps-(\d{6})\.jsonl", re.ASCII)
 
@@ -76,6 +80,9 @@ class GapKeeper:
         log: says when a gap begins and ends.
         keep: gaps in memory, for reading; the files have all.
 
+    Attributes:
+        files: as given.
+
     Raises:
         UnreadableSourceError: a file of the ledger cannot be read at all.
     """
@@ -84,16 +91,17 @@ class GapKeeper:
         self, *, feed: Feed, files: Files, clock: Clock, log: Log, keep: int = GAPS_MAX
     ) -> None:
         self._feed = feed
-        self._files = files
+        self.files = files
         self._clock = clock
         self._log = log
         self._file: SegmentFile | None = None  # until there is something to write
         self.ledger, self.problems = read_ledger(files, keep)
-        self._next_id = self.ledger.next_id
+        self._next_id = self._own_id = self.ledger.next_id
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
         self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
+        self._resumed: set[int] = set()  # of earlier runs. Bound: those that lasted at the start
         self._suspects = Suspects()
         self._followed: set[str] = set()
         self._made: dict[str, set[BarSize]] = {}  # bound: contracts ever followed
@@ -106,6 +114,44 @@ class GapKeeper:
         feed.listen(self._saw)
 
     # -- what others say -------------------------------------------------------------------------
+
+    def recover(self, end: RunEnd) -> None:
+        """Learn how the run before this one ended; called before anything is connected.
+
+        What it followed is missed since, and the ledger says so at once: who follows a contract
+        again, now or in a later process, ends its gap. Nothing of it is in the journal until then.
+
+        Raises:
+            JournalError: the ledger's file cannot be written.
+        """
+        in_order = end.cause is GapCause.STOPPED
+        self._log(
+            "recovery",
+            level="info" if in_order and not end.problem else "warning",
+            run=end.run,
+            segment=end.segment,
+            ending=end.ending.value,
+            cut_bytes=end.cut_bytes,
+            contracts=len(end.traded_ns),
+            reason=f"{end.evidence}; {end.problem}" if end.problem else end.evidence,
+        )
+        for contract_id, traded_ns in end.traded_ns.items():
+            lasting = lasting_absence(self.ledger, contract_id)
+            if lasting is not None:
+                # That run, too, ended before it could say when it followed it again.
+                if traded_ns is not None and end.evidence not in lasting.evidence:
+                    evidence = f"{lasting.evidence}; then {end.evidence}"
+                    self._keep(msgspec.structs.replace(lasting, evidence=evidence))
+                continue
+            if traded_ns is None:
+                from_ns = followed_until(self.ledger, contract_id)
+            else:
+                # Prints are not quite in order, so one from before the last may be missing.
+                from_ns = traded_ns - MARGIN_NS
+            if from_ns is not None:  # or its start lasts still, of which all of this is part
+                gap = self._new(contract_id, end.cause, end.evidence)
+                self._keep(msgspec.structs.replace(gap, from_ns=from_ns))
+        self._own_id = self._next_id
 
     def follow(self, contract_id: str) -> None:
         """A contract is asked for: until `followed` its prints are missing.
@@ -128,7 +174,11 @@ class GapKeeper:
             gap = self._new(contract_id, GapCause.START, "the contract was not followed before")
             gap = msgspec.structs.replace(gap, from_ns=from_ns)
         self._starting[contract_id] = _Interval(gap, None, None)
+        absence = lasting_absence(self.ledger, contract_id)
         self._feed.know([gap])
+        if absence is not None:
+            self._resumed.add(absence.gap_id)
+            self._feed.know([absence])
 
     def _widen(self, contract_id: str, size: BarSize) -> None:
         """A bar size begins behind prints that there are."""
@@ -154,6 +204,7 @@ class GapKeeper:
         for gap in self.ledger.find(contract_id=contract_id, states=[GapState.LASTING]):
             if gap.gap_id != start.gap.gap_id:
                 # It lasted when an earlier process ended, and nothing has come since.
+                self._resumed.add(gap.gap_id)
                 self._place(_Interval(gap, None, now_ns))
 
     def unfollow(self, contract_id: str) -> None:
@@ -205,6 +256,8 @@ class GapKeeper:
         """Learn what the feed has just published."""
         for gap in outputs.gaps:
             self._keep(gap)
+            if gap.cause is GapCause.START and gap.restored and not gap.timeframes:
+                self._credit(gap)
         for finding in outputs.findings:
             if finding.kind is AuditKind.MISSING:
                 self._note_missing(finding)
@@ -329,6 +382,14 @@ class GapKeeper:
                 [msgspec.structs.replace(gap, to_ns=gap.from_ns, missing_volume=0, note=note)]
             )
 
+    def _credit(self, start: Gap) -> None:
+        """The bars that a start was warmed up with stand for what was missing before, too."""
+        for gap in healed_by(start, self.ledger, self._own_id, self._resumed):
+            if gap.gap_id in self._resumed:
+                self._feed.know([gap])  # it touches bars of this process
+            else:
+                self._keep(gap)
+
     def _recaused(self, known: _Interval, now: Uncovered) -> _Interval:
         """An interval as it is now; it may last for another reason than it began for."""
         gap = known.gap
@@ -378,7 +439,7 @@ class GapKeeper:
             first_ns = one.most_ns - SETTLE_NS
             more_ns = late_ns - first_ns if one.to_ns > first_ns else 0
             to_ns = min(late_ns + more_ns, one.most_ns)
-            if gap.cause is GapCause.START:
+            if gap.cause is GapCause.START or gap.cause in ABSENCES:
                 # Nothing is missing behind the first print, whatever those after it show.
                 to_ns = min(to_ns, self._begun_ns.get(gap.contract_id, to_ns))
             if to_ns <= one.to_ns:
@@ -394,9 +455,9 @@ class GapKeeper:
             return
         self.ledger.put(gap)
         if self._file is None:
-            self._file = self._files.create(_next_name(self._files.names()))
+            self._file = self.files.create(_next_name(self.files.names()))
         self._file.append(line_of(gap))
-        is_good = gap.cause is GapCause.START or gap.state is GapState.REPAIRED
+        is_good = gap.cause in _ORDERLY or gap.state is GapState.REPAIRED
         self._log(
             "gap",
             level="info" if is_good else "warning",

@@ -178,11 +178,22 @@ class History:
             if gap.cause is GapCause.START and gap.state in {GapState.LASTING, GapState.ENDED}:
                 self._set_warm(gap, WarmUp.PENDING)
             if gap.state is not GapState.ENDED:
+                self._amend(gap)
                 continue
             self._put(_Job(gap))
             again, self._given_up = self._given_up, {}
             for other in again.values():
                 self._put(_Job(other))
+
+    def _amend(self, gap: Gap) -> None:
+        """Something else was found to stand for a gap that waits: all of it, or a part."""
+        job = self._jobs.get(gap.gap_id)
+        if job is not None and gap.state is GapState.REPAIRED:
+            del self._jobs[gap.gap_id]
+        elif job is not None and gap.state is GapState.PARTLY_REPAIRED:
+            job.gap = gap
+        elif gap.state is GapState.REPAIRED:
+            self._given_up.pop(gap.gap_id, None)
 
     def _put(self, job: _Job) -> None:
         self._jobs[job.gap.gap_id] = job
@@ -217,7 +228,8 @@ class History:
                 self._wake.clear()
                 await self._wake.wait()
             for job in sorted(self._jobs.values(), key=lambda job: job.order):
-                if self._clock.monotonic_ns() >= job.not_before_ns:
+                is_wanted = self._jobs.get(job.gap.gap_id) is job
+                if is_wanted and self._clock.monotonic_ns() >= job.not_before_ns:
                     await self._take(job)
             if self._jobs:
                 await self._clock.sleep_s(_LOOK_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -82,15 +82,18 @@ class JournalReader:
 
     Args:
         files: where the segments are.
+        only: numbers of the segments that are read; None means all there are.
 
     Raises:
-        UnreadableSourceError: there is no segment, or the folder cannot be read.
+        UnreadableSourceError: there is no such segment, or the folder cannot be read.
     """
 
     __slots__ = (
         "_base_bytes",
         "_behind",
+        "_ending",
         "_files",
+        "_first",
         "_problems",
         "_run",
         "_scanner",
@@ -98,8 +101,8 @@ class JournalReader:
         "_total_bytes",
     )
 
-    def __init__(self, files: Files) -> None:
-        numbers = sorted(n for n in map(segment_number, files.names()) if n)
+    def __init__(self, files: Files, only: Container[int] | None = None) -> None:
+        numbers = [n for n in segment_numbers(files) if only is None or n in only]
         if not numbers:
             raise UnreadableSourceError(f"there is no journal in {files}")
         self._files = files
@@ -109,6 +112,8 @@ class JournalReader:
         self._problems: list[Problem] = []
         self._run = 0
         self._behind = Position(numbers[0], 0)
+        self._first = 1 if only is None else numbers[0]
+        self._ending = Ending.OPEN
         self._scanner: SegmentScanner | None = None
 
     @property
@@ -129,6 +134,11 @@ class JournalReader:
         return Position(self._scanner.header.number, self._scanner.entries)
 
     @property
+    def ending(self) -> Ending:
+        """How the segment ended that was read last; what cannot be read at all is corrupt."""
+        return self._ending
+
+    @property
     def progress(self) -> ReadProgress:
         """How far the present iteration has come."""
         within = 0 if self._scanner is None else self._scanner.good_bytes
@@ -142,7 +152,7 @@ class JournalReader:
         self._problems.clear()
         self._base_bytes = 0
         undecided: list[_Undecided] = []
-        expected = 1
+        expected = self._first
         for number, listed_bytes in self._sizes.items():
             if number > expected:
                 self._report_missing(expected, number - 1)
@@ -153,6 +163,7 @@ class JournalReader:
 
     def _segment(self, number: int, undecided: list[_Undecided]) -> Iterator[Entry]:
         # A generator of its own, so that one segment's bytes are let go before the next is read.
+        self._ending = Ending.CORRUPT
         read = self._open(number)
         if read is None:
             return
@@ -166,6 +177,7 @@ class JournalReader:
         if scanner.entries:
             self._behind = Position(number, scanner.entries)
         self._scanner = None
+        self._ending = scanner.end
         if scanner.end is Ending.CORRUPT:
             self._report(number, ProblemKind.CORRUPT, scanner.detail, scanner.good_bytes)
         else:
@@ -204,6 +216,15 @@ class JournalReader:
 
     def _report(self, number: int, kind: ProblemKind, detail: str, lost_from_byte: int) -> None:
         self._problems.append(Problem(number, kind, detail, lost_from_byte))
+
+
+def segment_numbers(files: Files) -> list[int]:
+    """The numbers of the segments that there are, rising.
+
+    Raises:
+        UnreadableSourceError: the folder cannot be read.
+    """
+    return sorted(n for n in map(segment_number, files.names()) if n)
 
 
 def _contradiction(item: _Undecided, later: SegmentHeader) -> str:

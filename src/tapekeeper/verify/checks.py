@@ -12,6 +12,7 @@ from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.tick import Reason, TradeBatch
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
+from tapekeeper.verify.absences import unnamed
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life
 from tapekeeper.verify.losses import (
     Span,
@@ -83,6 +84,7 @@ def judge(evidence: Evidence) -> Findings:
     problems += unexplained(evidence, lost, spans)
     for run in runs.values():
         problems += _untrue(evidence, run)
+    problems += unnamed(evidence, runs)
     problems += _backfilled(evidence, [bar for run in runs.values() for bar in run.bars])
     return Findings(tuple(problems), made=count, lost=sum(lost.values()), spans=spans)
 

@@ -96,11 +96,15 @@ def missing_prints(evidence: Evidence, run: Run) -> list[tuple[str, int, int]]:
 def _windows(evidence: Evidence, life: Life) -> Iterator[tuple[int, int]]:
     """When a process was to hear everything, ns UTC."""
     if life.subscribed_ns is not None:
-        # What was made last may be under way when the process ends.
-        slow_s = SLACK_S + _slowest_s(evidence) + _stuck_s(evidence) + evidence.held_s
-        if life.end is End.KILLED:
-            slow_s = max(slow_s, DEAF_S)
-        yield life.subscribed_ns, life.ended_ns - round(slow_s * NS_PER_S)
+        yield life.subscribed_ns, life.ended_ns - slow_ns(evidence, life)
+
+
+def slow_ns(evidence: Evidence, life: Life) -> int:
+    """How long before the end of a process a print may be made, and still be under way then."""
+    slow_s = SLACK_S + _slowest_s(evidence) + _stuck_s(evidence) + evidence.held_s
+    if life.end is End.KILLED:
+        slow_s = max(slow_s, DEAF_S)
+    return round(slow_s * NS_PER_S)
 
 
 def _slowest_s(evidence: Evidence) -> float:

@@ -10,8 +10,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from tapekeeper.core.ledger import line_of
+from tapekeeper.model.gap import GapCause
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.model.tick import TradeBatch
+from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.sim.fault_host import Kill
 from tapekeeper.sim.fault_menu import Drop, LosePrints, Replay
 from tapekeeper.sim.fault_runner import Happened
@@ -19,7 +22,7 @@ from tapekeeper.sim.host import Step
 from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.verify import checks
 from tapekeeper.verify.checks import judge
-from tapekeeper.verify.evidence import End, Evidence, Freezing, Made
+from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Freezing, Made
 from tapekeeper.verify.losses import mute_spans, spans_of
 from tapekeeper.verify.oracle import Key, accepted
 from tapekeeper.verify.scenario import scenario
@@ -291,3 +294,42 @@ def test_the_clock_of_a_process_is_not_set_back_and_a_new_process_begins_with_th
     since_ns = 12 * second
     assert evidence.true_ns(15 * second - hour, latest=True, since_ns=since_ns) == 15 * second
     assert evidence.true_ns(30 * second + hour, latest=True, since_ns=since_ns) == 30 * second
+
+
+def _spoil_cause(evidence: Evidence) -> None:
+    for name, content in evidence.files.disk.content.items():
+        if name.startswith("gaps-"):
+            evidence.files.disk.content[name] = content.replace(b'"crash"', b'"overflow"')
+
+
+def _spoil_bound(evidence: Evidence) -> None:
+    """The gap begins a second after the last print of the process that was killed."""
+    ledger, _ = read_ledger(evidence.files)
+    late = [
+        msgspec.structs.replace(gap, from_ns=(gap.from_ns or 0) + NS_PER_S)
+        for gap in ledger.find(causes=[GapCause.CRASH])
+    ]
+    evidence.files.disk.content["gaps-000099.jsonl"] = bytearray(b"".join(map(line_of, late)))
+
+
+def _spoil_ledger(evidence: Evidence) -> None:
+    evidence.files.disk.content["gaps-000099.jsonl"] = bytearray(b"nothing\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (_spoil_cause, "the ledger does not name the end of process 1 (killed) for"),
+        (_spoil_bound, "the ledger does not name the end of process 1 (killed) for"),
+        (_spoil_bound, "prints that no process has are in no gap of the ledger"),
+        (_spoil_ledger, "the ledger is damaged"),
+    ],
+)
+def test_a_crash_that_the_ledger_does_not_name_is_found(
+    spoil: Callable[[Evidence], None], sentence: str
+) -> None:
+    """By its cause and its bounds: nobody was there from the last print that there is."""
+    evidence = simulate(replace(scenario(8, (Kill(at_s=20, restart_s=9),)), trades_per_s=20.0))
+    assert judge(evidence).problems == ()
+    spoil(evidence)
+    assert any(sentence in problem for problem in judge(evidence).problems)
