@@ -4,6 +4,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from tapekeeper.app.archive.history import read_history
     from tapekeeper.app.config import Config, load_config
     from tapekeeper.app.continuous import Continuous, read_continuous
     from tapekeeper.app.tape import Tape
@@ -59,6 +60,7 @@ else:
         "WarmUp": "tapekeeper.runtime.history",
         "load_config": "tapekeeper.app.config",
         "read_continuous": "tapekeeper.app.continuous",
+        "read_history": "tapekeeper.app.archive.history",
     }
 
     def __getattr__(name: str) -> object:
@@ -106,4 +108,5 @@ __all__ = [
     "WarmUp",
     "load_config",
     "read_continuous",
+    "read_history",
 ]

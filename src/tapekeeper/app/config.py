@@ -28,6 +28,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from tapekeeper.app.config_archive import ArchiveConfig
 from tapekeeper.app.config_calendar import CalendarConfig
 from tapekeeper.app.config_errors import (
     SENTENCE,
@@ -442,6 +443,7 @@ class Config(BaseSettings):
     subscribe: tuple[Subscription, ...] = Field(default=(), description="Contracts to follow.")
     calendar: CalendarConfig = CalendarConfig()
     journal: JournalConfig = JournalConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     feed: FeedConfig = FeedConfig()
     queues: QueuesConfig = QueuesConfig()
     freshness: FreshnessConfig = FreshnessConfig()
@@ -558,7 +560,8 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
     journal = tables.setdefault("journal", {})
     if isinstance(journal, dict):
         journal.setdefault("dir", str(JournalConfig().dir))
-    for table, key in ((journal, "dir"), (tables.get("gateway"), "api_key_file")):
+    archive, gateway = tables.get("archive"), tables.get("gateway")
+    for table, key in ((journal, "dir"), (archive, "dir"), (gateway, "api_key_file")):
         if isinstance(table, dict) and isinstance(table.get(key), str):
             table[key] = str(folder / Path(table[key]).expanduser())
 

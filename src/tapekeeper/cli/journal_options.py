@@ -33,6 +33,24 @@ OutOption = Annotated[
 ]
 
 
+ArchiveOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive",
+        metavar="DIR",
+        help="Folder of the archive; without it that of the configuration, or `archive` in the "
+        "journal's.",
+    ),
+]
+
+
+def archive_folder(archive: Path | None, config: Path | None) -> Path | None:
+    """The folder of the archive that is meant: by its name, or by a configuration, if at all."""
+    if archive is not None or config is None:
+        return archive
+    return load_config(config).archive.dir
+
+
 def journal_folder(journal: Path | None, config: Path | None) -> Path:
     """The folder of the journal that is meant: by its name, or by a configuration.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from tapekeeper.cli.archive import archive_command
 from tapekeeper.cli.bars import bars_command
 from tapekeeper.cli.config import config
 from tapekeeper.cli.demo import demo_command
@@ -18,6 +19,7 @@ from tapekeeper.cli.endurance import endurance_command
 from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_errors
 from tapekeeper.cli.gaps import gaps_command
 from tapekeeper.cli.gateway import gateway_command
+from tapekeeper.cli.history import history_command
 from tapekeeper.cli.quarantine import quarantine
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
@@ -78,6 +80,8 @@ app.command("endurance")(endurance_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)
 app.command("gaps")(gaps_command)
+app.command("archive")(archive_command)
+app.command("history")(history_command)
 app.add_typer(quarantine, name="quarantine")
 app.command("config")(config)
 

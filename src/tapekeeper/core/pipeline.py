@@ -614,6 +614,10 @@ class Pipeline:
         """What became of the trades."""
         return self._trades.counts()
 
+    def accepted_volumes(self) -> dict[str, int]:
+        """The volume of all accepted trades, contracts, by contract id."""
+        return {each: contract.accepted_volume for each, contract in self._contracts.items()}
+
     def quote_counts(self) -> TickCounts:
         """What became of the quotes."""
         return self._quotes.counts()

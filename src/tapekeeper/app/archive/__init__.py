@@ -1,0 +1,1 @@
+"""The archive: what a journal's sealed segments make, as Parquet files that anybody can read."""

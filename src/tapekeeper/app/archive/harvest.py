@@ -1,0 +1,134 @@
+"""What a stretch of a journal makes, in columns: every accepted print, the last word on bars."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+
+from tapekeeper.app.archive.layout import BARS_SCHEMA, TRADES_SCHEMA
+from tapekeeper.core.pipeline import Outputs
+from tapekeeper.core.recent import RecentBars
+from tapekeeper.model.bar import Bar
+from tapekeeper.model.tick import TradeBatch
+
+_KINDS = {"ts_event": "q", "price": "d", "size": "q", "side": "b", "ts_recv": "q", "seq": "q"}
+
+
+class TradeColumns:
+    """Prints of one contract in columns, 45 bytes each, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._columns = {name: array(kind) for name, kind in _KINDS.items()}
+        self._run = array("i")
+        self.volume = 0
+
+    def __len__(self) -> int:
+        return len(self._run)
+
+    def add(self, run: int, batch: TradeBatch) -> None:
+        """Append a batch of a run."""
+        for name, column in self._columns.items():
+            column.extend(getattr(batch, name))
+        self._run.extend([run] * len(batch))
+        self.volume += sum(batch.size)
+
+    def frame(self) -> pl.DataFrame:
+        """With the columns of `TRADES_SCHEMA`, but `ts_recv` and `seq` as they are."""
+        kinds = {"ts_event": pl.Int64, "price": pl.Float64, "size": pl.Int64, "side": pl.Int8}
+        columns = [
+            pl.Series(name, column, kinds.get(name, pl.Int64))
+            for name, column in self._columns.items()
+        ]
+        return pl.DataFrame([*columns, pl.Series("run", self._run, pl.Int32)])
+
+
+def stored_trades(frame: pl.DataFrame) -> pl.DataFrame:
+    """A frame of `TradeColumns` as it is stored, with the columns of `TRADES_SCHEMA`."""
+    return frame.select(
+        "ts_event",
+        "price",
+        "size",
+        "side",
+        delay_ns=pl.col("ts_recv") - pl.col("ts_event"),
+        seq_step=pl.col("seq").diff().fill_null(pl.col("seq")),
+        run="run",
+    ).cast(pl.Schema(TRADES_SCHEMA))
+
+
+def stored_bars(bars: Iterable[tuple[int, Bar]]) -> pl.DataFrame:
+    """Bars with their runs as they are stored, with the columns of `BARS_SCHEMA`."""
+    rows = [
+        (
+            bar.ts_open,
+            bar.ordinal,
+            bar.ts_end,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            bar.volume,
+            bar.n,
+            bar.buy_vol,
+            bar.sell_vol,
+            bar.ts_first,
+            bar.ts_last,
+            bar.vwap,
+            str(bar.state),
+            bar.revision,
+            str(bar.completeness),
+            list(bar.gap_ids),
+            bar.live_share,
+            run,
+        )
+        for run, bar in bars
+    ]
+    return pl.DataFrame(rows, schema=BARS_SCHEMA, orient="row").sort("ts_open", "ordinal", "run")
+
+
+class Harvest:
+    """Gathers what came of a stretch; `take` is a `Taken`.
+
+    Args:
+        contract_id: only this one's; None gathers all.
+        timeframe: only bars of this one, "" none at all; None gathers all.
+        trades: whether prints are gathered.
+    """
+
+    def __init__(
+        self, contract_id: str | None = None, timeframe: str | None = None, *, trades: bool = True
+    ) -> None:
+        self._contract_id = contract_id
+        self._timeframe = timeframe
+        self._with_trades = trades
+        self.trades: dict[str, TradeColumns] = {}
+        self._bars: dict[int, RecentBars] = {}
+        self.rows = 0
+
+    def take(self, run: int, outputs: Outputs) -> None:
+        """Add what one step produced in a run."""
+        for batch in outputs.trades if self._with_trades else ():
+            if self._contract_id is None or batch.contract_id == self._contract_id:
+                self.trades.setdefault(batch.contract_id, TradeColumns()).add(run, batch)
+                self.rows += len(batch)
+        if outputs.closed and self._timeframe != "":
+            bars = self._bars.get(run)
+            if bars is None:
+                bars = self._bars[run] = RecentBars()
+            bars.add(self._of_wanted(outputs.closed))
+
+    def _of_wanted(self, bars: Iterable[Bar]) -> Iterator[Bar]:
+        for bar in bars:
+            if (self._contract_id is None or bar.contract_id == self._contract_id) and (
+                self._timeframe is None or bar.timeframe == self._timeframe
+            ):
+                yield bar
+
+    def bars(self) -> dict[tuple[str, str], list[tuple[int, Bar]]]:
+        """The last word of each run on every bar, with the run, by contract and timeframe."""
+        found: dict[tuple[str, str], list[tuple[int, Bar]]] = {}
+        for run, bars in self._bars.items():
+            for bar in bars.all():
+                found.setdefault((bar.contract_id, bar.timeframe), []).append((run, bar))
+        return found

@@ -1,0 +1,231 @@
+"""Reading a stretch of a journal, and repeating its runs entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tapekeeper.core.calendar import Calendar
+from tapekeeper.core.journal import (
+    Ending,
+    Entry,
+    EntryKind,
+    Position,
+    SegmentScanner,
+    segment_name,
+    segment_number,
+)
+from tapekeeper.core.pipeline import Outputs, Pipeline
+from tapekeeper.core.runlog import Rerun, readmitted_later
+from tapekeeper.model.bar import Bar, Completeness
+from tapekeeper.model.tick import Trade
+from tapekeeper.ports import Files, FolderLock, SegmentFile
+from tapekeeper.runtime.journal_reader import JournalReader, Problem, ProblemKind
+
+
+def segments_of(files: Files) -> list[int]:
+    """The numbers of a journal's segments, rising."""
+    return sorted(number for number in map(segment_number, files.names()) if number)
+
+
+def settled_through(files: Files) -> int:
+    """The last segment that nobody writes any more; 0 for none.
+
+    A segment is settled when a later one is there, or when it is sealed.
+    """
+    numbers = segments_of(files)
+    if not numbers:
+        return 0
+    scanner = SegmentScanner(files.read(segment_name(numbers[-1])))
+    for _ in scanner:
+        pass
+    if scanner.end is Ending.SEALED:
+        return numbers[-1]
+    return numbers[-2] if len(numbers) > 1 else 0
+
+
+class _Window:
+    """Some segments of a journal; fills `ports.Files` for reading."""
+
+    def __init__(self, files: Files, first: int, last: int) -> None:
+        self._files = files
+        self._first = first
+        self._last = last
+
+    def __str__(self) -> str:
+        return str(self._files)
+
+    def names(self) -> list[str]:
+        return [
+            name
+            for name in self._files.names()
+            if self._first <= (segment_number(name) or 0) <= self._last
+        ]
+
+    def size(self, name: str) -> int:
+        return self._files.size(name)
+
+    def create(self, name: str) -> SegmentFile:
+        return self._files.create(name)
+
+    def read(self, name: str) -> bytes:
+        return self._files.read(name)
+
+    def lock(self) -> FolderLock:
+        return self._files.lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An entry with its place.
+
+    Attributes:
+        behind: the place behind it.
+        run: number of the run's first segment.
+        entry: what was written.
+    """
+
+    behind: Position
+    run: int
+    entry: Entry
+
+    @property
+    def segment(self) -> int:
+        """The segment that holds it."""
+        return self.behind.segment
+
+
+class Stretch:
+    """The entries of some segments in a row, in order.
+
+    The segment behind them is looked at, too: it says whether the last one of them ended as it
+    should.
+
+    Args:
+        files: of the journal.
+        after: the segment in front of the first one.
+        through: the last one.
+
+    Attributes:
+        problems: what could not be read, once all has been.
+    """
+
+    def __init__(self, files: Files, after: int, through: int) -> None:
+        self._files = files
+        self._after = after
+        self._through = through
+        self.problems: list[Problem] = []
+
+    def __iter__(self) -> Generator[Read]:
+        self.problems = []
+        window = _Window(self._files, self._after + 1, self._through + 1)
+        if not window.names():
+            return
+        reader = JournalReader(window)
+        first = segments_of(window)[0]
+        try:
+            for entry in reader:
+                behind = reader.position
+                if behind.segment > self._through:
+                    break
+                yield Read(behind, reader.run, entry)
+        finally:
+            self.problems = [
+                problem for problem in reader.problems if problem.segment <= self._through
+            ]
+            # The window is shut to what is in front of it, which is not missing for that.
+            if self.problems and self.problems[0].kind is ProblemKind.MISSING and self._after:
+                del self.problems[0]
+                if first > self._after + 1:
+                    gone = f"segments {self._after + 1} to {first - 1} are not there"
+                    self.problems.insert(0, Problem(self._after + 1, ProblemKind.MISSING, gone, 0))
+
+    def pardons(self) -> dict[int, list[Trade]]:
+        """Prints that were let in when their run was over, by that run's first segment.
+
+        Those of which a later segment says so are among them, as long as it can be read.
+        """
+        numbers = segments_of(self._files)
+        found: dict[int, list[Trade]] = {}
+        last = numbers[-1] if numbers else 0
+        for read in Stretch(self._files, self._after, last):
+            meta = readmitted_later(read.entry)
+            if meta is not None:
+                found.setdefault(meta.run, []).append(meta.trade)
+        return found
+
+
+Taken = Callable[[int, Outputs], None]
+"""Takes what came of an entry, with the run that it came in."""
+
+
+def _ignored(_pipeline: Pipeline) -> None:
+    """Nobody counts."""
+
+
+@dataclass(slots=True)
+class Continued:
+    """A repetition of runs that can be put away and gone on with.
+
+    Attributes:
+        run: the one that is repeated, by its first segment; 0 before any.
+        pipeline: what makes its ticks and bars.
+        calendars: of every contract of any run so far, by its id.
+        broken: whether it was begun in the middle, because what was in front of it is gone.
+        first_ns: of a broken one, the event time of each contract's first print, ns UTC.
+    """
+
+    run: int = 0
+    pipeline: Pipeline = field(default_factory=lambda: Pipeline(grace_ns=0))
+    calendars: dict[str, Calendar] = field(default_factory=dict)
+    broken: bool = False
+    first_ns: dict[str, int] = field(default_factory=dict)
+    _rerun: Rerun | None = None
+
+    def enter(
+        self,
+        read: Read,
+        pardons: Mapping[int, Iterable[Trade]],
+        taken: Taken,
+        ended: Callable[[Pipeline], None] = _ignored,
+    ) -> None:
+        """Go over to the run of an entry, if it is another one; the one before is ended first."""
+        if read.run == self.run:
+            return
+        self.leave(taken)
+        ended(self.pipeline)
+        self.run = read.run
+        self.pipeline = Pipeline(grace_ns=0)
+        self._rerun = Rerun(self.pipeline, pardons=pardons.get(read.run, ()))
+        self.broken = read.run < read.segment
+        self.first_ns = {}
+
+    def take(self, entry: Entry, taken: Taken) -> None:
+        """Repeat an entry of the run that was entered."""
+        assert self._rerun is not None  # noqa: S101 - `enter` comes first
+        for outputs in self._rerun.take(entry):
+            taken(self.run, self._honest(outputs))
+        if entry.kind is EntryKind.META:
+            self.calendars |= self._rerun.calendars
+
+    def leave(self, taken: Taken) -> None:
+        """End the run, as nothing more comes of it; bars that were forming stay so for ever."""
+        if self._rerun is not None:
+            taken(self.run, self.pipeline.release())
+            taken(self.run, self._honest(Outputs(closed=self.pipeline.forming_all())))
+
+    def _honest(self, outputs: Outputs) -> Outputs:
+        """A bar in which a repetition began in the middle says that it is no more than a part."""
+        if self.broken:
+            for batch in outputs.trades:
+                self.first_ns.setdefault(batch.contract_id, batch.ts_event[0])
+            outputs.closed = [self._cut(bar) for bar in outputs.closed]
+        return outputs
+
+    def _cut(self, bar: Bar) -> Bar:
+        first_ns = self.first_ns.get(bar.contract_id)
+        if first_ns is None or not bar.ts_open <= first_ns < bar.ts_end:
+            return bar
+        return msgspec.structs.replace(bar, completeness=Completeness.PARTIAL_START)
