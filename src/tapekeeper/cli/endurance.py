@@ -13,7 +13,8 @@ from tapekeeper.verify.endurance import Endured, Plan, Sample, endure
 
 HEAD = (
     f"{'hour':>6} {'connections':>11} {'tasks':>6} {'sockets':>7} {'websockets':>10} "
-    f"{'waiting':>7} {'objects':>9} {'memory MB':>9} {'traced MB':>9} {'trades':>9}"
+    f"{'waiting':>7} {'queue B':>9} {'futures':>7} {'handles':>7} {'objects':>9} "
+    f"{'memory MB':>9} {'traced MB':>9} {'trades':>9}"
 )
 
 
@@ -31,8 +32,8 @@ def endurance_command(
 ) -> None:
     """Run the real system for days of virtual time, with a reconnect a minute.
 
-    Counts once an hour what it holds: tasks, sockets, objects, memory. The first part is shown
-    and not judged, because kept history fills up in it. Exits with 1 if anything grows then.
+    Counts once an hour what it holds: tasks, sockets, files, objects, memory. The first part is
+    shown and not judged, because kept history fills up in it. Exits with 1 if anything grows then.
     """
     plan = Plan(hours=hours, cut_every_s=every_s, seed=seed, trace=trace)
     if not json:
@@ -51,9 +52,10 @@ def row(sample: Sample) -> str:
     """One sample for a person."""
     return (
         f"{sample.hour:>6.1f} {sample.connections:>11,} {sample.tasks:>6} {sample.sockets:>7} "
-        f"{sample.websockets:>10} {sample.waiting:>7} {sample.objects:>9,} "
-        f"{_megabytes(sample.resident_mb):>9} {_megabytes(sample.traced_mb):>9} "
-        f"{sample.accepted:>9,}"
+        f"{sample.websockets:>10} {sample.waiting:>7} {sample.queue_bytes:>9,} "
+        f"{sample.futures:>7} "
+        f"{sample.handles:>7} {sample.objects:>9,} {sample.resident_mb:>9,.2f} "
+        f"{_megabytes(sample.traced_mb):>9} {sample.accepted:>9,}"
     )
 
 

@@ -3,8 +3,9 @@
 The tape is the real composition with its journal on a real disk, and the gateway the simulated
 one, in virtual time over the network in memory. A thin market flows, and every connection of both
 hubs is cut again and again. Once in so many hours of virtual time, when everything is connected,
-what is held is counted: tasks, sockets and WebSockets by the tape's own census, objects that the
-garbage collector knows, and the memory of the process, gateway included.
+what is held is counted: sockets, WebSockets and what waits by the tape's own census, tasks,
+futures and objects that the garbage collector knows, and the open files and the memory of the
+process, gateway included.
 
 History that is kept has a limit (bars, uncovered intervals, what the arbiter remembers), and
 grows until it is there. So the first part of a run is shown and not judged. Of the rest the slope
@@ -27,7 +28,7 @@ from pathlib import Path
 import msgspec
 
 from tapekeeper.adapters.http_session import open_session
-from tapekeeper.adapters.memory import resident_bytes
+from tapekeeper.adapters.process import open_handles, resident_bytes
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
@@ -102,8 +103,11 @@ class Sample(msgspec.Struct, frozen=True):
         hour: virtual time since the start.
         connections: hub connections made so far.
         tasks, sockets, websockets, waiting: of the census.
+        queue_bytes: of the census, in memory and on the disk.
+        futures: futures that somebody holds, tasks included.
+        handles: files and sockets that the process has open; those in memory are none.
         objects: containers that the garbage collector knows, after it has run.
-        resident_mb: memory of the process; None where the system does not tell.
+        resident_mb: memory of the process.
         traced_mb: allocated by Python; None unless it is traced.
         accepted: trades in bars so far.
         holds: whether both identities hold.
@@ -116,8 +120,11 @@ class Sample(msgspec.Struct, frozen=True):
     sockets: int
     websockets: int
     waiting: int
+    queue_bytes: int
+    futures: int
+    handles: int
     objects: int
-    resident_mb: float | None
+    resident_mb: float
     traced_mb: float | None
     accepted: int
     holds: bool
@@ -136,6 +143,9 @@ LIMITS = {
     "sockets": Limit(0.5),
     "websockets": Limit(0.5),
     "waiting": Limit(50.0),
+    "queue_bytes": Limit(50_000.0),
+    "futures": Limit(0.5),
+    "handles": Limit(0.5),
     "objects": Limit(300.0, 0.003),
     "resident_mb": Limit(1.0, 0.01),
     "traced_mb": Limit(0.1, 0.003),
@@ -307,7 +317,7 @@ async def _at_rest(clock: VirtualClock, tape: Tape) -> TapeStatus:
 
 def _sample(now_ns: int, status: TapeStatus) -> Sample:
     gc.collect()
-    resident = resident_bytes()
+    objects = gc.get_objects()
     traced = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None
     return Sample(
         hour=now_ns / 1e9 / HOUR_S,
@@ -316,8 +326,12 @@ def _sample(now_ns: int, status: TapeStatus) -> Sample:
         sockets=status.census.sockets,
         websockets=status.census.websockets,
         waiting=status.census.waiting,
-        objects=len(gc.get_objects()),
-        resident_mb=None if resident is None else resident / MEGABYTE,
+        queue_bytes=status.census.queue_bytes + status.census.spilled_bytes,
+        # By type, because asking an object for its class may run code of its own.
+        futures=sum(issubclass(type(one), asyncio.Future) for one in objects),
+        handles=open_handles(),
+        objects=len(objects),
+        resident_mb=resident_bytes() / MEGABYTE,
         traced_mb=None if traced is None else traced / MEGABYTE,
         accepted=status.trades.accepted,
         holds=status.holds,

@@ -11,7 +11,9 @@ from tapekeeper.runtime.hub_connection import HubConnection
 from tapekeeper.runtime.line import Line
 from tapekeeper.verify.endurance import LIMITS, Plan, Sample, endure, judge, problems
 
-SHORT = Plan(hours=2.5, cut_every_s=20.0, sample_every_s=500.0, keep=10)
+SHORT = Plan(hours=2.5, cut_every_s=20.0, sample_every_s=500.0, keep=10, trades_per_s=0.5)
+"""Each connection brings some prints: of those that bring one or none dozens are remembered until
+another confirms how late it is, and come and go."""
 
 
 def _samples(**growth: float) -> list[Sample]:
@@ -23,6 +25,9 @@ def _samples(**growth: float) -> list[Sample]:
         sockets=2,
         websockets=2,
         waiting=0,
+        queue_bytes=0,
+        futures=40,
+        handles=12,
         objects=100_000,
         resident_mb=90.0,
         traced_mb=None,
@@ -40,7 +45,15 @@ def _samples(**growth: float) -> list[Sample]:
             resident_mb=90.0 + breath[hour % 5] / 100 + growth.get("resident_mb", 0) * hour,
             **{
                 name: round(getattr(calm, name) + growth.get(name, 0) * hour)
-                for name in ("tasks", "sockets", "websockets", "waiting")
+                for name in (
+                    "tasks",
+                    "sockets",
+                    "websockets",
+                    "waiting",
+                    "queue_bytes",
+                    "futures",
+                    "handles",
+                )
             },
         )
         for hour in range(1, 49)
@@ -60,6 +73,9 @@ def test_a_run_that_breathes_is_flat() -> None:
         ("sockets", 0.1),
         ("websockets", 0.1),
         ("waiting", 3.0),
+        ("queue_bytes", 3_000.0),
+        ("futures", 0.1),
+        ("handles", 0.1),
         ("objects", 120.0),
         ("resident_mb", 0.1),
     ],
@@ -89,11 +105,11 @@ def test_growth_before_the_judged_part_is_the_filling_of_history() -> None:
     assert "filling up" in problems(early, judge(early))[0]
 
 
-def test_what_the_system_does_not_tell_is_not_judged() -> None:
+def test_what_is_not_traced_is_not_judged() -> None:
     """Without a figure there is no trend of it, and the others are judged all the same."""
-    samples = [msgspec.structs.replace(one, resident_mb=None) for one in _samples()]
+    samples = [msgspec.structs.replace(one, traced_mb=None) for one in _samples()]
     judged = {one.figure for one in judge(samples)}
-    assert judged == LIMITS.keys() - {"resident_mb", "traced_mb"}
+    assert judged == LIMITS.keys() - {"traced_mb"}
 
 
 @pytest.mark.parametrize("broken", ["holds", "accepted"])
