@@ -53,8 +53,8 @@ from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
 from tapekeeper.cli.heap import settled_heap
 from tapekeeper.ports import Clock, Random
-from tapekeeper.runtime.journaler import DURABILITY
 from tapekeeper.runtime.loop_lag import LOOK_S, STALL_MS, LoopLag
+from tapekeeper.runtime.syncer import Durability
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
@@ -541,7 +541,7 @@ def compare(world: World, made_all: BySecond, tape: Tape, status: TapeStatus) ->
     gateway_cpu_s = after.cpu_s - before.cpu_s
     return Figures(
         run=world.run,
-        durability=DURABILITY,
+        durability=Durability.PROCESS,
         seconds=last - first,
         asked_per_s=world.ticks_per_s,
         made=sum(count for count, _ in made.values()),

@@ -34,7 +34,8 @@ from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.core.journal import Entry, EntryKind, SegmentEncoder, SegmentHeader
 from tapekeeper.core.journal.encoder import LEVEL, WINDOW_LOG
 from tapekeeper.runtime.journal_reader import JournalReader
-from tapekeeper.runtime.journaler import DURABILITY, Journaler
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.syncer import Durability
 
 BURSTS = (1, 8, 64, 256)
 ROUNDS = 3
@@ -178,8 +179,8 @@ def main() -> int:
     arguments = parser.parse_args()
     parameters = zstandard.ZstdCompressionParameters.from_level(LEVEL, window_log=WINDOW_LOG)
     print(
-        f"CPython {platform.python_version()}, {platform.machine()}, durability: {DURABILITY}, "
-        f"median of {ROUNDS} rounds, memory: "
+        f"CPython {platform.python_version()}, {platform.machine()}, durability: "
+        f"{Durability.PROCESS}, median of {ROUNDS} rounds, memory: "
         f"{parameters.estimated_compression_context_size() / 1e6:.2f} MB to write, "
         f"{zstandard.estimate_decompression_context_size() / 1e6 + (1 << WINDOW_LOG) / 1e6:.2f} MB "
         "and a segment to read"

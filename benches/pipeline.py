@@ -33,7 +33,8 @@ from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.core.signalr.session import Called, Session
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
-from tapekeeper.runtime.journaler import DURABILITY, Journaler
+from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.syncer import Durability
 from tapekeeper.sim.packed import packed_record
 
 MES = "CON.F.US.MES.H26"
@@ -165,7 +166,7 @@ STAGES: dict[str, Callable[[list[bytes], HubProtocol], None]] = {
     "session": session,
     "+ payloads to columns": decoded,
     "+ validation and 8 timeframes": barred,
-    f"+ journal ({DURABILITY})": journalled,
+    f"+ journal ({Durability.PROCESS})": journalled,
 }
 
 

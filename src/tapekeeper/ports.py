@@ -102,10 +102,10 @@ class SegmentFile(Protocol):
         ...
 
     def sync(self) -> None:
-        """Force what was appended to the disk.
+        """Force what was appended to the disk, with the file's name. Any thread may call it.
 
         Raises:
-            JournalError: the disk did not confirm it.
+            JournalError: the disk did not confirm it; final, however often it is asked again.
         """
         ...
 

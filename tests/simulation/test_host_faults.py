@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from tapekeeper.core.journal import Ending, scan, segment_number
+from tapekeeper.core.journal import Ending, Position, scan, segment_name, segment_number
 from tapekeeper.model.bar import Bar
+from tapekeeper.runtime.syncer import Durability
 from tapekeeper.sim.fault_host import (
     ClockStep,
     DiskError,
@@ -33,6 +34,7 @@ PLAN = dataclasses.replace(
     negotiate=True,
     guest=False,
     stateful=False,
+    durability="process",
 )
 HOUR_S = 3_600.0
 
@@ -122,6 +124,24 @@ def test_a_seal_that_is_not_confirmed_ends_a_run_loudly() -> None:
     assert "cannot sync segment-000001.tkj" in evidence.lives[0].why
     runs, problems = runs_of(evidence.files)
     assert (list(runs), problems) == ([1, 2], [])
+
+
+def test_at_power_a_disk_that_confirms_no_more_stops_the_tape_loudly() -> None:
+    """Within an interval, and not only where a segment ends; nothing is sealed behind it."""
+    plan = dataclasses.replace(PLAN, durability="power", schedule=(SyncError(at_s=20),))
+    evidence = simulate(plan)
+    assert judge(evidence).problems == ()
+    first, last = evidence.lives
+    assert (first.end, last.end) == (End.FAILED, End.STOPPED)
+    assert "cannot sync segment-000001.tkj" in first.why
+    assert 20 <= (first.ended_ns - evidence.start_ns) / 1e9 < 21
+    assert scan(evidence.files.read(segment_name(1))).end is Ending.OPEN
+    assert last.status is not None
+    journal = last.status.journal
+    assert (journal.durability, journal.sync_every_ms) == (Durability.POWER, 100)
+    # Many more than segments, and all of it in the end.
+    assert journal.synced.syncs > 10 * journal.segments
+    assert journal.synced.durable == Position(2, journal.entries)
 
 
 def test_a_slow_disk_delays_and_loses_nothing() -> None:

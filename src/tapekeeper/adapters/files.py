@@ -6,10 +6,12 @@ appended survives the death of the process (not of the machine; that takes `sync
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
 from pathlib import Path
+from threading import Lock
 
 from tapekeeper.errors import JournalError, UnreadableSourceError
 
@@ -37,6 +39,13 @@ if sys.platform == "win32":
     # far behind it is locked. It need not exist.
     _LOCKED_BYTE = 1 << 20
 
+    def _force(descriptor: int) -> None:
+        """Force a file to the disk (FlushFileBuffers, which flushes the drive as well)."""
+        os.fsync(descriptor)
+
+    def _force_name(path: Path) -> None:
+        """Windows has no way to force a folder; NTFS journals its entries in order."""
+
     def _try_lock(descriptor: int) -> None:
         """Lock for this open file alone; OSError if somebody holds it."""
         os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
@@ -49,6 +58,33 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    _FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+
+    def _force(descriptor: int) -> None:
+        """Force a file to the disk; on macOS out of the drive's own cache, too."""
+        if _FULL_SYNC is not None:
+            try:
+                fcntl.fcntl(descriptor, _FULL_SYNC)
+            except OSError as error:
+                # Network and foreign file systems do not have it.
+                if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
+                    raise
+            else:
+                return
+        os.fsync(descriptor)
+
+    def _force_name(path: Path) -> None:
+        """Force the folder's entry of a file to the disk, without which the file is not found."""
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            # Some network file systems do this by themselves, and refuse to be asked.
+            if error.errno not in {errno.ENOTSUP, errno.EINVAL}:
+                raise
+        finally:
+            os.close(folder)
+
     def _try_lock(descriptor: int) -> None:
         """Lock for this open file alone; BlockingIOError if somebody holds it."""
         # flock belongs to the open file: closing another descriptor of the same file does not
@@ -59,11 +95,14 @@ else:
 class FolderSegmentFile:
     """A file open for appending; fills `ports.SegmentFile`."""
 
-    __slots__ = ("_descriptor", "_path")
+    __slots__ = ("_descriptor", "_is_named", "_path", "_syncing", "_unsynced")
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
         self._path = path
+        self._is_named = False
+        self._unsynced = ""
+        self._syncing = Lock()
 
     def append(self, data: bytes) -> None:
         """Hand all of `data` to the operating system, in one write as long as it takes it whole.
@@ -84,15 +123,26 @@ class FolderSegmentFile:
             raise JournalError(f"cannot write {self._path}: {_why(error)}") from error
 
     def sync(self) -> None:
-        """Force what was appended to the disk.
+        """Force what was appended to the disk, and with the first time the file's name.
+
+        May be called in another thread than the rest.
 
         Raises:
-            JournalError: the disk did not confirm it.
+            JournalError: the disk did not confirm it, now or ever before: what it could not write
+                the system has forgotten, and a second answer would not speak of it.
         """
-        try:
-            os.fsync(self._open_descriptor())
-        except OSError as error:
-            raise JournalError(f"cannot sync {self._path}: {_why(error)}") from error
+        with self._syncing:
+            if self._unsynced:
+                raise JournalError(self._unsynced)
+            descriptor = self._open_descriptor()
+            try:
+                _force(descriptor)
+                if not self._is_named:
+                    _force_name(self._path)
+                    self._is_named = True
+            except OSError as error:
+                self._unsynced = f"cannot sync {self._path}: {_why(error)}"
+                raise JournalError(self._unsynced) from error
 
     def close(self) -> None:
         """Close the file; safe to call twice.
@@ -100,13 +150,15 @@ class FolderSegmentFile:
         Raises:
             JournalError: the system reports on closing that a write failed.
         """
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            os.close(descriptor)
-        except OSError as error:
-            raise JournalError(f"cannot close {self._path}: {_why(error)}") from error
+        # Not under a thread that syncs: its number may be another file's by then.
+        with self._syncing:
+            descriptor, self._descriptor = self._descriptor, None
+            if descriptor is None:
+                return
+            try:
+                os.close(descriptor)
+            except OSError as error:
+                raise JournalError(f"cannot close {self._path}: {_why(error)}") from error
 
     def _open_descriptor(self) -> int:
         if self._descriptor is None:
@@ -239,7 +291,10 @@ class FolderFiles:
 
     def _make_folder(self) -> None:
         try:
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            for folder in made:
+                _force_name(folder)
         except FileExistsError as error:
             raise JournalError(f"{self.path} is not a folder") from error
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -191,7 +192,7 @@ async def compose(
         retry = Retry(wall, outside.random)
         rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
         files = outside.files(config.journal.dir)
-        journaler, syncer = _journal(config, outside, files)
+        journaler, syncer = _journal(config, outside, files, log)
         feed = _feed(config, outside, journaler, log)
         gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
@@ -219,8 +220,8 @@ async def compose(
                 loop=loop,
                 comparison=comparison,
                 history=history,
-                sync=syncer,
             ),
+            keepers=_helpers(sync=syncer),
         )
         return Parts(
             config=config,
@@ -246,15 +247,30 @@ async def compose(
         )
 
 
-def _journal(config: Config, outside: Outside, files: Files) -> tuple[Journaler, Syncer | None]:
-    syncer = None if outside.in_thread is None else Syncer(outside.in_thread)
+def _journal(
+    config: Config, outside: Outside, files: Files, log: Log
+) -> tuple[Journaler, Syncer | None]:
+    every_ms = config.journal.sync_every_ms if config.journal.durability == "power" else None
+    syncer = None
+    if outside.in_thread is not None or every_ms is not None:
+        syncer = Syncer(
+            outside.in_thread or _in_the_loop,
+            clock=outside.clock,
+            log=log,
+            every_s=None if every_ms is None else every_ms / 1_000,
+        )
     journaler = Journaler(
         files,
         segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
         created_ns=outside.clock.now_ns(),
         settle=syncer,
+        sync_every_ms=every_ms,
     )
     return journaler, syncer
+
+
+async def _in_the_loop(work: Callable[[], None]) -> None:
+    work()
 
 
 def _feed(config: Config, outside: Outside, journaler: Journaler, log: Log) -> Feed:

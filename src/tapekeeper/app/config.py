@@ -329,6 +329,17 @@ class JournalConfig(Section):
         description="Megabytes after which a new segment is begun, as they are on the disk: "
         "compressed.",
     )
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What the journal survives: process (kill -9, with everything), or power (a "
+        "dead machine, with everything but the last sync_every_ms).",
+    )
+    sync_every_ms: Count = Field(
+        default=100,
+        ge=1,
+        le=60_000,
+        description='Milliseconds between two syncs to the disk, with durability = "power".',
+    )
 
 
 class FeedConfig(Section):

@@ -22,6 +22,7 @@ from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.cli.terminal import time_text
 from tapekeeper.errors import UsageError
 from tapekeeper.model.timeframe import SECOND_NS
+from tapekeeper.runtime.journaler import JournalStatistics
 from tapekeeper.runtime.pool_values import PoolStatus
 
 MEGABYTE = 1_000_000
@@ -85,8 +86,15 @@ def status_line(status: TapeStatus, now_ns: int) -> str:
         f"trades {status.trades.accepted:,}, quotes {status.quotes.accepted:,}, "
         f"quarantined {status.trades.quarantined + status.quotes.quarantined:,}; "
         f"waiting {status.feed.waiting_frames:,} frames; "
-        f"journal {status.journal.bytes / MEGABYTE:,.1f} MB in {status.journal.segments} segments"
+        f"journal {status.journal.bytes / MEGABYTE:,.1f} MB in {status.journal.segments} segments, "
+        f"survives {_survives(status.journal)}"
     )
+
+
+def _survives(journal: JournalStatistics) -> str:
+    if journal.sync_every_ms is None:
+        return "the process"
+    return f"a power cut but for the last {journal.sync_every_ms:,} ms"
 
 
 def uncovered_lines(pools: Iterable[PoolStatus], now_ns: int) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Protocol
 
 import msgspec
 
@@ -20,12 +19,7 @@ from tapekeeper.core.journal import (
 )
 from tapekeeper.errors import JournalError
 from tapekeeper.ports import Files, FolderLock, SegmentFile
-from tapekeeper.runtime.syncer import SyncAtOnce
-
-DURABILITY = "process"
-"""The promise of `append`: what it took survives the death of the process (kill -9 included),
-not the death of the machine. A segment is synced soon after it is sealed, and the last one before
-an orderly end."""
+from tapekeeper.runtime.syncer import Durability, Mark, Settle, SyncAtOnce, SyncStatistics
 
 DEFAULT_SEGMENT_BYTES_MAX = 16_000_000
 """About 1,400,000 frames of one trade in bursts of 64; small enough to be read whole."""
@@ -39,26 +33,21 @@ class JournalStatistics(msgspec.Struct, frozen=True):
         payload_bytes: bytes of their payloads, which is what came over the wire.
         bytes: bytes written, headers and seals included.
         segments: segments begun.
-        durability: see `DURABILITY`.
+        durability: what survives. At `process` that is what was accepted, whatever becomes of the
+            process, kill -9 included; of the machine's death that is said of what is in front of
+            `synced.durable` alone. At `power` this follows what is accepted by `sync_every_ms`.
+        sync_every_ms: interval of the syncs at `power`; None at `process`, where segments are
+            synced once they are sealed.
+        synced: what the disk has confirmed.
     """
 
     entries: int = 0
     payload_bytes: int = 0
     bytes: int = 0
     segments: int = 0
-    durability: str = DURABILITY
-
-
-class Settle(Protocol):
-    """Syncs and closes sealed segments."""
-
-    def __call__(self, file: SegmentFile, /) -> None:
-        """Take one over; what it raises is a failure of the journal."""
-        ...
-
-    def finish(self) -> None:
-        """Have all of them synced and closed when this returns."""
-        ...
+    durability: Durability = Durability.PROCESS
+    sync_every_ms: int | None = None
+    synced: SyncStatistics = SyncStatistics()
 
 
 class Journaler:
@@ -76,7 +65,10 @@ class Journaler:
             if it could not be compressed; a burst larger than that gets a segment of its own,
             whole.
         created_ns: now, host clock, ns UTC; the first segment bears it.
-        settle: syncs and closes each segment that is followed by another; None does so at once.
+        settle: syncs what is written, and closes each segment that is sealed; None does both as
+            soon as it is.
+        sync_every_ms: in which `settle` syncs what is written; None means that it waits for the
+            seal.
 
     Raises:
         JournalError: another process writes here, or the folder cannot be written.
@@ -99,6 +91,7 @@ class Journaler:
         "_segment_bytes_max",
         "_segments",
         "_settle",
+        "_sync_every_ms",
     )
 
     def __init__(
@@ -108,9 +101,12 @@ class Journaler:
         segment_bytes_max: int = DEFAULT_SEGMENT_BYTES_MAX,
         created_ns: int,
         settle: Settle | None = None,
+        sync_every_ms: int | None = None,
     ) -> None:
         self._files = files
-        self._settle = SyncAtOnce() if settle is None else settle
+        self._settle: Settle = SyncAtOnce() if settle is None else settle
+        self._settle.follow(self._unconfirmed)
+        self._sync_every_ms = sync_every_ms
         self._segment_bytes_max = segment_bytes_max
         self._entries = self._payload_bytes = self._bytes = self._segments = 0
         self._segment_bytes = 0
@@ -144,8 +140,8 @@ class Journaler:
         Raises:
             JournalError: the journal did not take it, or is closed. The caller must stop.
         """
-        if self._failure:
-            raise JournalError(self._failure)
+        if self._failure or self._settle.failure:
+            raise JournalError(self._failure or self._settle.failure)
         if not entries:
             return
         # Refused unless this gets to its end, whatever interrupts it.
@@ -175,21 +171,30 @@ class Journaler:
             JournalError: the seal could not be written or synced.
         """
         failed, self._failure = self._failure, self._failure or "the journal is closed"
+        file, self._file = self._file, None
         try:
             try:
-                self._settle.finish()
-            finally:
-                if self._file is not None:
-                    if failed:
-                        self._file.close()
+                if file is not None:
+                    if failed or self._settle.failure:
+                        file.close()
                     else:
-                        self._seal(self._file, SyncAtOnce())
+                        self._seal(file)
+            finally:
+                self._settle.finish()
         finally:
             self._lock.release()
 
     def statistics(self) -> JournalStatistics:
         """What was written so far."""
-        return JournalStatistics(self._entries, self._payload_bytes, self._bytes, self._segments)
+        return JournalStatistics(
+            entries=self._entries,
+            payload_bytes=self._payload_bytes,
+            bytes=self._bytes,
+            segments=self._segments,
+            durability=Durability.PROCESS if self._sync_every_ms is None else Durability.POWER,
+            sync_every_ms=self._sync_every_ms,
+            synced=self._settle.statistics(),
+        )
 
     @property
     def position(self) -> Position:
@@ -207,18 +212,24 @@ class Journaler:
         return self._file
 
     def _rotate(self, file: SegmentFile, created_ns: int) -> SegmentFile:
-        self._seal(file, self._settle)
+        self._seal(file)
         number = self._encoder.header.number + 1
         self._encoder = self._segment(number, created_ns, self._segment_bytes)
         return self._begin()
 
-    def _seal(self, file: SegmentFile, settle: Settle) -> None:
+    def _unconfirmed(self) -> tuple[SegmentFile, Mark] | None:
+        # What follows a failed write may be a part of a burst, of which nothing is promised.
+        if self._file is None or self._failure:
+            return None
+        return self._file, Mark(self.position, self._last_ns)
+
+    def _seal(self, file: SegmentFile) -> None:
         try:
             self._write(file, self._encoder.seal(self._last_ns))
         except BaseException:
             file.close()
             raise
-        settle(file)
+        self._settle(file, Mark(self.position, self._last_ns))
 
     def _write(self, file: SegmentFile, data: bytes) -> None:
         file.append(data)

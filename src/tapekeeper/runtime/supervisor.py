@@ -44,6 +44,7 @@ class Supervisor:
         pools: the lines of every hub.
         clock: of the timer.
         helpers: what else runs, by its name.
+        keepers: what runs until all has arrived, by its name.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Supervisor:
         pools: Sequence[LinePool],
         clock: Clock,
         helpers: Mapping[str, Helper] | None = None,
+        keepers: Mapping[str, Helper] | None = None,
     ) -> None:
         self._feed = feed
         self._journaler = journaler
         self._pools = pools
         self._helpers = dict(helpers or {})
+        self._keepers = dict(keepers or {})
         self._clock = clock
         self._stack = AsyncExitStack()
         self._group: asyncio.TaskGroup
@@ -79,6 +82,8 @@ class Supervisor:
             self._spawn(group, pool.run(), f"pool {pool.status().name}")
         for name, helper in self._helpers.items():
             self._helping.append(self._spawn(group, helper.run(), name))
+        for name, keeper in self._keepers.items():
+            self._spawn(group, keeper.run(), name)
 
     def beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run something that ends by itself, and that a stop cuts short; after `start` only."""

@@ -1,7 +1,10 @@
-"""Forces sealed segments to the disk without holding the event loop.
+"""Forces what the journal has written to the disk, without holding the event loop.
 
-A sync of 64 MB takes 30 ms on a fast disk and a second on a slow one. Nothing waits for it: what
-`Journaler.append` promises does not depend on it, and a sealed segment is not written any more.
+A sync of 16 MB takes 10 ms on a fast disk and a second on a slow one. Nothing waits for it: the
+writer goes on, and how far the disk has confirmed is told beside, as a position.
+
+A sync that failed is final. The system forgets which pages it could not write as soon as it has
+told of it once, so a second sync that succeeds says nothing of them (Linux, and others).
 """
 
 from __future__ import annotations
@@ -9,10 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from enum import StrEnum
+from typing import Protocol, TypeAlias
 
+import msgspec
+
+from tapekeeper.core.journal import Position
 from tapekeeper.errors import JournalError
-from tapekeeper.ports import SegmentFile
+from tapekeeper.ports import Clock, Log, SegmentFile
 
 InThread: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 """Calls something in a thread, and returns or raises what it does."""
@@ -20,43 +27,170 @@ InThread: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 WAITING_MAX = 4
 """Sealed segments that may wait; beyond it the disk is behind, and the writer waits for it."""
 
+SLOW_NS = 1_000_000_000
+"""A sync that takes longer is told of in the log: `power` promises less than it says."""
+
+
+class Durability(StrEnum):
+    """What the journal survives."""
+
+    PROCESS = "process"  # the death of the process, with all that was appended
+    POWER = "power"  # the death of the machine, with all that the disk has confirmed
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far something goes.
+
+    Attributes:
+        position: behind its last entry.
+        ts_ns: host time of that entry, ns UTC; 0 where there is none.
+    """
+
+    position: Position
+    ts_ns: int = 0
+
+
+NOTHING = Mark(Position(0, 0))
+"""Behind nothing at all."""
+
+
+class SyncStatistics(msgspec.Struct, frozen=True):
+    """What the disk was asked for, and what it has confirmed.
+
+    Attributes:
+        durable: position behind the last entry of this run that the disk has confirmed; whatever
+            is in front of it survives a power cut. (0, 0) before the first confirmation.
+        durable_ts_ns: host time of that entry, ns UTC; 0 before the first confirmation.
+        syncs: confirmations.
+        slowest_ms: the longest that one took.
+    """
+
+    durable: Position = NOTHING.position
+    durable_ts_ns: int = 0
+    syncs: int = 0
+    slowest_ms: float = 0.0
+
+
+class Settle(Protocol):
+    """Syncs what the journal writes, and closes sealed segments."""
+
+    def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
+        """Ask this for the open segment, and how far it is written; None if there is none."""
+        ...
+
+    def __call__(self, file: SegmentFile, mark: Mark, /) -> None:
+        """Take a sealed segment over; what it raises is a failure of the journal."""
+        ...
+
+    def finish(self) -> None:
+        """Have all of them synced and closed when this returns."""
+        ...
+
+    @property
+    def failure(self) -> str:
+        """Why the disk can be believed no more; "" as long as it can."""
+        ...
+
+    def statistics(self) -> SyncStatistics:
+        """What the disk has confirmed."""
+        ...
+
 
 class SyncAtOnce:
     """Syncs and closes a segment where it is sealed."""
 
-    def __call__(self, file: SegmentFile) -> None:
+    def __init__(self) -> None:
+        self._failure = ""
+        self._durable = NOTHING
+        self._syncs = 0
+
+    def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
+        """Open segments are not synced."""
+
+    def __call__(self, file: SegmentFile, mark: Mark) -> None:
         """Take over a sealed segment.
 
         Raises:
             JournalError: the disk did not confirm it.
         """
         try:
-            file.sync()
+            if not self._failure:
+                file.sync()
+                self._durable = mark
+                self._syncs += 1
+        except JournalError as error:
+            self._failure = str(error)
         finally:
             file.close()
+        self.finish()
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Nothing is left to do, unless the disk has failed.
+
+        Raises:
+            JournalError: the disk did not confirm a segment.
+        """
+        if self._failure:
+            raise JournalError(self._failure)
+
+    @property
+    def failure(self) -> str:
+        """Why the disk can be believed no more."""
+        return self._failure
+
+    def statistics(self) -> SyncStatistics:
+        """What the disk has confirmed."""
+        return SyncStatistics(self._durable.position, self._durable.ts_ns, self._syncs)
 
 
 class Syncer:
-    """Syncs sealed segments in a thread, in order, and closes them.
+    """Syncs sealed segments in a thread, in order, and closes them; at `power` the open one, too.
 
     Args:
         in_thread: see `InThread`.
+        clock: of the interval.
+        log: told of syncs that take long.
+        every_s: seconds between two syncs of the open segment; None leaves it alone until it is
+            sealed, which is the level `process`.
     """
 
-    def __init__(self, in_thread: InThread) -> None:
+    def __init__(
+        self, in_thread: InThread, *, clock: Clock, log: Log, every_s: float | None = None
+    ) -> None:
         self._in_thread = in_thread
-        self._waiting: deque[SegmentFile] = deque()  # bound: WAITING_MAX
+        self._clock = clock
+        self._log = log
+        self._every_s = every_s
+        self._waiting: deque[tuple[SegmentFile, Mark]] = deque()  # bound: WAITING_MAX
         self._news = asyncio.Event()
+        self._latest: Callable[[], tuple[SegmentFile, Mark] | None] = _nothing
+        self._durable = NOTHING
+        self._failure = ""
+        self._syncs = 0
+        self._slowest_ns = 0
 
     @property
     def waiting(self) -> int:
         """How many sealed segments wait."""
         return len(self._waiting)
 
-    def __call__(self, file: SegmentFile) -> None:
+    @property
+    def failure(self) -> str:
+        """Why the disk can be believed no more."""
+        return self._failure
+
+    def statistics(self) -> SyncStatistics:
+        """What the disk has confirmed."""
+        durable = self._durable
+        return SyncStatistics(
+            durable.position, durable.ts_ns, self._syncs, self._slowest_ns / 1_000_000
+        )
+
+    def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
+        """Ask this for the open segment."""
+        self._latest = latest
+
+    def __call__(self, file: SegmentFile, mark: Mark) -> None:
         """Take over a sealed segment.
 
         Raises:
@@ -64,35 +198,72 @@ class Syncer:
         """
         if len(self._waiting) >= WAITING_MAX:
             self.finish()
-        self._waiting.append(file)
+        self._waiting.append((file, mark))
         self._news.set()
 
     async def run(self) -> None:
         """Sync what there is, until cancelled.
 
         Raises:
-            JournalError: the disk did not confirm a segment.
+            JournalError: the disk did not confirm what it was asked to.
         """
         while True:
-            await self._news.wait()
-            self._news.clear()
+            if self._every_s is None:
+                await self._news.wait()
+                self._news.clear()
+            else:
+                await self._clock.sleep_s(self._every_s)
             while self._waiting:
-                file = self._waiting[0]
-                try:
-                    await self._in_thread(file.sync)
-                except JournalError:
-                    if file in self._waiting:
-                        raise
+                await self._sync(*self._waiting[0])
                 # Otherwise `finish` has done it meanwhile. Closed here, by this thread alone.
-                if file in self._waiting:
-                    self._waiting.remove(file)
-                    file.close()
+                if self._waiting and self._waiting[0][1].position <= self._durable.position:
+                    self._waiting.popleft()[0].close()
+            latest = None if self._every_s is None else self._latest()
+            if latest is not None:
+                await self._sync(*latest)
 
     def finish(self) -> None:
         """Sync and close all that wait, now.
 
         Raises:
-            JournalError: the disk did not confirm one of them.
+            JournalError: the disk did not confirm one of them, now or before.
         """
         while self._waiting:
-            SyncAtOnce()(self._waiting.popleft())
+            file, mark = self._waiting.popleft()
+            try:
+                if not self._failure:
+                    file.sync()
+                    self._confirmed(mark)
+            except JournalError as error:
+                self._failure = str(error)
+            finally:
+                file.close()
+        if self._failure:
+            raise JournalError(self._failure)
+
+    async def _sync(self, file: SegmentFile, mark: Mark) -> None:
+        if mark.position <= self._durable.position:
+            return
+        start_ns = self._clock.monotonic_ns()
+        try:
+            await self._in_thread(file.sync)
+        except JournalError as error:
+            # A thread that comes too late finds the file closed, after `finish` has synced it.
+            if mark.position > self._durable.position:
+                self._failure = self._failure or str(error)
+                raise
+        took_ns = self._clock.monotonic_ns() - start_ns
+        self._slowest_ns = max(self._slowest_ns, took_ns)
+        if took_ns > SLOW_NS:
+            self._log("journal_sync_slow", level="warning", took_s=round(took_ns / 1e9, 1))
+        self._confirmed(mark)
+
+    def _confirmed(self, mark: Mark) -> None:
+        # Never back: a thread may come in behind what the end of the journal has synced.
+        if mark.position > self._durable.position and not self._failure:
+            self._durable = mark
+            self._syncs += 1
+
+
+def _nothing() -> None:
+    """No segment is open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from tapekeeper.app.config import Config
 from tapekeeper.model.measure import BarSize, Measure
@@ -38,6 +39,7 @@ RESTART_S = 5.0
 """How long it takes until a program that ended by itself is started again."""
 
 SEGMENT_MB = 1
+DURABILITIES: tuple[Literal["process"], Literal["power"]] = ("process", "power")
 """Small, so that segments are ended while faults happen."""
 
 PRODUCTS = ("MES", "MNQ")
@@ -71,6 +73,7 @@ class Scenario:
         calendar: of the market and of the bars.
         endpoints: addresses of each hub, the preferred one first.
         stateful: whether connections are resumed where their transport is lost.
+        durability: of the journal.
     """
 
     seed: int
@@ -88,6 +91,7 @@ class Scenario:
     calendar: str = "24x7"
     endpoints: int = 1
     stateful: bool = False
+    durability: Literal["process", "power"] = "process"
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -124,7 +128,7 @@ class Scenario:
                     "stateful_reconnect": self.stateful,
                 },
                 "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
-                "journal": {"segment_mb": SEGMENT_MB},
+                "journal": {"segment_mb": SEGMENT_MB, "durability": self.durability},
                 "calendar": {"default": self.calendar},
                 "bars": {"timeframes": [str(one) for one in TIMEFRAMES]},
             }
@@ -150,4 +154,5 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     )
     # Resumption is agreed on when a line negotiates; without that it cannot be had.
     drawn = replace(drawn, stateful=drawn.negotiate and Seeded(seed, "stateful").below(2) == 0)
+    drawn = replace(drawn, durability=DURABILITIES[Seeded(seed, "durability").below(2)])
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))

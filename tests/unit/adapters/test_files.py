@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tapekeeper.adapters import files as files_module
 from tapekeeper.adapters.files import LOCK_NAME, FolderFiles, FolderSegmentFile
 from tapekeeper.errors import JournalError, UnreadableSourceError
 
@@ -266,3 +269,44 @@ def test_lock_that_cannot_be_written_is_not_held(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LOCK_NAME)
     with pytest.raises(JournalError, match=r"cannot lock .*journal\.lock: Invalid argument"):
         FolderFiles(tmp_path).lock()
+
+
+@POSIX_ONLY
+def test_sync_forces_the_file_and_once_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is on the disk and in no folder cannot be found; neither can a new folder."""
+    forced: list[str] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        real(descriptor)
+        forced.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(files_module, "_FULL_SYNC", None)
+    file = FolderFiles(tmp_path / "new" / "journal").create("a.tkj")
+    assert forced == ["folder", "folder"]
+    file.append(b"x")
+    file.sync()
+    assert forced[2:] == ["file", "folder"]
+    file.sync()
+    assert forced[4:] == ["file"]
+    file.close()
+
+
+@POSIX_ONLY
+def test_failed_sync_is_final(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells of a lost page once; a file that was told of it is never synced again."""
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    file = FolderFiles(tmp_path).create("a.tkj")
+    with monkeypatch.context() as patch:
+        patch.setattr(files_module, "_force", fails)
+        with pytest.raises(JournalError, match=r"cannot sync .*a\.tkj: Input/output error"):
+            file.sync()
+    with pytest.raises(JournalError, match=r"cannot sync .*a\.tkj: Input/output error"):
+        file.sync()
+    file.close()

@@ -120,12 +120,19 @@ class TestRun:
         assert status_line(msgspec.structs.replace(STATUS, pools=pools), T0_NS) == (
             "2023-11-14 22:13:20Z no line; health market degraded, user up; uncovered 1,002; "
             "trades 1,000, quotes 19, quarantined 4; "
-            "waiting 7 frames; journal 2.5 MB in 2 segments"
+            "waiting 7 frames; journal 2.5 MB in 2 segments, survives the process"
         )
+
         assert "health no pool; uncovered 0; " in status_line(STATUS, T0_NS)
         token = msgspec.structs.replace(STATUS.token, failing="busy")
         status = msgspec.structs.replace(STATUS, token=token, pools=pools)
         assert "user up, token failing; " in status_line(status, T0_NS)
+
+    def test_a_status_line_says_what_the_journal_survives(self) -> None:
+        """A figure of the journal names its level, and at power the interval."""
+        journal = msgspec.structs.replace(STATUS.journal, sync_every_ms=2_500)
+        line = status_line(msgspec.structs.replace(STATUS, journal=journal), T0_NS)
+        assert line.endswith("2 segments, survives a power cut but for the last 2,500 ms")
 
     def test_the_end_names_what_no_connection_covered(self) -> None:
         """How many, the longest, first to last; one that lasts is as long as it is by now."""

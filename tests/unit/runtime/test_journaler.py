@@ -24,6 +24,7 @@ from tapekeeper.core.journal import (
 from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
+from tapekeeper.runtime.syncer import Durability, SyncStatistics
 
 
 def frames(first: int, count: int) -> list[Entry]:
@@ -309,14 +310,24 @@ def test_bug_in_a_burst_stops_the_journal(tmp_path: Path) -> None:
 
 
 def test_statistics_count_what_is_on_disk(tmp_path: Path) -> None:
-    """The counters equal the files' sizes and entries, and name the durability level."""
+    """The counters equal the files' sizes and entries, and name what survives of them."""
     files = FolderFiles(tmp_path)
     journaler = Journaler(files, segment_bytes_max=HEADER_BYTES, created_ns=1)
     journaler.append(frames(0, 3))
     journaler.append(frames(3, 1))
+    synced = SyncStatistics(Position(1, 3), durable_ts_ns=2, syncs=1)
+    assert journaler.statistics().synced == synced
     journaler.close()
     on_disk = sum(files.size(segment_name(number)) for number in (1, 2))
-    assert journaler.statistics() == JournalStatistics(4, 4 * 14, on_disk, 2, "process")
+    assert journaler.statistics() == JournalStatistics(
+        entries=4,
+        payload_bytes=4 * 14,
+        bytes=on_disk,
+        segments=2,
+        durability=Durability.PROCESS,
+        sync_every_ms=None,
+        synced=SyncStatistics(Position(2, 1), durable_ts_ns=3, syncs=2),
+    )
 
 
 def test_position_is_that_of_the_next_entry(tmp_path: Path) -> None:

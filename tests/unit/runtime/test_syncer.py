@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
-from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.journal import Ending, Entry, EntryKind, Position, scan, segment_name
 from tapekeeper.errors import JournalError
 from tapekeeper.runtime.journaler import Journaler
-from tapekeeper.runtime.syncer import WAITING_MAX, Syncer
+from tapekeeper.runtime.syncer import WAITING_MAX, Mark, SyncAtOnce, Syncer, SyncStatistics
 
 
 class Disk:
@@ -19,6 +19,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.told: list[tuple[str, object]] = []
         self.refuses = False
         self.may_run = asyncio.Event()
         self.asked = asyncio.Event()
@@ -54,6 +55,42 @@ class Segment:
         self.disk.done.append(f"close {self.name}")
 
 
+class SlowClock:
+    """Every look at it finds two seconds gone; waits end at once. Fills `ports.Clock`."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+        self.waits: list[float] = []
+
+    def now_ns(self) -> int:
+        """Not asked."""
+        raise AssertionError
+
+    def monotonic_ns(self) -> int:
+        """Later."""
+        self.ns += 2_000_000_000
+        return self.ns
+
+    async def sleep_s(self, delay_s: float) -> None:
+        """Not long."""
+        self.waits.append(delay_s)
+        await asyncio.sleep(0)
+
+
+def made(disk: Disk, every_s: float | None = None) -> Syncer:
+    """A syncer whose log goes to the disk's notes."""
+
+    def log(event: str, /, **fields: object) -> None:
+        disk.told.append((event, fields["took_s"]))
+
+    return Syncer(disk.in_thread, clock=SlowClock(), log=log, every_s=every_s)
+
+
+def mark(segment: int, entries: int = 1) -> Mark:
+    """A place in the journal."""
+    return Mark(Position(segment, entries), segment * 1_000 + entries)
+
+
 async def running(disk: Disk, syncer: Syncer, act: Callable[[], None]) -> None:
     """Run the task, let it ask for a thread, act, and let the threads run."""
     async with asyncio.TaskGroup() as group:
@@ -70,9 +107,9 @@ async def running(disk: Disk, syncer: Syncer, act: Callable[[], None]) -> None:
 async def test_segments_are_synced_in_order_and_then_closed() -> None:
     """The caller is not kept; what it seals meanwhile comes next."""
     disk = Disk()
-    syncer = Syncer(disk.in_thread)
-    syncer(Segment(disk, "1"))
-    await running(disk, syncer, lambda: syncer(Segment(disk, "2")))
+    syncer = made(disk)
+    syncer(Segment(disk, "1"), mark(1))
+    await running(disk, syncer, lambda: syncer(Segment(disk, "2"), mark(2)))
     assert disk.done == ["sync 1", "close 1", "sync 2", "close 2"]
 
 
@@ -81,8 +118,8 @@ async def test_a_sync_that_fails_ends_the_task() -> None:
     """If the journal cannot accept, stop loudly."""
     disk = Disk()
     disk.refuses = True
-    syncer = Syncer(disk.in_thread)
-    syncer(Segment(disk, "1"))
+    syncer = made(disk)
+    syncer(Segment(disk, "1"), mark(1))
     with pytest.raises(ExceptionGroup) as caught:
         await running(disk, syncer, lambda: None)
     assert caught.group_contains(JournalError, match="1 cannot be synced")
@@ -92,8 +129,8 @@ async def test_a_sync_that_fails_ends_the_task() -> None:
 async def test_what_the_end_has_synced_is_nobodys_failure() -> None:
     """A thread that comes too late finds the file closed, after it was synced."""
     disk = Disk()
-    syncer = Syncer(disk.in_thread)
-    syncer(Segment(disk, "1"))
+    syncer = made(disk)
+    syncer(Segment(disk, "1"), mark(1))
     await running(disk, syncer, syncer.finish)
     assert disk.done == ["sync 1", "close 1"]
 
@@ -102,11 +139,11 @@ async def test_what_the_end_has_synced_is_nobodys_failure() -> None:
 async def test_a_disk_that_is_behind_is_waited_for() -> None:
     """No more segments wait than the bound says."""
     disk = Disk()
-    syncer = Syncer(disk.in_thread)
+    syncer = made(disk)
     for number in range(WAITING_MAX):
-        syncer(Segment(disk, str(number)))
+        syncer(Segment(disk, str(number)), mark(number + 1))
     assert disk.done == []
-    syncer(Segment(disk, "last"))
+    syncer(Segment(disk, "last"), mark(9))
     assert disk.done[-1] == f"close {WAITING_MAX - 1}"
     syncer.finish()
     assert disk.done[-1] == "close last"
@@ -118,7 +155,7 @@ async def test_a_journal_leaves_a_full_segment_to_it_and_the_end_to_nobody(
 ) -> None:
     """Rotation does not sync; when the journal is closed everything is."""
     disk = Disk()
-    syncer = Syncer(disk.in_thread)
+    syncer = made(disk)
     files = FolderFiles(tmp_path_factory.mktemp("journal"))
     journaler = Journaler(files, created_ns=1, segment_bytes_max=200, settle=syncer)
     for number in range(4):
@@ -127,3 +164,111 @@ async def test_a_journal_leaves_a_full_segment_to_it_and_the_end_to_nobody(
     assert syncer.waiting == journaler.statistics().segments - 1
     journaler.close()
     assert syncer.waiting == 0
+    assert syncer.statistics().durable == journaler.position
+
+
+@pytest.mark.asyncio
+async def test_the_open_segment_is_synced_at_intervals_as_far_as_it_was_written_then() -> None:
+    """What is appended while the disk works is confirmed by the next sync, not by this one."""
+    disk = Disk()
+    syncer = made(disk, every_s=0.1)
+    written = [mark(1, 3)]
+    syncer.follow(lambda: (Segment(disk, "open"), written[-1]))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(syncer.run())
+        await disk.asked.wait()
+        written.append(mark(1, 5))
+        assert syncer.statistics() == SyncStatistics()
+        disk.may_run.set()
+        seen = []
+        for _ in range(10):
+            await asyncio.sleep(0)
+            seen.append(syncer.statistics().durable.entries)
+        task.cancel()
+    assert sorted(set(seen) - {0}) == [3, 5]
+    assert disk.done == ["sync open", "sync open"]
+    found = syncer.statistics()
+    assert (found.durable, found.durable_ts_ns, found.syncs) == (Position(1, 5), 1_005, 2)
+
+
+@pytest.mark.asyncio
+async def test_without_an_interval_the_open_segment_is_left_alone() -> None:
+    """At `process` a sync comes with the seal."""
+    disk = Disk()
+    syncer = made(disk)
+    syncer.follow(lambda: (Segment(disk, "open"), mark(2, 3)))
+    syncer(Segment(disk, "1"), mark(1))
+    await running(disk, syncer, lambda: None)
+    assert disk.done == ["sync 1", "close 1"]
+    assert syncer.statistics().durable == Position(1, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_failed_sync_is_never_taken_back() -> None:
+    """A second answer that is good says nothing of what the first one lost."""
+    disk = Disk()
+    disk.refuses = True
+    disk.may_run.set()
+    syncer = made(disk, every_s=0.1)
+    syncer(Segment(disk, "1"), mark(1))
+    with pytest.raises(JournalError, match="1 cannot be synced"):
+        await syncer.run()
+    disk.refuses = False
+    assert syncer.failure == "1 cannot be synced"
+    syncer(Segment(disk, "2"), mark(2))
+    with pytest.raises(JournalError, match="1 cannot be synced"):
+        syncer.finish()
+    assert syncer.statistics() == SyncStatistics()
+    assert disk.done == ["close 1", "close 2"]
+
+
+def test_a_failed_sync_at_once_is_never_taken_back() -> None:
+    """The same where nothing runs beside."""
+    disk = Disk()
+    disk.refuses = True
+    settle = SyncAtOnce()
+    with pytest.raises(JournalError, match="1 cannot be synced"):
+        settle(Segment(disk, "1"), mark(1))
+    disk.refuses = False
+    with pytest.raises(JournalError, match="1 cannot be synced"):
+        settle(Segment(disk, "2"), mark(2))
+    assert settle.statistics() == SyncStatistics()
+    assert disk.done == ["close 1", "close 2"]
+
+
+@pytest.mark.asyncio
+async def test_a_journal_whose_disk_failed_takes_nothing_more(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """It refuses the next burst, seals nothing, and says why again at the end."""
+    disk = Disk()
+    disk.may_run.set()
+
+    async def failing(work: Callable[[], None]) -> None:
+        raise JournalError("cannot sync: no such device")
+
+    syncer = Syncer(failing, clock=SlowClock(), log=lambda *_, **__: None, every_s=0.1)
+    files = FolderFiles(tmp_path_factory.mktemp("journal"))
+    journaler = Journaler(files, created_ns=1, settle=syncer, sync_every_ms=100)
+    entry = Entry(EntryKind.FRAME, 1, 1, b"x")
+    journaler.append([entry])
+    with pytest.raises(JournalError, match="no such device"):
+        await syncer.run()
+    with pytest.raises(JournalError, match="no such device"):
+        journaler.append([entry])
+    with pytest.raises(JournalError, match="no such device"):
+        journaler.close()
+    assert scan(files.read(segment_name(1))).end is Ending.OPEN
+    Journaler(files, created_ns=2).close()
+
+
+@pytest.mark.asyncio
+async def test_a_slow_disk_is_told_of() -> None:
+    """What `power` promises depends on it."""
+    disk = Disk()
+    disk.may_run.set()
+    syncer = made(disk)
+    syncer(Segment(disk, "1"), mark(1))
+    await running(disk, syncer, lambda: None)
+    assert disk.told == [("journal_sync_slow", 2.0)]
+    assert syncer.statistics().slowest_ms == 2_000

@@ -22,7 +22,8 @@ Script = Callable[[VirtualClock, Process], Awaitable[None]]
 
 def _lives(script: Script, *, disk: MemoryDisk | None = None) -> Evidence:
     """Let one process live on a gateway while a script goes on beside it."""
-    evidence = Evidence(replace(scenario(3, ()), guest=False, redundancy=1, endpoints=1))
+    plain = replace(scenario(3, ()), guest=False, redundancy=1, endpoints=1, durability="process")
+    evidence = Evidence(plain)
     kept = MemoryDisk() if disk is None else disk
 
     async def main(clock: VirtualClock) -> None:
