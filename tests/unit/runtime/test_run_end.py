@@ -18,6 +18,7 @@ from tapekeeper.core.runlog import (
 from tapekeeper.model.gap import GapCause
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime import run_end
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.run_end import SEGMENTS_MAX, read_run_end
 from tapekeeper.sim.memory_files import MemoryFiles
@@ -156,3 +157,19 @@ def test_an_entry_of_another_version_ends_the_reading_and_not_the_start() -> Non
     assert end is not None
     assert end.traded_ns == {MES: START + S}
     assert "cannot be read" in end.problem
+
+
+@pytest.mark.parametrize("frames_max", [1, 2, 3, 50])
+def test_only_so_many_frames_are_run_again(
+    monkeypatch: pytest.MonkeyPatch, frames_max: int
+) -> None:
+    """A start does not wait for a segment of millions: what trades are looked for is found."""
+    monkeypatch.setattr(run_end, "FRAMES_MAX", frames_max)
+    files = MemoryFiles()
+    rest = [trade(MES, second) for second in range(10, 40)]
+    quiet = [trade(MNQ, 1), trade(MNQ, 2)]
+    ping = Entry(EntryKind.FRAME, 1, START, b'{"type":6}\x1e')
+    write(files, [CONNECT, follow(MES), follow(MNQ), *quiet, *rest, ping])
+    end = read_run_end(files)
+    assert end is not None
+    assert end.traded_ns == {MES: START + 39 * S, MNQ: START + 2 * S}
