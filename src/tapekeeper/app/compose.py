@@ -29,15 +29,17 @@ from tapekeeper.core.signalr.protocol import protocol_by_name
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.queue import OnFull
 from tapekeeper.model.snapshot import Census
 from tapekeeper.ports import Files, Log, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
-from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.forward_clock import ForwardClock
 from tapekeeper.runtime.gap_keeper import GapKeeper
 from tapekeeper.runtime.history import History, HistoryPolicy
+from tapekeeper.runtime.intake import FeedLimits
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
 from tapekeeper.runtime.loop_lag import LoopWatch
@@ -110,7 +112,7 @@ class Parts:
             mailboxes=len(mailboxes),
             waiting=feed.waiting_frames + sum(one.waiting for one in mailboxes),
             queue_bytes=feed.waiting_bytes + sum(one.waiting_bytes for one in mailboxes),
-            spilled_bytes=sum(one.spilled_bytes for one in mailboxes),
+            spilled_bytes=feed.spilled_bytes + sum(one.spilled_bytes for one in mailboxes),
         )
 
     async def resolve(self, text: str) -> Instrument:
@@ -282,8 +284,14 @@ def _feed(config: Config, outside: Outside, journaler: Journaler, log: Log) -> F
         recent_quotes=RecentQuotes(config.quotes.keep),
         dispatch=Dispatch(config.queues.defaults(), log=log, scratch=scratch),
         clock=outside.clock,
-        limits=FeedLimits(config.feed.max_frames, config.feed.max_mb * _MEGABYTE),
+        limits=FeedLimits(
+            config.feed.max_frames,
+            config.feed.max_mb * _MEGABYTE,
+            OnFull(config.feed.on_full),
+            config.feed.spill_mb * _MEGABYTE,
+        ),
         log=log,
+        scratch=scratch,
     )
 
 

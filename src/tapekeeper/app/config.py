@@ -343,13 +343,25 @@ class JournalConfig(Section):
 
 
 class FeedConfig(Section):
-    """The queue between the connections and the bars; when it is full, reading waits."""
+    """The queue between the connections and the bars."""
 
     max_frames: Count = Field(
         default=8_192, ge=1, le=10_000_000, description="Frames that may wait in the queue."
     )
     max_mb: Count = Field(
-        default=64, ge=1, le=65_536, description="Megabytes that may wait in the queue."
+        default=64, ge=1, le=65_536, description="Megabytes of memory that they may take."
+    )
+    on_full: Literal["block", "spill", "shed"] = Field(
+        default="spill",
+        description="What happens when it is full: spill puts frames on the disk, in order; block "
+        "lets reading wait, which costs the connection if it lasts; shed gives frames of the "
+        "market up, with a gap of cause overflow.",
+    )
+    spill_mb: Count = Field(
+        default=16_384,
+        ge=1,
+        le=10_000_000,
+        description="Megabytes that may wait on the disk, in the folder spill of the journal.",
     )
 
 

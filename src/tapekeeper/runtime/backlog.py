@@ -86,7 +86,11 @@ class Backlog(Generic[T]):
     @property
     def is_full(self) -> bool:
         """Whether either limit is reached in memory."""
-        return len(self._head) >= self._limits.events or self._bytes >= self._limits.bytes
+        return self.reaches(self._limits)
+
+    def reaches(self, limits: QueueLimits) -> bool:
+        """Whether what waits in memory is as much as either of these."""
+        return len(self._head) >= limits.events or self._bytes >= limits.bytes
 
     @property
     def is_low(self) -> bool:
@@ -106,16 +110,37 @@ class Backlog(Generic[T]):
         self.is_high = True
         return True
 
-    def first(self) -> T:
-        """The oldest event, which stays.
+    def take(
+        self, events_max: int, weight_max: int, weight_of: Callable[[T], int], last: type[T]
+    ) -> list[T]:
+        """The oldest events, as many as may be taken at once; see `get`.
+
+        Args:
+            events_max: at most so many.
+            weight_max: nor more than this in weight, unless one alone is heavier.
+            weight_of: of one.
+            last: nothing behind an event of this type is taken with it.
 
         Raises:
-            IndexError: nothing waits.
-            JournalError: the disk did not give it back.
+            JournalError: the disk did not give them back.
         """
+        taken: list[T] = []
+        weight = 0
         if not self._head:
             self._refill()
-        return self._head[0]
+        head = self._head
+        while head and len(taken) < events_max:
+            weight += weight_of(head[0])
+            if taken and weight > weight_max:
+                break
+            item = head.popleft()
+            self._bytes -= self._size_of(item)
+            taken.append(item)
+            if type(item) is last:
+                break
+        if self.is_high and self.is_low:
+            self.is_high = False
+        return taken
 
     def get(self) -> T:
         """The oldest event; `is_high` ends with the one that leaves it low.

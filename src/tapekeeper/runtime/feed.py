@@ -9,9 +9,7 @@ derived from a frame leaves before the journal has the frame.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -39,40 +37,31 @@ from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVer
 from tapekeeper.model.gap import Gap, GapCause, Repair
 from tapekeeper.model.measure import require_measurable
 from tapekeeper.model.tick import Rejected, Trade
-from tapekeeper.ports import Clock, Log
+from tapekeeper.ports import Clock, Log, Scratch
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.exchange_time import ExchangeTime
+from tapekeeper.runtime.intake import FeedLimits, Intake, Overflowed, Waiting
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound, Reattached
 
-BURST_FRAMES_MAX = 512
-"""Frames per step; bounds how long the event loop is held, and suffices for cheap ticks."""
-BURST_BYTES_MAX = 65_536
-"""Bytes of frames per step, unless a single one is larger: some 350 prints, which take 5 ms while
-two lines bring them. A server that is behind puts as much into each frame, and 512 of them would
-hold the loop for seconds."""
-
 QUOTES_KEPT = 20_000
 """Quotes of each contract that are kept for reading unless told otherwise: some 5 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedLimits:
-    """How much may wait between the lines and the pipeline; beyond it lines stop reading."""
-
-    frames: int
-    bytes: int
 
 
 class FeedStatistics(msgspec.Struct, frozen=True):
     """Counters of the hand-over.
 
     Attributes:
-        frames, bytes: taken from lines so far.
-        waiting_frames, waiting_bytes: not yet processed.
+        frames, bytes: received by lines so far.
+        waiting_frames: not yet processed, those on the disk included.
+        waiting_bytes: memory that they take, as estimated.
         waiting_frames_max: the most that ever waited.
         bursts: steps made.
         quotes_forgotten: quotes that are kept for reading no more; the journal has them.
+        spilled_frames, spilled_bytes: on the disk now, because they do not fit into memory.
+        shed_frames, shed_bytes, shed_records: given up, because they did not fit: they are not in
+            the journal, and the ledger has a gap of cause `overflow` for their prints.
+        is_high: whether it was filled above its high watermark and is not yet below its low one.
     """
 
     frames: int
@@ -82,6 +71,12 @@ class FeedStatistics(msgspec.Struct, frozen=True):
     waiting_frames_max: int
     bursts: int
     quotes_forgotten: int = 0
+    spilled_frames: int = 0
+    spilled_bytes: int = 0
+    shed_frames: int = 0
+    shed_bytes: int = 0
+    shed_records: int = 0
+    is_high: bool = False
 
 
 class Feed:
@@ -95,7 +90,11 @@ class Feed:
         dispatch: the subscribers.
         clock: stamps what is not a frame.
         limits: see `FeedLimits`.
-        log: for quarantined input, once per reason and burst.
+        log: for quarantined input, once per reason and burst, and for what happens to the queue.
+        scratch: where frames wait that do not fit into memory, if that is the policy.
+
+    Raises:
+        UsageError: the policy cannot be.
     """
 
     def __init__(
@@ -109,6 +108,7 @@ class Feed:
         clock: Clock,
         limits: FeedLimits,
         log: Log,
+        scratch: Scratch | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.recent = recent
@@ -117,13 +117,8 @@ class Feed:
         self.exchange = ExchangeTime(clock)
         self._journaler = journaler
         self._clock = clock
-        self._limits = limits
         self._log = log
-        self._waiting: deque[Arrival] = deque()  # bound: a line that is told False reads no more
-        self._waiting_bytes = 0
-        self._waiting_frames_max = 0
-        self._frames = 0
-        self._bytes = 0
+        self._waiting = Intake(limits, log, scratch)
         self._bursts = 0
         self._taken = 0  # arrivals that were processed
         # What later entries of the journal depend on: repeated in front of every segment.
@@ -138,30 +133,19 @@ class Feed:
         self._stepping = False
         self._awake_ns = 0  # since when nothing has held this process up, monotonic
         self._arrived = asyncio.Event()
-        self._roomy = asyncio.Event()
-        self._roomy.set()
+        self._overflowed: Callable[[Overflowed], None] | None = None
 
     # -- the lines' side ---------------------------------------------------------------------
 
     def __call__(self, item: Arrival, /) -> bool:
         """Take one item from a line; False asks it to `wait_room` before the next."""
-        self._waiting.append(item)
-        if isinstance(item, Inbound):
-            self._frames += 1
-            self._bytes += len(item.data)
-            self._waiting_bytes += len(item.data)
-        self._waiting_frames_max = max(self._waiting_frames_max, len(self._waiting))
+        room = self._waiting.put(item)
         self._arrived.set()
-        full = (
-            len(self._waiting) >= self._limits.frames or self._waiting_bytes >= self._limits.bytes
-        )
-        if full:
-            self._roomy.clear()
-        return not full
+        return room
 
     async def wait_room(self) -> None:
         """Wait until less than half of the limits is waiting."""
-        await self._roomy.wait()
+        await self._waiting.wait_room()
 
     # -- the consumer ------------------------------------------------------------------------
 
@@ -214,31 +198,26 @@ class Feed:
             while self._waiting:
                 self._journaler.append(_entries(self._take_burst()))
 
-    def _take_burst(self) -> list[Arrival]:
-        burst: list[Arrival] = []
-        size = 0
-        while self._waiting and len(burst) < BURST_FRAMES_MAX:
-            item = self._waiting[0]
-            more = len(item.data) if isinstance(item, Inbound) else 0
-            if burst and size + more > BURST_BYTES_MAX:
-                break
-            burst.append(self._waiting.popleft())
-            size += more
-        self._waiting_bytes -= size
+    def _take_burst(self) -> list[Waiting]:
+        burst = self._waiting.take()
         self._taken += len(burst)
-        if (
-            len(self._waiting) <= self._limits.frames // 2
-            and self._waiting_bytes <= self._limits.bytes // 2
-        ):
-            self._roomy.set()
         return burst
+
+    def _put_in_order(self) -> None:
+        """Process what waits, before somebody changes what it means.
+
+        A backlog on the disk may take minutes, which would hold the loop. What it holds comes
+        behind the change then, in the journal as well.
+        """
+        if not self._waiting.spilled:
+            self.drain()
 
     def _step(self) -> None:
         if self._failure is not None:
             raise self._failure
-        burst = self._take_burst()
         self._stepping = True
         try:
+            burst = self._take_burst()
             self._journaler.append(_entries(burst))
             self._process(burst)
             self._take_notes()
@@ -249,7 +228,7 @@ class Feed:
         finally:
             self._stepping = False
 
-    def _process(self, burst: list[Arrival]) -> None:
+    def _process(self, burst: list[Waiting]) -> None:
         self._bursts += 1
         for item in burst:
             if isinstance(item, Connected):
@@ -257,6 +236,9 @@ class Feed:
                 continue
             if isinstance(item, Disconnected):
                 self._end(item)
+                continue
+            if isinstance(item, Overflowed):
+                self._overflow(item)
                 continue
             if item.point is not None:
                 self._points[item.line] = item.point
@@ -269,6 +251,12 @@ class Feed:
             for garbled in item.garbled:
                 self.pipeline.take_garbled(garbled.raw, garbled.detail, item.recv_ns)
         self._publish(self.pipeline.step(self._clock.monotonic_ns()))
+
+    def _overflow(self, mark: Overflowed) -> None:
+        # What came before it is told first: a gap begins behind the last print.
+        self._publish(self.pipeline.step(self._clock.monotonic_ns()))
+        if self._overflowed is not None:
+            self._overflowed(mark)
 
     def _begin(self, item: Connected) -> None:
         self._connected[item.line] = item
@@ -351,7 +339,7 @@ class Feed:
         """
         # Before it is recorded, because a replay could not do it either.
         require_measurable(subscription.timeframes, subscription.instrument)
-        self.drain()
+        self._put_in_order()
         self._journaler.append([subscribe_entry(subscription, self._clock.now_ns())])
         self.pipeline.subscribe(subscription)
         contract_id = subscription.instrument.contract_id
@@ -368,7 +356,7 @@ class Feed:
 
     def unsubscribe(self, contract_id: str) -> None:
         """Record and apply the end of a subscription."""
-        self.drain()
+        self._put_in_order()
         self._journaler.append([unsubscribe_entry(contract_id, self._clock.now_ns())])
         self._publish(self.pipeline.unsubscribe(contract_id))
         self._subscriptions.pop(contract_id, None)
@@ -376,6 +364,10 @@ class Feed:
     def listen(self, listener: Callable[[Outputs], None]) -> None:
         """Let a part of the tape see everything that is published, in order and at once."""
         self._listeners.append(listener)
+
+    def on_overflow(self, listener: Callable[[Overflowed], None]) -> None:
+        """Let a part of the tape know where frames were given up, behind what came before."""
+        self._overflowed = listener
 
     def know(self, notes: Sequence[Gap | Repair]) -> None:
         """Record and apply gaps and repairs between two bursts, at once or at the end of this one.
@@ -408,7 +400,7 @@ class Feed:
         Raises:
             UsageError: it is not among the latest that were, or its bars are too old.
         """
-        self.drain()
+        self._put_in_order()
         if not any(each.trade == trade for each in self.pipeline.quarantined()):
             raise UsageError(
                 f"the print of {trade.contract_id} at {trade.price!r} is not among the latest "
@@ -458,18 +450,25 @@ class Feed:
 
     def statistics(self) -> FeedStatistics:
         """A frozen view of the counters."""
+        waiting, counts = self._waiting, self._waiting.counts
         return FeedStatistics(
-            frames=self._frames,
-            bytes=self._bytes,
-            waiting_frames=len(self._waiting),
-            waiting_bytes=self._waiting_bytes,
-            waiting_frames_max=self._waiting_frames_max,
+            frames=counts.frames,
+            bytes=counts.bytes,
+            waiting_frames=len(waiting),
+            waiting_bytes=waiting.waiting_bytes,
+            waiting_frames_max=counts.waiting_frames_max,
             bursts=self._bursts,
             quotes_forgotten=self.recent_quotes.forgotten,
+            spilled_frames=waiting.spilled,
+            spilled_bytes=waiting.spilled_bytes,
+            shed_frames=counts.shed_frames,
+            shed_bytes=counts.shed_bytes,
+            shed_records=counts.shed_records,
+            is_high=waiting.is_high,
         )
 
 
-def _entries(burst: Iterable[Arrival]) -> list[Entry]:
+def _entries(burst: Iterable[Waiting]) -> list[Entry]:
     entries: list[Entry] = []
     for item in burst:
         if isinstance(item, Inbound):
@@ -478,7 +477,7 @@ def _entries(burst: Iterable[Arrival]) -> list[Entry]:
             entries.append(reattached_entry(item.line, item.recv_ns))
         elif isinstance(item, Disconnected):
             entries.append(disconnected_entry(item.line, item.recv_ns))
-        else:
+        elif isinstance(item, Connected):
             entries.append(connect_entry(item.line, item.hub, item.recv_ns, item.protocol))
             if item.point is not None:
                 entries.append(counted_entry(item.line, item.point, item.recv_ns))

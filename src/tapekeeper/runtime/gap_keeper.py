@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tapekeeper.core.absence import followed_until, healed_by, lasting_absence
+from tapekeeper.core.gateway.traded import ANY
 from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind
@@ -27,6 +28,7 @@ from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.intake import Overflowed
 from tapekeeper.runtime.run_end import RunEnd
 from tapekeeper.runtime.suspects import Suspects
 
@@ -100,6 +102,7 @@ class GapKeeper:
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
+        self._overflowed: dict[str, Gap] = {}  # bound: followed contracts
         self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
         self._resumed: set[int] = set()  # of earlier runs. Bound: those that lasted at the start
         self._suspects = Suspects()
@@ -112,6 +115,7 @@ class GapKeeper:
         self._unplaced: list[_Interval] = []  # bound: UNPLACED_MAX
         self._settling: deque[_Settling] = deque(maxlen=SETTLING_MAX)
         feed.listen(self._saw)
+        feed.on_overflow(self._note_overflow)
 
     # -- what others say -------------------------------------------------------------------------
 
@@ -216,6 +220,7 @@ class GapKeeper:
             if interval is not None:
                 self._place(_Interval(interval.gap, interval.from_ns, now_ns))
         self._spoilt.pop(contract_id, None)
+        self._overflowed.pop(contract_id, None)
         last = self._feed.pipeline.last_trade(contract_id)
         if last is not None and contract_id not in self._left:
             # The bar that is forming now goes on without its prints, and says so when it is over.
@@ -284,12 +289,12 @@ class GapKeeper:
                 self._place(interval)
         if self._settling:
             self._settle()
-        if self._spoilt:
-            for batch in trades:
-                spoilt = self._spoilt.pop(batch.contract_id, None)
-                if spoilt is not None:
-                    to_ns = max(*batch.ts_event, spoilt.from_ns or 0) + 1
-                    self._feed.know([msgspec.structs.replace(spoilt, to_ns=to_ns)])
+        for lasting in (self._spoilt, self._overflowed):
+            for batch in trades if lasting else ():
+                gap = lasting.pop(batch.contract_id, None)
+                if gap is not None:
+                    to_ns = max(*batch.ts_event, gap.from_ns or 0) + 1
+                    self._feed.know([msgspec.structs.replace(gap, to_ns=to_ns)])
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -314,6 +319,22 @@ class GapKeeper:
             gap = self._new(contract_id, cause, evidence)
             gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
             self._suspects.note(gap.gap_id, items, is_new=True)
+            self._feed.know([gap])
+
+    def _note_overflow(self, mark: Overflowed) -> None:
+        """Frames were given up behind the last print, and prints of these contracts with them."""
+        contracts = self._followed if ANY in mark.contracts else mark.contracts
+        for contract_id in sorted(contracts & self._followed):
+            if contract_id in self._overflowed:
+                continue  # it goes on
+            evidence = f"{mark.frames:,} frames were given up: {mark.waited}"
+            gap = self._new(contract_id, GapCause.OVERFLOW, evidence)
+            from_ns = self._traded_ns.get(contract_id)
+            if from_ns is None:
+                # It may be followed for long already, so it is no part of the start.
+                self._place(_Interval(gap, mark.recv_ns, self._clock.now_ns()))
+                continue
+            gap = self._overflowed[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
             self._feed.know([gap])
 
     def _note_let_in(self, trade: Trade) -> None:

@@ -292,6 +292,7 @@ class HubConnection:
     def _arrived(self, data: bytes) -> bool:
         """Take one message; whether there is room for the next."""
         recv_ns, mono_ns = self._clock.now_ns(), self._clock.monotonic_ns()
+        begins_whole = not self._session.unfinished_bytes
         events = self._session.receive(data, mono_ns)
         carries_on = self._session.state is not SessionState.RESUMING
         if carries_on:
@@ -326,6 +327,7 @@ class HubConnection:
                     tuple(calls),
                     tuple(garbled),
                     self._point(),
+                    begins_whole,
                 )
             )
         if carries_on:

@@ -136,6 +136,7 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
             that were had already.
         garbled: the malformed records that it completed, in order.
         point: where the count of the connection's records stands behind it, if it counts them.
+        begins_whole: whether it begins with a record, and not in the middle of one.
     """
 
     line: int
@@ -145,6 +146,7 @@ class Inbound(msgspec.Struct, frozen=True, gc=False):
     calls: tuple[Invocation, ...]
     garbled: tuple[Garbled, ...]
     point: ReceivePoint | None = None
+    begins_whole: bool = True
 
 
 class Disconnected(msgspec.Struct, frozen=True, gc=False):

@@ -40,13 +40,34 @@ def test_it_is_high_from_three_quarters_until_half() -> None:
     assert items.put(6_000)
 
 
-def test_the_first_stays_until_it_is_taken() -> None:
-    """Looking at it changes nothing; of nothing there is no first."""
+@pytest.mark.parametrize(
+    ("events_max", "weight_max", "taken"),
+    [(10, 1_000, [3, 4, 5, 600]), (2, 1_000, [3, 4]), (10, 8, [3, 4]), (10, 1, [3])],
+)
+def test_a_burst_is_bounded_by_number_and_weight(
+    events_max: int, weight_max: int, taken: list[int]
+) -> None:
+    """And has one at least, however heavy it is."""
+    items = backlog(9, 1_000)
+    for item in (3, 4, 5, 600):
+        items.put(item)
+    assert items.take(events_max, weight_max, lambda item: item, bool) == taken
+    assert items.waiting_bytes == 612 - sum(taken)
+
+
+def test_nothing_is_taken_with_what_ends_a_burst() -> None:
+    """What is of that type is the last one."""
+    items: Backlog[int] = backlog(9, 1_000)
+    for item in (1, True, 2):
+        items.put(item)
+    assert items.take(9, 1_000, lambda item: item, bool) == [1, True]
+    assert items.take(9, 1_000, lambda item: item, bool) == [2]
+
+
+def test_of_nothing_nothing_comes() -> None:
+    """One is an error, several are none."""
     items = backlog(2, 10)
-    with pytest.raises(IndexError):
-        items.first()
-    items.put(3)
-    assert (items.first(), items.get(), len(items)) == (3, 3, 0)
+    assert items.take(9, 1_000, lambda item: item, bool) == []
     with pytest.raises(IndexError):
         items.get()
 

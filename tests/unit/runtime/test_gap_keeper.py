@@ -20,12 +20,13 @@ from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
-from tapekeeper.model.queue import QueueDefaults, QueueLimits
+from tapekeeper.model.queue import OnFull, QueueDefaults, QueueLimits
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
-from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.gap_keeper import MARGIN_NS, SETTLE_NS, TRADES, GapKeeper, read_ledger
+from tapekeeper.runtime.intake import FeedLimits
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Connected, HubCall, Inbound
 from tapekeeper.sim.manual_clock import ManualClock
@@ -37,10 +38,13 @@ AHEAD_NS = 3 * S
 """The host's clock is ahead of the exchange's, which no bound may show."""
 
 
+ROOMY = FeedLimits(frames=100, bytes=100_000)
+
+
 class Bench:
     """A feed and a keeper on a folder, on a clock that is moved by hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: FeedLimits = ROOMY) -> None:
         self.folder = folder
         self.clock = ManualClock(START + AHEAD_NS)
         self.journaler = Journaler(FolderFiles(folder), created_ns=START)
@@ -52,7 +56,7 @@ class Bench:
             recent_quotes=RecentQuotes(10),
             dispatch=Dispatch(QueueDefaults(QueueLimits(10, 10**9))),
             clock=self.clock,
-            limits=FeedLimits(frames=100, bytes=100_000),
+            limits=limits,
             log=self.log,
         )
         self.keeper = GapKeeper(
@@ -545,3 +549,85 @@ def test_nothing_is_written_where_nothing_is_missing(bench: Bench, tmp_path: Pat
     """A journal without a gap has no file of gaps."""
     assert [name for name in FolderFiles(tmp_path / "journal").names() if "gaps" in name] == []
     assert bench.keeper.ledger.find() == []
+
+
+def test_frames_that_were_given_up_are_a_gap_between_prints(tmp_path: Path) -> None:
+    """From the last print before to the first one after, at once, in the ledger and in the bars."""
+    bench = Bench(tmp_path / "journal", FeedLimits(2, 100_000, OnFull.SHED))
+    try:
+        bench.subscribe()
+        bench.feed.drain()
+        bench.trade(1)
+        for second in (2, 3, 4, 5):
+            bench.at(second)
+            bench.feed(bench.frame(second))
+        bench.feed.drain()
+        lasting = (GapCause.OVERFLOW, GapState.LASTING, 3.0, None)
+        assert bench.gaps()[1:] == [lasting]
+        bench.trade(6)
+        bench.trade(8)
+        assert bench.gaps()[1:] == [
+            (GapCause.OVERFLOW, GapState.ENDED, 3.0, _after(6 * S + 1 + START))
+        ]
+        worth = bench.worth()
+        assert [worth["1s", second] for second in (2, 3, 6, 8)] == [
+            Completeness.COMPLETE,
+            Completeness.GAP,
+            Completeness.GAP,
+            Completeness.COMPLETE,
+        ]
+        assert worth["1m", 0] is Completeness.GAP
+        [gap] = [each for each in bench.keeper.ledger.find() if each.cause is GapCause.OVERFLOW]
+        assert gap.evidence.startswith("2 frames were given up: 2 of 2 events wait")
+        assert "2 overflow lasting warning" in bench.events
+        assert bench.feed.statistics().shed_records == 2
+    finally:
+        bench.keeper.close()
+        bench.journaler.close()
+
+
+def test_frames_that_were_given_up_before_the_first_print_are_a_gap_too(tmp_path: Path) -> None:
+    """Nobody knows prints around them, so the gap is that of the host's clock."""
+    bench = Bench(tmp_path / "journal", FeedLimits(2, 100_000, OnFull.SHED))
+    try:
+        bench.subscribe()
+        bench.feed.drain()
+        bench.at(10)
+        bench.feed(Inbound(1, "market", bench.clock.now_ns(), b"{}", (), ()))
+        bench.feed(Inbound(1, "market", bench.clock.now_ns(), b"{}", (), ()))
+        bench.feed(bench.frame(10))
+        bench.at(11)
+        bench.feed.drain()
+        bench.trade(12)
+        _, [cause, state, from_s, to_s] = bench.gaps()
+        assert (cause, state) == (GapCause.OVERFLOW, GapState.ENDED)
+        assert from_s is not None
+        assert to_s is not None
+        assert from_s < 10
+        assert 11 <= to_s < 12
+    finally:
+        bench.keeper.close()
+        bench.journaler.close()
+
+
+def test_what_was_given_up_is_a_gap_beside_what_was_quarantined(tmp_path: Path) -> None:
+    """What is quarantined may be let in after all, which makes up for no frame."""
+    bench = Bench(tmp_path / "journal", FeedLimits(2, 100_000, OnFull.SHED))
+    try:
+        bench.subscribe()
+        bench.feed.drain()
+        bench.trade(1)
+        garbled = Garbled(b"nonsense", "not a record")
+        bench.feed(Inbound(1, "market", bench.clock.now_ns(), b"nonsense\x1e", (), (garbled,)))
+        bench.feed(Inbound(1, "market", bench.clock.now_ns(), b"{}", (), ()))
+        bench.feed(bench.frame(2))
+        bench.feed.drain()
+        bench.trade(4)
+        behind = _after(START + 4 * S + 1)
+        assert bench.gaps()[1:] == [
+            (GapCause.QUARANTINE, GapState.ENDED, 1.0, behind),
+            (GapCause.OVERFLOW, GapState.ENDED, 1.0, behind),
+        ]
+    finally:
+        bench.keeper.close()
+        bench.journaler.close()

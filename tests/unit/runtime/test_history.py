@@ -18,8 +18,9 @@ from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
-from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.history import ATTEMPTS_MAX, History, HistoryPolicy, WarmUp
+from tapekeeper.runtime.intake import FeedLimits
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.sim.memory_files import MemoryFiles
 from tapekeeper.sim.seeded import Seeded

@@ -22,7 +22,8 @@ from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.secret import Secret
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
-from tapekeeper.runtime.feed import Feed, FeedLimits
+from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.intake import FeedLimits
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Inbound, LineSpec, LineState

@@ -288,6 +288,11 @@ class Session:
         return self._received_ns
 
     @property
+    def unfinished_bytes(self) -> int:
+        """Bytes of a record of which the rest is still to come."""
+        return self._splitter.pending_bytes
+
+    @property
     def pending_invocations(self) -> tuple[str, ...]:
         """Ids of the calls without an answer, oldest first."""
         return tuple(self._pending)
