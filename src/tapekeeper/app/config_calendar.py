@@ -22,7 +22,8 @@ from tapekeeper.core.calendar import (
     calendar_by_name,
     calendar_of_product,
 )
-from tapekeeper.errors import ConfigError
+from tapekeeper.core.continuous import parse_expiry
+from tapekeeper.errors import ConfigError, UsageError
 from tapekeeper.model.session import SessionKind
 
 AUTO = "auto"
@@ -231,6 +232,13 @@ class CalendarConfig(Section):
         "is called like a shipped one replaces it.",
     )
 
+    expiry: dict[str, str] = Field(
+        default_factory=dict,
+        description="Rules of last trading days by product, for continuous series; they go before "
+        "those that are shipped.",
+        examples=[{"BTC": "last friday"}],
+    )
+
     def name_for(self, product: str) -> str:
         """The name of the calendar of `product`, which is read without regard to case."""
         for key, name in self.by_product.items():
@@ -254,6 +262,12 @@ class CalendarConfig(Section):
             raise PydanticCustomError(
                 SENTENCE, "own.auto: auto stands for the shipped table; choose another name"
             )
+        for product, rule in self.expiry.items():
+            try:
+                parse_expiry(rule)
+            except UsageError as error:
+                text = f"expiry.{product}: {error}"
+                raise PydanticCustomError(SENTENCE, "{text}", {"text": text}) from None
         amended = (item.calendar for item in self.exceptions)
         named = (*self.by_product.values(), *amended, *self.own)
         default = () if self.default == AUTO else (self.default,)

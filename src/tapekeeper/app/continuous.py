@@ -14,11 +14,14 @@ import polars as pl
 
 from tapekeeper.app.frames import SCHEMA, bars_frame
 from tapekeeper.app.replay import ReplayOptions, ReplayResult, replay
-from tapekeeper.core.calendar import Calendar, calendar_by_name
+from tapekeeper.core.calendar import DEFAULT_NAME, Calendar, calendar_by_name
 from tapekeeper.core.continuous import (
+    ExpiryRule,
     chain_of,
     contracts_of,
+    expiry_of,
     front_bars,
+    parse_expiry,
     parse_rule,
     rolls_of,
     segments_of,
@@ -135,6 +138,8 @@ class Reading:
         roll: the rule: `volume`, `calendar:N` or `dates:YYYY-MM-DD=CONTRACT,...`.
         adjust: `none`, `difference` or `ratio`.
         last_trading_days: for `calendar:N`, by contract (id, name or month such as `H26`).
+        expiries: for `calendar:N`, rules of last trading days by product, such as
+            `{"GC": "third last business day"}`; they go before those that are shipped.
 
     Raises:
         UsageError: one of them is none of what is allowed.
@@ -145,9 +150,15 @@ class Reading:
     roll: str = "volume"
     adjust: str = "none"
     last_trading_days: Mapping[str, dt.date] | None = None
+    expiries: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        _ = self.wanted, self.adjustment, parse_rule(self.roll, self.last_trading_days)
+        _ = self.wanted, self.adjustment, parse_rule(self.roll, self.last_trading_days), self.rules
+
+    @property
+    def rules(self) -> dict[str, ExpiryRule]:
+        """The rules of last trading days that were given, as values."""
+        return {product: parse_expiry(text) for product, text in (self.expiries or {}).items()}
 
     @property
     def wanted(self) -> BarSize:
@@ -207,7 +218,8 @@ def make_continuous(
     of_chain = {item.contract_id: item for item in instruments}
     # One product has one calendar; where a later contract was given another, that one counts.
     calendar = calendar_of(of_chain[ids[-1]]) if ids else calendar_by_name("24x7")
-    rule = parse_rule(reading.roll, reading.last_trading_days)
+    expiry = expiry_of(of_chain[ids[-1]], reading.rules) if ids else None
+    rule = parse_rule(reading.roll, reading.last_trading_days, expiry)
     volumes = session_volumes((bar for item in ids for bar in daily[of_chain[item]]), calendar)
     segments = segments_of(chain, volumes, calendar, rule)
     fronts = [each.contract_id for each in segments]
@@ -306,7 +318,8 @@ def read_continuous(
     roll: str = "volume",
     adjust: str = "none",
     last_trading_days: Mapping[str, dt.date] | None = None,
-    calendar: str = "cme",
+    expiries: Mapping[str, str] | None = None,
+    calendar: str | None = None,
 ) -> Continuous:
     """The continuous series of a product out of a journal, or out of another recording.
 
@@ -317,15 +330,21 @@ def read_continuous(
         roll: `volume`, `calendar:N` or `dates:YYYY-MM-DD=CONTRACT,...`.
         adjust: `none`, `difference` or `ratio`.
         last_trading_days: for `calendar:N`, by contract (id, name or month such as `H26`).
-        calendar: of a source that names none; a journal brings those it was recorded with.
+        expiries: for `calendar:N`, rules of last trading days by product; see `Reading`.
+        calendar: of a source that names none; None takes each product's own. A journal brings
+            those it was recorded with.
 
     Raises:
         UnreadableSourceError: as `replay`.
         UnknownContractError: no product, or several, has this name, or it does not expire.
         UsageError: what is wanted cannot be, or a roll cannot be measured.
     """
-    reading = Reading(product, timeframe, roll, adjust, last_trading_days)
-    options = ReplayOptions(calendar_by_name(calendar), timeframes=reading.timeframes)
+    reading = Reading(product, timeframe, roll, adjust, last_trading_days, expiries)
+    options = ReplayOptions(
+        calendar_by_name(calendar or DEFAULT_NAME),
+        timeframes=reading.timeframes,
+        by_product=calendar is None,
+    )
     return continuous_of(replay(source, options), reading)
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.config import DEFAULT_TIMEFRAMES
 from tapekeeper.app.frames import QuoteColumns
-from tapekeeper.core.calendar import Calendar
+from tapekeeper.core.calendar import BY_PRODUCT, Calendar, calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
@@ -47,6 +47,8 @@ class ReplayOptions:
     Attributes:
         timeframes: None means those a journal was recorded with, else `DEFAULT_TIMEFRAMES`.
         calendar: of sources that do not name one: Parquet and wire files.
+        by_product: whether such a source's contracts have their products' own calendars, as far as
+            they are known.
         tick_size: of contracts whose tick size the source does not know; None checks no grid.
         tick_value: the money that a tick of them is worth; None means that it is not known.
         keep_quotes: whether the result has every accepted quote.
@@ -57,6 +59,7 @@ class ReplayOptions:
     tick_size: float | None = None
     tick_value: float | None = None
     keep_quotes: bool = False
+    by_product: bool = False
 
 
 @dataclass(slots=True)
@@ -332,7 +335,7 @@ def _replay_wire(path: Path, options: ReplayOptions, progress: Progress) -> Repl
         if number % ENTRIES_PER_REPORT == 0:
             progress(done, total)
     progress(total, total)
-    discovered = dict.fromkeys(collector.contract_ids(), options.calendar)
+    discovered = {each: _calendar_of(options, each) for each in collector.contract_ids()}
     result = collector.result(discovered | rerun.calendars)
     result.problems.extend(problems)
     return result
@@ -361,6 +364,13 @@ def _or_nothing(path: Path, read: int, why: str, problems: list[str]) -> None:
     problems.append(f"{path}: {read} lines were read, then line {read + 1} could not be: {why}")
 
 
+def _calendar_of(options: ReplayOptions, contract_id: str) -> Calendar:
+    instrument = Instrument(contract_id, contract_id)
+    names = (BY_PRODUCT.get(each.upper()) for each in (instrument.product, instrument.root))
+    known = next((name for name in names if name is not None), None)
+    return calendar_by_name(known) if options.by_product and known else options.calendar
+
+
 def _discover(options: ReplayOptions) -> Callable[[str], Subscription]:
     timeframes = options.timeframes or DEFAULT_TIMEFRAMES
 
@@ -371,7 +381,7 @@ def _discover(options: ReplayOptions) -> Callable[[str], Subscription]:
             tick_size=options.tick_size or 0.0,
             tick_value=options.tick_value or 0.0,
         )
-        return Subscription(instrument, timeframes, options.calendar, depth=True)
+        return Subscription(instrument, timeframes, _calendar_of(options, contract_id), depth=True)
 
     return subscription
 
@@ -396,7 +406,9 @@ def _replay_parquet(path: Path, options: ReplayOptions, progress: Progress) -> R
         ) from error
     except OSError as error:
         raise UnreadableSourceError(f"cannot read {path}: {error.strerror or error}") from error
-    return collector.result(dict.fromkeys(collector.contract_ids(), options.calendar))
+    return collector.result(
+        {each: _calendar_of(options, each) for each in collector.contract_ids()}
+    )
 
 
 def _trade_rows(path: Path) -> pl.DataFrame:

@@ -415,7 +415,8 @@ class Tape:
             UnknownContractError: no contract of it was subscribed, or they do not expire.
             UsageError: what is wanted cannot be, or a roll cannot be measured.
         """
-        reading = Reading(product, timeframe, roll, adjust, last_trading_days)
+        expiries = self._config.calendar.expiry
+        reading = Reading(product, timeframe, roll, adjust, last_trading_days, expiries)
         parts = self._running()
         return continuous_of_feed(parts.feed, parts.calendar_of, reading)
 

@@ -10,12 +10,14 @@ import typer
 from rich import box
 from rich.table import Table
 
+from tapekeeper.app.config import load_config
 from tapekeeper.app.continuous import continuous_of
 from tapekeeper.app.frames import bars_frame
 from tapekeeper.app.replay import ReplayOptions
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.front import (
     Adjust,
+    Expiry,
     Front,
     LastTradingDays,
     RollRule,
@@ -34,7 +36,7 @@ from tapekeeper.cli.journal_options import (
 from tapekeeper.cli.output import Format, require_place, write_frame
 from tapekeeper.cli.replay import name_faults, replay_with_progress
 from tapekeeper.cli.terminal import console, price_text, print_table, time_text
-from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.calendar import DEFAULT_NAME, calendar_by_name
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
@@ -61,6 +63,7 @@ def bars_command(
     roll: RollRule = None,
     adjust: Adjust = None,
     last_trading_day: LastTradingDays = None,
+    expiry: Expiry = None,
     *,
     rolls: Rolls = False,
 ) -> None:
@@ -74,11 +77,20 @@ def bars_command(
     wanted = parse_size(timeframe)
     if (contract is None) == (front is None):
         raise UsageError("give a CONTRACT, or --front PRODUCT instead of it")
-    reading = reading_of(front, timeframe, roll, adjust, last_trading_day, rolls=rolls)
     source = journal_source(journal, config)
-    # A journal brings the calendars it was recorded with.
+    reading = reading_of(
+        front,
+        timeframe,
+        roll,
+        adjust,
+        last_trading_day,
+        expiry,
+        rolls=rolls,
+        expiries=load_config(config).calendar.expiry if journal is None else None,
+    )
+    # A journal brings the calendars it was recorded with; of a file each product has its own.
     timeframes = (wanted,) if reading is None else reading.timeframes
-    options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=timeframes)
+    options = ReplayOptions(calendar_by_name(DEFAULT_NAME), timeframes, by_product=True)
     result = replay_with_progress(source, options)
     # First, because damage may be the reason why a contract is not found.
     faulty = name_faults(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +43,16 @@ LastTradingDays = Annotated[
     typer.Option(
         "--last-trading-day",
         metavar="CONTRACT=YYYY-MM-DD",
-        help="With --roll calendar:N, where it is not the third Friday; may be repeated.",
+        help="With --roll calendar:N, where it is not what the product's rule says; may be "
+        "repeated.",
+    ),
+]
+Expiry = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="With --roll calendar:N, the product's rule of last trading days, such as 'third "
+        "last business day'; those of CME, COMEX, NYMEX, Eurex and Osaka are known.",
     ),
 ]
 Rolls = Annotated[
@@ -57,18 +66,23 @@ def reading_of(
     roll: str | None,
     adjust: str | None,
     last_trading_days: Iterable[str] | None,
+    expiry: str | None = None,
     *,
     rolls: bool,
+    expiries: Mapping[str, str] | None = None,
 ) -> Reading | None:
     """What the options of the command ask for; None where it is a single contract.
+
+    Rules of last trading days that a configuration has are `expiries`.
 
     Raises:
         UsageError: one of them is none of what is allowed, or is for a product only.
     """
     if front is None:
-        if roll is not None or adjust is not None or last_trading_days or rolls:
+        given = (roll, adjust, last_trading_days or None, expiry, rolls or None)
+        if any(each is not None for each in given):
             raise UsageError(
-                "--roll, --adjust, --last-trading-day and --rolls go with --front PRODUCT"
+                "--roll, --adjust, --last-trading-day, --expiry and --rolls go with --front PRODUCT"
             )
         return None
     days: dict[str, dt.date] = {}
@@ -83,7 +97,8 @@ def reading_of(
                 f"{item!r} is no last trading day: write the contract and its date, such as "
                 "MESH6=2026-03-20"
             )
-    return Reading(front, timeframe, roll or "volume", adjust or "none", days)
+    rules = {**(expiries or {}), **({} if expiry is None else {front: expiry})}
+    return Reading(front, timeframe, roll or "volume", adjust or "none", days, rules)
 
 
 def write_continuous(

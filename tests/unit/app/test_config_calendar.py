@@ -173,3 +173,10 @@ def test_an_exception_without_a_time_is_refused() -> None:
         calendars(exceptions=[exception])
     with pytest.raises(ConfigError, match="open must be a whole minute"):
         calendars(exceptions=[{**exception, "open": "10:00:30"}])
+
+
+def test_rules_of_last_trading_days_are_checked_at_the_start() -> None:
+    """What is no rule is refused with its name and the ways to write one."""
+    assert calendars(expiry={"BTC": "last friday"}).expiry == {"BTC": "last friday"}
+    with pytest.raises(ConfigError, match=r"expiry.BTC: 'sometime' is no rule of a last trading"):
+        load_config({"calendar": {"expiry": {"BTC": "sometime"}}})

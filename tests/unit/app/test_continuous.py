@@ -16,6 +16,8 @@ from tapekeeper.app.continuous import (
     read_continuous,
 )
 from tapekeeper.app.frames import SCHEMA
+from tapekeeper.app.replay import ReplayOptions, replay
+from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UnknownContractError, UsageError
 from tapekeeper.model.continuous import Adjustment
 from tapekeeper.model.timeframe import Timeframe
@@ -139,6 +141,34 @@ def test_rules_of_the_calendar_and_given_dates(trades: Path) -> None:
     assert [roll.session.day for roll in by_day.rolls] == [12]
     by_date = read_continuous(trades, "MES", "1d", roll="dates:2026-03-11=MESM6")
     assert [roll.session.day for roll in by_date.rolls] == [11]
+
+
+def test_each_product_has_its_own_last_trading_day_and_calendar(tmp_path: Path) -> None:
+    """Gold leaves its month on the third last business day of it, by COMEX's calendar."""
+    days = ("24", "25", "26", "27")
+    rows = [(f"{day} 15:00:00", code, 3_000.0, 5) for day in days for code in ("GCH6", "GCM6")]
+    path = recording(tmp_path, rows)
+    series = read_continuous(path, "GC", "1d", roll="calendar:0")
+    (roll,) = series.rolls
+    assert roll.session == dt.date(2026, 3, 27)
+    assert roll.reason == (
+        "0 trading days before 2026-03-27, the last trading day (third last business day) of GCH6"
+    )
+    own = {"gc": "4 business days before day 31"}
+    series = read_continuous(path, "GC", "1d", roll="calendar:0", expiries=own)
+    assert [roll.session.day for roll in series.rolls] == [25]
+    options = ReplayOptions(calendar_by_name("cme"), (Timeframe.parse("1d"),), by_product=True)
+    calendars = replay(path, options).calendars
+    assert {name: each.spec.name for name, each in calendars.items()} == {
+        "GCH6": "comex",
+        "GCM6": "comex",
+    }
+    rows = [(text, code.replace("GC", "XYZ"), price, size) for text, code, price, size in rows]
+    path = recording(tmp_path, rows)
+    with pytest.raises(UsageError, match="nobody knows when XYZH6 trades last"):
+        read_continuous(path, "XYZ", "1d", roll="calendar:0")
+    assert len(read_continuous(path, "XYZ", "1d").segments) == 1
+    assert replay(path, options).calendars["XYZH6"].spec.name == "cme"
 
 
 def test_a_roll_that_cannot_be_measured_is_told(tmp_path: Path) -> None:

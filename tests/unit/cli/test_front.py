@@ -101,7 +101,13 @@ def test_files_have_the_bars_or_the_rolls(
     assert list(row) == list(ROLL_SCHEMA)
     # Nothing of both is in one minute before this roll.
     assert (row["session"], row["difference"]) == ("2026-03-11", None)
-    assert row["reason"] == "7 trading days before 2026-03-20, the third Friday of MESH6"
+    assert row["reason"] == (
+        "7 trading days before 2026-03-20, the last trading day (third friday) of MESH6"
+    )
+    own = ["--expiry", "3 business days before third friday", "--rolls", "--format", "json"]
+    assert _run(journal, "--front", "MES", "--roll", "calendar:4", *own) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["reason"].startswith("4 trading days before 2026-03-17, the last trading day (3 ")
     path = tmp_path / "rolls.parquet"
     days = ["--last-trading-day", "H26=2026-03-13", "--last-trading-day", "MESM6=2026-06-17"]
     asked = ["--front", "MES", "--roll", "calendar:1", *days, "--rolls"]
@@ -144,7 +150,7 @@ def test_runs_of_one_session_are_added_up(
     [
         ([], "give a CONTRACT, or --front PRODUCT instead of it"),
         (["MES", "--front", "MES"], "give a CONTRACT, or --front PRODUCT instead of it"),
-        (["MES", "--roll", "volume"], "--roll, --adjust, --last-trading-day and --rolls go with"),
+        (["MES", "--roll", "volume"], "--last-trading-day, --expiry and --rolls go with"),
         (["MES", "--rolls"], "go with --front PRODUCT"),
         (["--front", "NQ"], "no product is named 'NQ': name one without its expiry; there are MES"),
         (["--front", "MES", "--roll", "oi"], "unknown roll rule 'oi': write volume, calendar:N"),

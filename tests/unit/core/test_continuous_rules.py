@@ -8,7 +8,13 @@ from collections.abc import Mapping
 import pytest
 
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.core.continuous import SessionVolume, parse_rule, segments_of, third_friday
+from tapekeeper.core.continuous import (
+    EXPIRIES,
+    ExpiryRule,
+    SessionVolume,
+    parse_rule,
+    segments_of,
+)
 from tapekeeper.core.continuous.rules import CalendarRule, DatesRule, VolumeRule
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Completeness
@@ -44,11 +50,15 @@ def days(table: Mapping[str, Volumes]) -> dict[dt.date, dict[str, SessionVolume]
 
 
 def fronts(
-    table: Mapping[str, Volumes], rule: str, chain: list[Expiring] = CHAIN, **last: str
+    table: Mapping[str, Volumes],
+    rule: str,
+    chain: list[Expiring] = CHAIN,
+    expiry: ExpiryRule | None = EXPIRIES["MES"],
+    **last: str,
 ) -> list[str]:
     """The segments as `letter from MM-DD`; `last` are last trading days, MM-DD by month."""
     last_days = {f"{letter}26": day(text) for letter, text in last.items()}
-    found = segments_of(chain, days(table), CME, parse_rule(rule, last_days))
+    found = segments_of(chain, days(table), CME, parse_rule(rule, last_days, expiry))
     letters = {each.contract_id: each.name[3] for each in chain}
     return [f"{letters[each.contract_id]} from {each.session:%m-%d}" for each in found]
 
@@ -139,14 +149,24 @@ def test_a_last_trading_day_can_be_given() -> None:
     """It goes before the third Friday, for the contracts that it is given for."""
     assert fronts(BOTH, "calendar:1", H="03-17") == ["H from 03-09", "M from 03-16"]
     assert fronts(BOTH, "calendar:1", M="03-17") == ["H from 03-09", "M from 03-19"]
-    rule = parse_rule("calendar:1", {"H26": day("03-17")})
+    rule = parse_rule("calendar:1", {"H26": day("03-17")}, EXPIRIES["MES"])
     reason = segments_of(CHAIN, days(BOTH), CME, rule)[1].reason
     assert reason == "1 trading day before 2026-03-17, the given last trading day of MESH6"
 
 
+def test_a_product_of_which_nobody_knows_the_rule_needs_it_to_be_given() -> None:
+    """Nothing is guessed: neither for a contract without a date nor for the next one."""
+    with pytest.raises(UsageError, match="nobody knows when MESH6 trades last"):
+        fronts(BOTH, "calendar:1", expiry=None)
+    with pytest.raises(UsageError, match="MESM6=YYYY-MM-DD"):
+        fronts(BOTH, "calendar:1", expiry=None, H="03-17")
+    found = fronts(BOTH, "calendar:1", expiry=None, H="03-17", M="06-18")
+    assert found == ["H from 03-09", "M from 03-16"]
+
+
 def test_a_third_friday_without_settlement_stands_for_the_day_before() -> None:
     """Juneteenth 2026 is one: index futures halt at noon and settle on Monday."""
-    assert third_friday(2026, 6) == day("06-19")
+    assert EXPIRIES["MES"].last_trading_day(2026, 6, CME) == day("06-18")
     table: dict[str, Volumes] = {
         f"06-{number}": {"M": 9, "U": 1} for number in (15, 16, 17, 18, 19)
     }

@@ -1,7 +1,7 @@
 """Session calendars: when trading is open, and which interval a bar covers."""
 
 from tapekeeper.core.calendar.calendar import Calendar, calendar_by_name
-from tapekeeper.core.calendar.known import BY_PRODUCT, KNOWN, calendar_of_product
+from tapekeeper.core.calendar.known import BY_PRODUCT, DEFAULT_NAME, KNOWN, calendar_of_product
 from tapekeeper.core.calendar.spec import (
     BreakRule,
     CalendarSpec,
@@ -16,6 +16,7 @@ from tapekeeper.core.calendar.spec import (
 
 __all__ = [
     "BY_PRODUCT",
+    "DEFAULT_NAME",
     "KNOWN",
     "BreakRule",
     "Calendar",

@@ -2,6 +2,14 @@
 
 from tapekeeper.core.continuous.adjusting import Shift, measure, rolls_of, shifts_of
 from tapekeeper.core.continuous.chain import chain_of, contracts_of, expiring, named
+from tapekeeper.core.continuous.expiry import (
+    EXPIRIES,
+    EXPIRIES_VERSION,
+    EXPIRY_SOURCES,
+    ExpiryRule,
+    expiry_of,
+    parse_expiry,
+)
 from tapekeeper.core.continuous.rules import (
     CalendarRule,
     Choice,
@@ -12,7 +20,6 @@ from tapekeeper.core.continuous.rules import (
     Situation,
     VolumeRule,
     parse_rule,
-    third_friday,
 )
 from tapekeeper.core.continuous.segments import (
     cut_ns,
@@ -23,9 +30,13 @@ from tapekeeper.core.continuous.segments import (
 )
 
 __all__ = [
+    "EXPIRIES",
+    "EXPIRIES_VERSION",
+    "EXPIRY_SOURCES",
     "CalendarRule",
     "Choice",
     "DatesRule",
+    "ExpiryRule",
     "Market",
     "RollRule",
     "SessionVolume",
@@ -36,14 +47,15 @@ __all__ = [
     "contracts_of",
     "cut_ns",
     "expiring",
+    "expiry_of",
     "front_bars",
     "measure",
     "named",
+    "parse_expiry",
     "parse_rule",
     "rolls_of",
     "segments_of",
     "session_volumes",
     "shifts_of",
-    "third_friday",
     "traded",
 ]

@@ -13,13 +13,12 @@ from typing import NamedTuple, Protocol
 
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.continuous.chain import named, names_a_month
+from tapekeeper.core.continuous.expiry import ExpiryRule
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.continuous import Expiring
 from tapekeeper.model.session import Session
 
-_FRIDAY = 4
-_THIRD = 2
 _DAYS_MAX = 60  # more would be before the contract's own time as the front one
 ALLOWED = "volume, calendar:N (trading days), or dates:YYYY-MM-DD=CONTRACT,..."
 """The ways to write a rule."""
@@ -126,13 +125,14 @@ class CalendarRule:
 
     Attributes:
         days: how many; with 0 the last trading day is already the next contract's.
-        last_days: last trading day by contract (id, name or month); the third Friday of the
-            delivery month for one that is not there. A day without a session that settles
-            stands for the last one before it.
+        last_days: last trading day by contract (id, name or month). A day without a session that
+            settles stands for the last one before it.
+        expiry: of which the others are; None where nobody knows.
     """
 
     days: int
     last_days: Mapping[str, dt.date] = field(default_factory=dict)
+    expiry: ExpiryRule | None = None
 
     def first(self, session: Session, seen: Sequence[Expiring], market: Market) -> Choice:
         """The nearest one that is not to be left yet."""
@@ -154,8 +154,17 @@ class CalendarRule:
         given = [
             day for text, day in self.last_days.items() if named(text, market.chain) == contract
         ]
-        why = "the given last trading day of" if given else "the third Friday of"
-        last = given[-1] if given else third_friday(contract.year, contract.month)
+        if given:
+            last, why = given[-1], "the given last trading day of"
+        elif self.expiry is not None:
+            last = self.expiry.last_trading_day(contract.year, contract.month, market.calendar)
+            why = f"the last trading day ({self.expiry.text}) of"
+        else:
+            raise UsageError(
+                f"nobody knows when {contract.name} trades last: give the day with "
+                f"--last-trading-day {contract.name}=YYYY-MM-DD, or the product's rule, such as "
+                "'third last business day', with --expiry or in calendar.expiry"
+            )
         first = last - dt.timedelta(days=2 * _DAYS_MAX + 30)
         days = [each.date for each in market.calendar.sessions(first, last) if each.kind.settles]
         return days[-1 - self.days], last, why
@@ -197,12 +206,17 @@ class DatesRule:
         return Choice(contract, f"given from {due[-1][0]} on")
 
 
-def parse_rule(text: str, last_days: Mapping[str, dt.date] | None = None) -> RollRule:
+def parse_rule(
+    text: str,
+    last_days: Mapping[str, dt.date] | None = None,
+    expiry: ExpiryRule | None = None,
+) -> RollRule:
     """Read `volume`, `calendar:5` or `dates:2026-03-16=H26,2026-06-15=M26`.
 
     Args:
         text: the rule.
         last_days: last trading days, for `calendar`.
+        expiry: the product's rule, for `calendar`.
 
     Raises:
         UsageError: it is none of these, or last trading days are of no use or no contract's.
@@ -216,7 +230,7 @@ def parse_rule(text: str, last_days: Mapping[str, dt.date] | None = None) -> Rol
     if kind == "volume" and not rest:
         return VolumeRule()
     if kind == "calendar" and rest.isascii() and rest.isdigit() and int(rest) <= _DAYS_MAX:
-        return CalendarRule(int(rest), dict(last_days))
+        return CalendarRule(int(rest), dict(last_days), expiry)
     if kind == "calendar":
         raise UsageError(
             f"calendar:{rest} is no roll rule: write a whole number from 0 to {_DAYS_MAX}, the "
@@ -225,12 +239,6 @@ def parse_rule(text: str, last_days: Mapping[str, dt.date] | None = None) -> Rol
     if kind == "dates":
         return DatesRule(tuple(_dates(rest)))
     raise UsageError(f"unknown roll rule {text!r}: write {ALLOWED}")
-
-
-def third_friday(year: int, month: int) -> dt.date:
-    """The third Friday of a month, on which index futures trade last."""
-    first = dt.date(year, month, 1)
-    return first + dt.timedelta(days=(_FRIDAY - first.weekday()) % 7 + 7 * _THIRD)
 
 
 def _dates(text: str) -> list[tuple[dt.date, str]]:
