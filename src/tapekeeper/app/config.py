@@ -218,6 +218,14 @@ class BarsConfig(Section):
         description="Seconds for which a print that is later still revises its closed bars; "
         "beyond them it is quarantined as late.",
     )
+    revise_max: Count = Field(
+        default=50_000,
+        ge=1,
+        le=10_000_000,
+        description="Closed bars of each measure (such as 10tick) that are kept to be revised, at "
+        "most; about 500 bytes each, and up to twice as many for a while. What is older is "
+        "forgotten, which is counted and logged.",
+    )
     empty: Literal["omit", "carry"] = Field(
         default="omit",
         description="What becomes of an interval without a trade while the market is open: no "
@@ -246,7 +254,8 @@ class BarsConfig(Section):
         if lateness_ms < 0:
             raise UsageError(f"lateness_ms is {lateness_ms}, and must be 0 or more")
         carry_max = self.carry_max if self.empty == "carry" else 0
-        return BarPolicy(lateness_ms * 1_000_000, round(self.revise_for_s * 1e9), carry_max)
+        horizon_ns = round(self.revise_for_s * 1e9)
+        return BarPolicy(lateness_ms * 1_000_000, horizon_ns, carry_max, self.revise_max)
 
 
 class QuotesConfig(Section):

@@ -307,6 +307,7 @@ def _check_sum(one: VolumeCheck, other: VolumeCheck) -> VolumeCheck:
         accepted_volume=one.accepted_volume + other.accepted_volume,
         backfilled_volume=one.backfilled_volume + other.backfilled_volume,
         backfilled_bars=one.backfilled_bars + other.backfilled_bars,
+        forgotten_bars=one.forgotten_bars + other.forgotten_bars,
     )
 
 

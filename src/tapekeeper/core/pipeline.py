@@ -15,7 +15,7 @@ identity holds at every moment. Nothing is shed here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -23,7 +23,7 @@ import msgspec
 
 from tapekeeper.core.arbiter import HOLD_NS, Admitted, Arbiter
 from tapekeeper.core.audit import AuditStage
-from tapekeeper.core.bars import marks_of
+from tapekeeper.core.bars import AllBars, marks_of
 from tapekeeper.core.brought import Brought
 from tapekeeper.core.depth import DepthStage
 from tapekeeper.core.echoes import EventEchoes
@@ -566,6 +566,13 @@ class Pipeline:
         """See `ContractBars.lacks`."""
         contract = self._contracts.get(contract_id)
         return {} if contract is None else contract.bars.lacks()
+
+    def forgotten(self) -> Iterator[tuple[str, str, int]]:
+        """Contract, measure and number of closed bars that are kept no more; see `BarPolicy`."""
+        for contract_id, contract in self._contracts.items():
+            if isinstance(contract.bars, AllBars):
+                for name, count in contract.bars.forgotten():
+                    yield contract_id, name, count
 
     def follows_depth(self, contract_id: str) -> bool:
         """Whether the depth of a contract is wanted."""

@@ -31,6 +31,8 @@ class VolumeCheck(msgspec.Struct, frozen=True):
         accepted_volume: sum of the sizes of the accepted trades since it was subscribed.
         backfilled_volume: by how much the gateway's history changed its bars.
         backfilled_bars: number of those that history put where there was none.
+        forgotten_bars: closed bars that would still be revised, and are not, because there were
+            more of them than are kept; see `bars.revise_max`.
     """
 
     contract_id: str
@@ -40,6 +42,7 @@ class VolumeCheck(msgspec.Struct, frozen=True):
     accepted_volume: int
     backfilled_volume: int = 0
     backfilled_bars: int = 0
+    forgotten_bars: int = 0
 
     @property
     def holds(self) -> bool:

@@ -131,6 +131,7 @@ class Feed:
         self._gaps: dict[int, Gap] = {}  # those that last: see `_known`
         self._notes: list[Gap | Repair] = []  # bound: taken at the end of every step
         self._stepping = False
+        self._forgetting: set[tuple[str, str]] = set()  # bound: measures of followed contracts
         self._awake_ns = 0  # since when nothing has held this process up, monotonic
         self._arrived = asyncio.Event()
         self._overflowed: Callable[[Overflowed], None] | None = None
@@ -439,6 +440,17 @@ class Feed:
         for contract_id, limit_ns in self.pipeline.due_limits(now_ns, self._awake_ns):
             self._journaler.append([clock_entry(contract_id, limit_ns, self._clock.now_ns())])
             self._publish(self.pipeline.close_due(contract_id, limit_ns))
+        for contract_id, measure, count in self.pipeline.forgotten():
+            if (contract_id, measure) not in self._forgetting:
+                self._forgetting.add((contract_id, measure))
+                self._log(
+                    "bars_forgotten",
+                    level="warning",
+                    contract=contract_id,
+                    timeframe=measure,
+                    bars=count,
+                    reason="more closed within bars.revise_for_s than bars.revise_max",
+                )
 
     def held_up(self, now_ns: int) -> None:
         """This process did nothing for a while, up to `now_ns` (monotonic).

@@ -9,7 +9,7 @@ import pytest
 from tapekeeper.core.bars import AllBars, BarPolicy, ContractBars, Mark, MeasuredBars
 from tapekeeper.core.bars.gauges import Renko, gauge_of
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS
-from tapekeeper.core.bars.measured_node import KEPT_MAX, MeasuredNode
+from tapekeeper.core.bars.measured_node import MeasuredNode
 from tapekeeper.core.bars.sums import Row, Sums
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
@@ -267,24 +267,41 @@ def test_beyond_the_horizon_a_print_is_late_for_all_bars() -> None:
 
 
 def test_memory_is_bounded_by_the_horizon_and_by_number() -> None:
-    """Closed bars that nothing amends any more are forgotten, and so are too many."""
+    """Closed bars that nothing amends any more are forgotten; of too many it is counted."""
     node = MeasuredNode(
         ES.contract_id,
         Measure.parse("1tick"),
         gauge_of(Measure.parse("1tick"), ES),
         CALENDAR,
         marks={},
-        horizon_ns=10 * S,
+        policy=BarPolicy(horizon_ns=10 * S, measured_max=1_000),
     )
     told: list[Bar] = []
     for n in range(2_000):
         node.take((NOON + n * S, 10.0, 1, 0, 40, 10_000_000_000), told)
     assert len(told) == 2_000
     assert len(node._kept) < 300
-    for n in range(2 * KEPT_MAX + 2):
+    assert node.forgotten == 0
+    for n in range(3_000):
         row: Row = (NOON + 2_000 * S + n, 10.0, 1, 0, 40, 10_000_000_000)
         node.take(row, told)
-    assert len(node._kept) <= 2 * KEPT_MAX
+    assert len(node._kept) <= 2_000
+    assert node.forgotten >= 1_000
+    assert node.check(0, []).forgotten_bars == node.forgotten
+    # All bars are told, whatever is kept of them.
+    assert len(told) == 5_000
+
+
+def test_a_print_from_before_what_is_kept_has_a_bar_of_its_own() -> None:
+    """It is within the horizon, so it is accepted; no volume is lost."""
+    bars = engine("1tick", policy=BarPolicy(measured_max=300))
+    fold(bars, *((NOON + n * S, 10.0, 1) for n in range(900)))
+    (_, count), *_ = bars.forgotten()
+    assert count > 0
+    (stray,) = fold(bars, (NOON + 5, 10.0, 1))
+    assert (stray.ordinal, stray.revision, stray.n) == (-1, 1, 1)
+    (check,) = bars.checks(901)
+    assert (check.holds, check.forgotten_bars) == (True, count)
 
 
 # -- gaps ------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.replay import ReplayOptions, replay
+from tapekeeper.core.bars import BarPolicy
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Pipeline, Subscription
@@ -22,6 +23,7 @@ from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import Measure
 from tapekeeper.model.queue import QueueDefaults, QueueLimits
+from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
@@ -122,6 +124,24 @@ def test_a_measure_that_cannot_be_had_is_not_recorded(bench: Bench) -> None:
     known = msgspec.structs.replace(wanted, timeframes=(Measure.parse("5tick"),))
     bench.feed.subscribe(known)
     assert list(map(str, bench.feed.pipeline.timeframes(MES))) == ["1s", "5tick"]
+
+
+def test_bars_that_are_forgotten_are_told_of_once(bench: Bench) -> None:
+    """Whoever chose a measure that small learns what it costs, and not with every bar."""
+    sizes, policy = (Measure.parse("1tick"),), BarPolicy(measured_max=1)
+    other = Instrument("CON.F.US.MNQ.H26", "MNQH6")
+    bench.feed.subscribe(Subscription(other, sizes, calendar_by_name("cme"), policy=policy))
+    for _ in range(2):
+        batch = TradeBatch(other.contract_id)
+        for seq in range(300):
+            batch.append(START + seq, 6_000.0, 1, 0, START, seq)
+        bench.feed.pipeline.take_trades(batch)
+        bench.feed.pipeline.step()
+        bench.feed.on_time(bench.clock.ns)
+    (told,) = [fields for event, fields in bench.events if event == "bars_forgotten"]
+    assert (told["contract"], told["timeframe"]) == (other.contract_id, "1tick")
+    ((_, _, count),) = bench.feed.pipeline.forgotten()
+    assert count > 250
 
 
 def test_the_journal_has_a_burst_before_anything_comes_of_it(bench: Bench) -> None:

@@ -6,7 +6,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from tapekeeper.core.bars.cascade import ContractBars
@@ -52,6 +52,10 @@ class AllBars:
     def lacks(self) -> dict[str, Lack]:
         """See `ContractBars.lacks`; nothing fills a measured bar in."""
         return self._time.lacks()
+
+    def forgotten(self) -> Iterator[tuple[str, int]]:
+        """See `MeasuredBars.forgotten`."""
+        return self._measured.forgotten()
 
     def add(self, sizes: Iterable[BarSize], accepted_volume: int = 0) -> None:
         """Add bar sizes; those that are there already are left as they are.

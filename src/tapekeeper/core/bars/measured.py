@@ -96,7 +96,7 @@ class MeasuredBars:
                 gauge_of(measure, self._instrument),
                 self._grid,
                 marks=self._marks,
-                horizon_ns=self._policy.horizon_ns,
+                policy=self._policy,
                 # What waits for the watermark is still to go on, unless nobody held it back.
                 lacks_ns=self._high_ns if self._cursor_ns <= LONG_AGO_NS else self._cursor_ns,
             )
@@ -110,6 +110,10 @@ class MeasuredBars:
     def whole_ns(self, name: str) -> int | None:
         """From which event time (ns UTC) on a measure has its prints; None means ever."""
         return next((node.whole_ns for node in self._nodes if node.name == name), None)
+
+    def forgotten(self) -> Iterator[tuple[str, int]]:
+        """Measures of which bars within the horizon are kept no more, with their number."""
+        return ((node.name, node.forgotten) for node in self._nodes if node.forgotten)
 
     # -- prints ----------------------------------------------------------------------------------
 

@@ -14,14 +14,11 @@ import msgspec
 from tapekeeper.core.bars.gauges import Edges, Gauge
 from tapekeeper.core.bars.marks import LONG_AGO_NS, NEVER_NS, Mark, Marks, unrepaired
 from tapekeeper.core.bars.sums import Row, Sums, with_row
-from tapekeeper.core.bars.values import Grid
+from tapekeeper.core.bars.values import BarPolicy, Grid
 from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.measure import Measure
 from tapekeeper.model.snapshot import VolumeCheck
 from tapekeeper.model.timeframe import Timeframe, Unit
-
-KEPT_MAX = 50_000
-"""Closed bars that late prints and gaps may still amend; twice as many before they are trimmed."""
 
 _TRIM_AT_LEAST = 256
 _SESSION = Timeframe(1, Unit.DAY)
@@ -56,11 +53,12 @@ class MeasuredNode:
         gauge: measures it.
         grid: says when sessions are.
         marks: where prints are missing, by gap.
-        horizon_ns: how far behind the latest row a late one may be.
+        policy: how far behind the latest row a late one may be, and how many bars are kept for it.
         lacks_ns: event time (ns UTC) of the latest print before it was asked for.
 
     Attributes:
         measure, name: which one.
+        forgotten: closed bars that were within the horizon, and are kept no more.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class MeasuredNode:
         grid: Grid,
         *,
         marks: Mapping[int, Sequence[Mark]],
-        horizon_ns: int,
+        policy: BarPolicy,
         lacks_ns: int = LONG_AGO_NS,
     ) -> None:
         self.measure = measure
@@ -80,7 +78,8 @@ class MeasuredNode:
         self._gauge = gauge
         self._grid = grid
         self._marks = Marks()
-        self._horizon_ns = horizon_ns
+        self._horizon_ns, self._kept_max = policy.horizon_ns, policy.measured_max
+        self.forgotten = 0
         self._lacks_ns = lacks_ns
         # Whether the bar that forms, or comes next, may have begun before: of what depends on all
         # bars of the session, each bar has.
@@ -201,8 +200,10 @@ class MeasuredNode:
     def _trim(self) -> None:
         """Forget what no print and no gap can amend any more."""
         horizon_ns = self._cursor_ns - self._horizon_ns
-        needed = bisect_right(self._kept, horizon_ns, key=_open_ns) - 1
-        del self._kept[: max(0, needed, len(self._kept) - KEPT_MAX)]
+        needed = max(0, bisect_right(self._kept, horizon_ns, key=_open_ns) - 1)
+        room = max(needed, len(self._kept) - self._kept_max)
+        self.forgotten += room - needed
+        del self._kept[:room]
         self._full = max(_TRIM_AT_LEAST, 2 * len(self._kept))
 
     # -- what has been closed --------------------------------------------------------------------
@@ -353,6 +354,7 @@ class MeasuredNode:
             bars=self._bars + sum(bar.n > 0 for bar in untold),
             bar_volume=self._volume + sum(bar.volume for bar in untold),
             accepted_volume=accepted_volume - self._baseline,
+            forgotten_bars=self.forgotten,
         )
 
 

@@ -46,11 +46,14 @@ class BarPolicy(msgspec.Struct, frozen=True):
         horizon_ns: how far behind the watermark a print still revises bars.
         carry_max: intervals in a row that repeat the last close where nothing is traded; what
             is behind them has no bars, as all of it has with 0.
+        measured_max: closed bars of each measure that are kept within the horizon, to be revised;
+            up to twice as many before the oldest are forgotten.
     """
 
     lateness_ns: int = 0
     horizon_ns: int = HOUR_NS
     carry_max: int = 0
+    measured_max: int = 50_000
 
 
 PATIENT = BarPolicy()
