@@ -14,8 +14,9 @@ from tapekeeper.app.config import Config
 from tapekeeper.app.continuous import read_continuous
 from tapekeeper.app.tape import Tape
 from tapekeeper.errors import UnknownContractError, UsageError
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
+from tests.simulated_gateway import account_at
 
 H26, M26 = "CON.F.US.MES.H26", "CON.F.US.MES.M26"
 ROLL_DAY = 3
@@ -47,13 +48,7 @@ def config_for(urls: SimUrls, folder: Path) -> Config:
     """A configuration for the simulated gateway that keeps every bar and asks for no history."""
     return Config.model_validate(
         {
-            "gateway": {
-                "rest_url": urls.rest,
-                "market_hub_url": urls.market_hub,
-                "user_hub_url": urls.user_hub,
-                "user_name": TEST_USER,
-                "api_key": TEST_API_KEY,
-            },
+            "gateway": account_at(urls),
             "journal": {"dir": str(folder)},
             "bars": {"keep": 1_000_000},
             "history": {"enabled": False},

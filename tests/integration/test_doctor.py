@@ -28,6 +28,7 @@ from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, HubLimits, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.seeded import Seeded
+from tests.simulated_gateway import account_at
 
 BUSY = SimConfig(products=("MES",), speed=50.0)
 OPTIONS = DoctorOptions(data_timeout_s=20.0, step_timeout_s=20.0)
@@ -57,13 +58,7 @@ async def _gateway(config: SimConfig = BUSY) -> AsyncIterator[SimGateway]:
 def _config(gateway: SimGateway, /, **changes: Mapping[str, Any]) -> Config:
     urls = gateway.urls
     sections: dict[str, dict[str, Any]] = {
-        "gateway": {
-            "rest_url": urls.rest,
-            "market_hub_url": urls.market_hub,
-            "user_hub_url": urls.user_hub,
-            "user_name": TEST_USER,
-            "api_key": TEST_API_KEY,
-        },
+        "gateway": account_at(urls),
         # The market of the simulator is always open.
         "calendar": {"default": "24x7"},
     }

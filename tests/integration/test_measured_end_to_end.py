@@ -16,8 +16,9 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.errors import UsageError
 from tapekeeper.model.measure import Measure
 from tapekeeper.runtime.history import WarmUp
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
+from tests.simulated_gateway import account_at
 
 CALENDAR = calendar_by_name("cme")
 MEASURES = ("50tick", "100vol", "1500000dollar", "6range", "4renko")
@@ -26,13 +27,7 @@ MEASURES = ("50tick", "100vol", "1500000dollar", "6range", "4renko")
 def config_for(urls: SimUrls, folder: Path) -> dict[str, object]:
     """A configuration for the simulated gateway that keeps every bar."""
     return {
-        "gateway": {
-            "rest_url": urls.rest,
-            "market_hub_url": urls.market_hub,
-            "user_hub_url": urls.user_hub,
-            "user_name": TEST_USER,
-            "api_key": TEST_API_KEY,
-        },
+        "gateway": account_at(urls),
         "journal": {"dir": str(folder)},
         "bars": {"keep": 1_000_000, "timeframes": ["1m", *MEASURES]},
         "log": {"level": "error"},

@@ -15,8 +15,9 @@ from tapekeeper.app.replay import ReplayOptions, replay
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.runtime.line_values import LineState
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
+from tests.simulated_gateway import account_at
 
 START_NS = 1_767_625_200_000_000_000
 """2026-01-05 15:00 UTC, a Monday morning in Chicago."""
@@ -40,13 +41,7 @@ def config_for(urls: SimUrls, folder: Path, **feed: int) -> Config:
     """A configuration that comes back quickly and keeps every bar."""
     return Config.model_validate(
         {
-            "gateway": {
-                "rest_url": urls.rest,
-                "market_hub_url": urls.market_hub,
-                "user_hub_url": urls.user_hub,
-                "user_name": TEST_USER,
-                "api_key": TEST_API_KEY,
-            },
+            "gateway": account_at(urls),
             "journal": {"dir": str(folder)},
             "line": {
                 "backoff_base_ms": 10,

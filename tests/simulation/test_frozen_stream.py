@@ -6,19 +6,18 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config, load_config
-from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 from tapekeeper.sim.wire import Trades
+from tests.simulated_gateway import account_at, outside_in_memory
 
 TEN = ("ES", "NQ", "RTY", "YM", "MES", "MNQ", "GC", "MGC", "CL", "ZN")
 ALARMS = {"stream_stale", "handover_requested", "handover", "uncovered"}
@@ -72,13 +71,7 @@ def run(
         def log(event: str, /, **fields: Any) -> None:
             events.append((clock.monotonic_ns() / 1e9, event, fields))
 
-        outside = Outside(
-            clock=clock,
-            random=Seeded(1, "jitter"),
-            files=lambda _: files,
-            session=lambda: open_session(connector=MemoryConnector(network)),
-            log=lambda _: log,
-        )
+        outside = outside_in_memory(clock, network, files, log)
         async with gateway:
             running = Running(clock, gateway, Tape(config(gateway, calendar), outside=outside))
             running.events = events
@@ -95,13 +88,7 @@ def config(gateway: SimGateway, calendar: str) -> Config:
     """Defaults, but for where the gateway is."""
     return load_config(
         {
-            "gateway": {
-                "rest_url": gateway.urls.rest,
-                "market_hub_url": gateway.urls.market_hub,
-                "user_hub": False,
-                "user_name": TEST_USER,
-                "api_key": TEST_API_KEY,
-            },
+            "gateway": {**account_at(gateway.urls), "user_hub": False},
             "calendar": {"default": calendar},
         }
     )

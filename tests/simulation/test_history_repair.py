@@ -9,25 +9,24 @@ from typing import Any
 
 import pytest
 
-from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
-from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import GapCause, GapState
 from tapekeeper.runtime.history import WarmUp
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.fault_menu import Fault, Outage, Refuse, UnknownRecord
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 from tapekeeper.verify.checks import judge
 from tapekeeper.verify.evidence import NS_PER_S, Evidence
 from tapekeeper.verify.scenario import MEASURES, scenario
 from tapekeeper.verify.simulation import simulate
+from tests.simulated_gateway import account_at, outside_in_memory
 
 PLAN = replace(scenario(8, ()), guest=False, redundancy=1, token_life_s=86_400.0, trades_per_s=20.0)
 
@@ -122,25 +121,13 @@ def with_tape(
         async with gateway:
             config = Config.model_validate(
                 {
-                    "gateway": {
-                        "rest_url": gateway.urls.rest,
-                        "market_hub_url": gateway.urls.market_hub,
-                        "user_hub_url": gateway.urls.user_hub,
-                        "user_name": TEST_USER,
-                        "api_key": TEST_API_KEY,
-                    },
+                    "gateway": account_at(gateway.urls),
                     "calendar": {"default": "24x7"},
                     **(settings or {}),
                 }
             )
             files = MemoryFiles()
-            outside = Outside(
-                clock=clock,
-                random=Seeded(1, "jitter"),
-                files=lambda _: files,
-                session=lambda: open_session(connector=MemoryConnector(network)),
-                log=lambda _: lambda _event, /, **_fields: None,
-            )
+            outside = outside_in_memory(clock, network, files)
             tape = Tape(config, outside=outside)
             async with tape:
                 await use(World(clock, tape, gateway))

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import load_config
-from tapekeeper.app.outside import Outside
 from tapekeeper.app.replay import ReplayResult
 from tapekeeper.app.tape import Tape
 from tapekeeper.app.tape_status import TapeStatus
@@ -19,13 +17,14 @@ from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.gap import GapCause, GapState
 from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.fault_menu import Fault, LosePrints
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+from tests.simulated_gateway import account_at, outside_in_memory
 
 START_NS = 1_767_625_200_000_000_000
 """2026-01-05T15:00Z, a Monday in the middle of a session."""
@@ -80,13 +79,7 @@ def run(minutes: float, *schedule: Fault, redundancy: int = 1, history: bool = T
         def log(event: str, /, **fields: Any) -> None:
             events.append((clock.now_ns(), event, fields))
 
-        outside = Outside(
-            clock=clock,
-            random=Seeded(1, "jitter"),
-            files=lambda _: files,
-            session=lambda: open_session(connector=MemoryConnector(network)),
-            log=lambda _: log,
-        )
+        outside = outside_in_memory(clock, network, files, log)
         async with gateway:
             tape = Tape(_config(gateway, redundancy, history=history), outside=outside)
             async with tape:
@@ -100,13 +93,7 @@ def run(minutes: float, *schedule: Fault, redundancy: int = 1, history: bool = T
 def _config(gateway: SimGateway, redundancy: int, *, history: bool) -> Any:
     return load_config(
         {
-            "gateway": {
-                "rest_url": gateway.urls.rest,
-                "market_hub_url": gateway.urls.market_hub,
-                "user_hub": False,
-                "user_name": TEST_USER,
-                "api_key": TEST_API_KEY,
-            },
+            "gateway": {**account_at(gateway.urls), "user_hub": False},
             "pool": {"redundancy": redundancy},
             "calendar": {"default": "cme"},
             "history": {"enabled": history},

@@ -6,9 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import load_config
-from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.model.gap import GapCause
@@ -16,14 +14,15 @@ from tapekeeper.runtime.line_values import Transition
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
 from tapekeeper.runtime.queue_kinds import TapeChange
 from tapekeeper.runtime.watch_values import StreamChange
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+from tests.simulated_gateway import account_at, outside_in_memory
 
 NS = 1_000_000_000
 TOLD = {"line_state", "pool_health", "tape_health", "stream_stale", "stream_fresh"}
@@ -75,23 +74,10 @@ def run(
         def log(event: str, /, **fields: Any) -> None:
             events.append((clock.now_ns(), event, fields))
 
-        outside = Outside(
-            clock=clock,
-            random=Seeded(1, "jitter"),
-            files=lambda _: files,
-            session=lambda: open_session(connector=MemoryConnector(network)),
-            log=lambda _: log,
-        )
+        outside = outside_in_memory(clock, network, files, log)
         async with gateway:
             settings = {
-                "gateway": {
-                    "rest_url": gateway.urls.rest,
-                    "market_hub_url": gateway.urls.market_hub,
-                    "user_hub_url": gateway.urls.user_hub,
-                    "user_hub": user_hub,
-                    "user_name": TEST_USER,
-                    "api_key": TEST_API_KEY,
-                },
+                "gateway": {**account_at(gateway.urls), "user_hub": user_hub},
                 "calendar": {"default": "24x7"},
                 "pool": {"redundancy": redundancy},
             }

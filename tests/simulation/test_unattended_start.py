@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import pytest
 
-from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.service import RunSummary, run_service
@@ -23,10 +22,11 @@ from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.faults import Door
 from tapekeeper.sim.gateway import MEMORY_PORT, SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+from tests.simulated_gateway import outside_in_memory
 
 HOUR_S = 3_600.0
 NOBODY = 9_999
@@ -62,13 +62,7 @@ class World:
         def log(event: str, /, *, level: str = "info", **fields: object) -> None:
             self.told.append((event, {"level": level, **fields}))
 
-        return Outside(
-            clock=self.clock,
-            random=Seeded(1, "jitter"),
-            files=lambda _: files,
-            session=lambda: open_session(connector=MemoryConnector(self.network)),
-            log=lambda _: log,
-        )
+        return outside_in_memory(self.clock, self.network, files, log)
 
     def config(self) -> Config:
         """Of the tape."""

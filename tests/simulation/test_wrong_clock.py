@@ -6,19 +6,18 @@ from functools import cache
 
 import pytest
 
-from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config
-from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
 from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.model.bar import Bar
 from tapekeeper.ports import Clock
-from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
-from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+from tests.simulated_gateway import account_at, outside_in_memory
 
 SECONDS = 300.0
 
@@ -63,23 +62,11 @@ def ran(ahead_s: float, then_s: float) -> tuple[dict[str, list[Bar]], TapeStatus
             Seeded(1, "gateway"),
             network=network,
         )
-        outside = Outside(
-            clock=WrongClock(clock, ahead_s, then_s),
-            random=Seeded(1, "jitter"),
-            files=lambda _: files,
-            session=lambda: open_session(connector=MemoryConnector(network)),
-            log=lambda _: lambda *_, **__: None,
-        )
+        outside = outside_in_memory(WrongClock(clock, ahead_s, then_s), network, files)
         async with gateway:
             config = Config.model_validate(
                 {
-                    "gateway": {
-                        "rest_url": gateway.urls.rest,
-                        "market_hub_url": gateway.urls.market_hub,
-                        "user_hub_url": gateway.urls.user_hub,
-                        "user_name": TEST_USER,
-                        "api_key": TEST_API_KEY,
-                    },
+                    "gateway": account_at(gateway.urls),
                     "calendar": {"default": "24x7"},
                     "bars": {"timeframes": ["1s", "5s", "1m"]},
                 }
