@@ -20,6 +20,7 @@ from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_error
 from tapekeeper.cli.gaps import gaps_command
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.history import history_command
+from tapekeeper.cli.kills import kills_command
 from tapekeeper.cli.quarantine import quarantine
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
@@ -77,6 +78,7 @@ app.command("doctor")(doctor_command)
 app.command("gateway")(gateway_command)
 app.command("simulate")(simulate_command)
 app.command("endurance")(endurance_command)
+app.command("kills")(kills_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)
 app.command("gaps")(gaps_command)

@@ -39,7 +39,7 @@ def _unnamed_ends(evidence: Evidence, runs: Mapping[int, Run], gaps: list[Gap]) 
             yield f"process {life.number} stopped, and its journal is not sealed"
         for contract_id in sorted(set(evidence.contracts.values()) & set(last)):
             if not any(
-                gap.cause is cause and _holds(gap, contract_id, last[contract_id]) for gap in gaps
+                gap.cause is cause and holds(gap, contract_id, last[contract_id]) for gap in gaps
             ):
                 yield (
                     f"the ledger does not name the end of process {life.number} ({life.end}) "
@@ -88,7 +88,7 @@ def _unnamed_prints(evidence: Evidence, runs: Mapping[int, Run], gaps: list[Gap]
                 contract_id in begun
                 and one.at_ns <= until_ns
                 and not any(span.holds(one.at_ns, contract_id) for span in excused)
-                and not any(_holds(gap, contract_id, ts_ns) for gap in spans[contract_id])
+                and not any(holds(gap, contract_id, ts_ns) for gap in spans[contract_id])
             ):
                 left_out.append((one.at_ns, key))
     if left_out:
@@ -99,7 +99,7 @@ def _unnamed_prints(evidence: Evidence, runs: Mapping[int, Run], gaps: list[Gap]
         )
 
 
-def _holds(gap: Gap, contract_id: str, ts_ns: int) -> bool:
+def holds(gap: Gap, contract_id: str, ts_ns: int) -> bool:
     """Whether a gap accounts for a print."""
     return (
         gap.contract_id == contract_id

@@ -75,7 +75,7 @@ def judge(evidence: Evidence) -> Findings:
     for run in runs.values():
         owner = stopped.get(run.number)
         its_bars = run.bars if owner is None else _live(owner)
-        problems += _bars(run, [bar for bar in its_bars if bar.timeframe in _OF_TIME])
+        problems += unlike_the_oracle(run, [bar for bar in its_bars if bar.timeframe in _OF_TIME])
         problems += _measured(run, [bar for bar in its_bars if bar.timeframe not in _OF_TIME])
         problems += _taken(run, followed)
     problems += _invented(evidence, runs.values(), made)
@@ -182,7 +182,7 @@ def _counts(evidence: Evidence, life: Life) -> Iterator[str]:
 # --- bars and prints ------------------------------------------------------------------------------
 
 
-def _bars(run: Run, bars: list[Bar]) -> Iterator[str]:
+def unlike_the_oracle(run: Run, bars: list[Bar]) -> Iterator[str]:
     """Bars of prints alone are those that sorting makes; the others are judged by the market."""
     naive = naive_bars(run.outputs.trades, TIMEFRAMES)
     engine = dict(map(numbers_of, bars))

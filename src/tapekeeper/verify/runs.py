@@ -66,6 +66,7 @@ def _run(number: int, entries: list[Entry]) -> Run:
     for one in chain(steps, _last_step(pipeline)):
         run.outputs.closed += one.closed
         run.outputs.trades += one.trades
+        run.outputs.quotes += one.quotes
         run.outputs.rejected += one.rejected
         run.outputs.gaps += one.gaps
     run.forming = list(pipeline.forming_all())
