@@ -15,6 +15,9 @@ from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, Retry
 from tapekeeper.adapters.token_forms import TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
+from tapekeeper.app.archive.compaction import default_archive
+from tapekeeper.app.archive.history import Archive
+from tapekeeper.app.archive.live import LiveHistory
 from tapekeeper.app.config import Config
 from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.outside import Outside, real_outside
@@ -82,6 +85,7 @@ class Parts:
     supervisor: Supervisor
     log: Log
     resources: AsyncExitStack
+    past: LiveHistory
     calendars: dict[str, Calendar] = field(default_factory=dict)
 
     @property
@@ -245,8 +249,14 @@ async def compose(
             sockets=socket_count(session),
             supervisor=supervisor,
             log=log,
+            past=_past(config, outside, files),
             resources=stack.pop_all(),
         )
+
+
+def _past(config: Config, outside: Outside, files: Files) -> LiveHistory:
+    folder = config.archive.dir or default_archive(config.journal.dir)
+    return LiveHistory(Archive(files, folder), outside.in_thread)
 
 
 def _journal(

@@ -16,6 +16,7 @@ from typing import Any, Self, overload
 import polars as pl
 
 from tapekeeper.adapters.given_tokens import TokenCallable
+from tapekeeper.app.archive.live import LiveHistory
 from tapekeeper.app.asking import (
     DEPTH_STREAM,
     MARKET_STREAMS,
@@ -399,6 +400,11 @@ class Tape:
         closed = feed.recent.of(contract_id, str(wanted))
         rows = closed if forming is None else (*closed, forming)
         return bars_frame(rows, {contract_id: self._wanted[contract_id].name})
+
+    @property
+    def history(self) -> LiveHistory:
+        """Everything there ever was of a contract, to be called; see `LiveHistory.__call__`."""
+        return self._running().past
 
     def continuous(
         self,

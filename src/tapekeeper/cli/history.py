@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from tapekeeper.app.archive.history import Archive, Wanted
+from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.archive.compaction import default_archive
+from tapekeeper.app.archive.history import Archive, HistoryQuery
 from tapekeeper.cli.exit_codes import UNTRUE
 from tapekeeper.cli.journal_options import (
     ArchiveOption,
@@ -61,8 +63,10 @@ def history_command(
         form = Format.PARQUET
     require_place(form, out)
     chosen = None if columns is None else [name.strip() for name in columns.split(",")]
-    wanted = Wanted.of(timeframe, _time(start), _time(end), chosen)
-    source = Archive(journal_folder(journal, config), archive_folder(archive, config))
+    wanted = HistoryQuery.of(timeframe, _time(start), _time(end), chosen)
+    folder = journal_folder(journal, config)
+    place = archive_folder(archive, config) or default_archive(folder)
+    source = Archive(FolderFiles(folder), place)
     write_frame(source.read(contract, wanted).collect(), form, out)
     for problem in source.problems:
         typer.echo(f"error: {problem}", err=True)

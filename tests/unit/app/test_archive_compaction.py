@@ -134,6 +134,8 @@ def test_a_sealed_end_is_settled(tmp_path: Path) -> None:
     oracle = Oracle(journal)
     archive_journal(journal)
     assert manifest_of(journal).through_segment == segments_of(FolderFiles(journal))[-1]
+    # But it has to stay: a journal without a segment would begin with number 1 again.
+    assert confirmed_through(journal) == manifest_of(journal).through_segment - 1
     assert sum(manifest_of(journal).volumes.values()) == sum(each.size for _, each in oracle.trades)
 
 

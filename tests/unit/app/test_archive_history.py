@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.archive.compaction import archive_journal
 from tapekeeper.app.archive.history import (
     HISTORY_BARS,
     HISTORY_TRADES,
     Archive,
-    Wanted,
+    HistoryQuery,
     read_history,
 )
 from tapekeeper.errors import UnknownContractError, UnreadableSourceError, UsageError
@@ -85,8 +86,8 @@ def test_bounds_are_half_open_and_may_be_times(journal: Path) -> None:
 
 def test_a_reading_goes_on_where_the_last_one_stopped(journal: Path) -> None:
     """What came meanwhile is there, be it a new run or what another pass has archived."""
-    source = Archive(journal)
-    wanted = Wanted.of("trades")
+    source = Archive(FolderFiles(journal), journal / "archive")
+    wanted = HistoryQuery.of("trades")
     assert source.read("MES", wanted).collect().rows() == Oracle(journal).rows(MES)
     session(journal, some_frames(30, from_ns=START_NS + 60 * SECOND_NS), seal=False)
     assert source.read("MES", wanted).collect().rows() == Oracle(journal).rows(MES)
@@ -96,9 +97,11 @@ def test_a_reading_goes_on_where_the_last_one_stopped(journal: Path) -> None:
 
 def test_a_small_cache_changes_nothing(journal: Path) -> None:
     """What may not be kept is read again."""
-    source = Archive(journal, keep_rows=0)
+    source = Archive(FolderFiles(journal), journal / "archive", keep_rows=0)
     for _ in range(2):
-        assert source.read("MES", Wanted.of("trades")).collect().rows() == Oracle(journal).rows(MES)
+        assert source.read("MES", HistoryQuery.of("trades")).collect().rows() == Oracle(
+            journal
+        ).rows(MES)
 
 
 def test_an_archive_is_enough(journal: Path, tmp_path: Path) -> None:

@@ -346,6 +346,8 @@ class _Archiving:
         """Tell the journal which of its segments it may let go."""
         manifest = self._manifest
         through = manifest.through_segment if self._accept_damage else manifest.confirmable
+        # The next segment is numbered by the last one that is there, so that one has to stay.
+        through = min(through, segments_of(self._files)[-1] - 1)
         if through <= confirmed_through(self._journal):
             return
         for part in manifest.parts:

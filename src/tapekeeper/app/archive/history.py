@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal, overload
 
 import polars as pl
@@ -29,6 +30,7 @@ from tapekeeper.errors import UnreadableSourceError, UsageError
 from tapekeeper.model.bar import BarState, Completeness
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize, size_of
+from tapekeeper.ports import Files
 
 When = int | dt.datetime | dt.date | None
 """A time: ns since 1970-01-01T00:00Z, an aware datetime, or a date, whose midnight in UTC it is."""
@@ -121,13 +123,15 @@ def read_history(
         UnknownContractError: no contract, or more than one, matches.
         UsageError: there is no such column, or no such timeframe.
     """
-    wanted = Wanted.of(timeframe, start, end, columns)
-    frame = Archive(Path(journal), archive).read(contract, wanted)
+    wanted = HistoryQuery.of(timeframe, start, end, columns)
+    folder = Path(journal)
+    source = Archive(FolderFiles(folder), archive or default_archive(folder))
+    frame = source.read(contract, wanted)
     return frame if lazy else frame.collect()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class HistoryQuery:
     """What is asked for, checked.
 
     Attributes:
@@ -148,7 +152,7 @@ class Wanted:
         start: When = None,
         end: When = None,
         columns: Iterable[str] | None = None,
-    ) -> Wanted:
+    ) -> HistoryQuery:
         """Check what a caller asks for.
 
         Raises:
@@ -195,30 +199,35 @@ class Archive:
 
     What the journal has behind the archive is kept between two readings and only gone on with.
 
+    It may be asked from several threads.
+
     Args:
-        journal: folder of the journal.
-        archive: folder of the archive; None is `archive` within the journal's.
+        files: of the journal.
+        archive: folder of the archive.
         keep_rows: prints and bars that may be kept between two readings; beyond it they are read
             again.
     """
 
-    def __init__(
-        self, journal: Path, archive: Path | None = None, *, keep_rows: int = KEEP_ROWS
-    ) -> None:
-        self._files = FolderFiles(journal)
-        self._disk = ArchiveDisk(archive or default_archive(journal))
+    def __init__(self, files: Files, archive: Path, *, keep_rows: int = KEEP_ROWS) -> None:
+        self._files = files
+        self._disk = ArchiveDisk(archive)
+        self._turn = Lock()
         self._keep_rows = keep_rows
         self._manifest = Manifest()
         self._warm: _Warm | None = None
         self._problems: list[str] = []
 
-    def read(self, contract: str, wanted: Wanted) -> pl.LazyFrame:
+    def read(self, contract: str, wanted: HistoryQuery) -> pl.LazyFrame:
         """What is asked for of a contract.
 
         Raises:
             UnreadableSourceError: there is neither a journal nor an archive, or one is damaged.
             UnknownContractError: no contract, or more than one, matches.
         """
+        with self._turn:
+            return self._read(contract, wanted)
+
+    def _read(self, contract: str, wanted: HistoryQuery) -> pl.LazyFrame:
         warm = self._refreshed()
         known = {each.contract_id: each for each in self._manifest.instruments}
         known |= {each.contract_id: each for each in warm.instruments()}
@@ -253,7 +262,7 @@ class Archive:
         self._problems = warm.problems
         return warm
 
-    def _cold(self, parts: list[Part], wanted: Wanted) -> list[pl.LazyFrame]:
+    def _cold(self, parts: list[Part], wanted: HistoryQuery) -> list[pl.LazyFrame]:
         paths = [self._disk.path(part.path) for part in parts]
         if wanted.timeframe or "seq" not in wanted.columns:
             rows = pl.scan_parquet(paths, hive_partitioning=False)
@@ -273,7 +282,7 @@ class Archive:
 class _Warm:
     """What the journal makes behind its archive, as far as it has been read."""
 
-    def __init__(self, files: FolderFiles, after: int, state: Continued) -> None:
+    def __init__(self, files: Files, after: int, state: Continued) -> None:
         self._files = files
         self._state = state
         self._harvest = Harvest()
@@ -311,7 +320,7 @@ class _Warm:
         self.refresh_instruments()
         self.problems = [str(each) for each in stretch.problems if not each.expected]
 
-    def frame(self, contract_id: str, wanted: Wanted) -> pl.DataFrame:
+    def frame(self, contract_id: str, wanted: HistoryQuery) -> pl.DataFrame:
         """Rows of a contract, as the files have them."""
         if wanted.timeframe:
             return stored_bars(self._harvest.bars().get((contract_id, wanted.timeframe), ()))

@@ -1,0 +1,66 @@
+"""`tape.history` (app/archive/live): a running tape, its journal and its archive as one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from tapekeeper.adapters.clock import SystemClock, SystemRandom
+from tapekeeper.app.archive.compaction import archive_journal
+from tapekeeper.app.archive.history import read_history
+from tapekeeper.app.config import Config
+from tapekeeper.app.tape import Tape
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.errors import UnknownContractError
+from tapekeeper.sim.config import SimConfig
+from tapekeeper.sim.gateway import SimGateway
+from tests.integration.test_tape_end_to_end import START_NS, config_for, received
+
+
+def small_segments(config: Config) -> Config:
+    """The same with the smallest segments there are."""
+    return config.model_copy(update={"journal": config.journal.model_copy(update=SMALL)})
+
+
+SMALL = {"segment_mb": 1}
+RUNS = 2
+
+
+@pytest.mark.asyncio
+async def test_a_running_tape_reads_everything_that_it_ever_had(tmp_path: Path) -> None:
+    """Of this run and the one before, archived or not, at any moment, each print once."""
+    journal = tmp_path / "journal"
+    seen = 0
+    for run in range(RUNS):
+        config = SimConfig(
+            seed=7, speed="max", products=("MES",), trades_max=3_000, start_ns=START_NS
+        )
+        calendar = calendar_by_name("cme")
+        async with SimGateway(config, SystemClock(), SystemRandom(), sessions=calendar) as gateway:
+            tape = Tape(small_segments(config_for(gateway.urls, journal)))
+            async with tape, asyncio.timeout(60):
+                await tape.subscribe("MES", ["1s"])
+                while not gateway.finished.is_set():
+                    before = tape.status().trades.accepted
+                    rows = await tape.history("MES", "trades", columns=["run", "seq"])
+                    assert rows.height >= seen + before
+                    assert rows.is_unique().all()
+                    if run:
+                        await asyncio.to_thread(archive_journal, journal)
+                await received(tape, sum(gateway.statistics().trades_sent.values()))
+                accepted = tape.status().trades.accepted
+                whole = await tape.history("MES", "trades")
+                assert whole.height == seen + accepted
+                lazy = await tape.history("MES", "trades", START_NS, columns=["price"], lazy=True)
+                assert lazy.collect().height == whole.height
+                frame = tape.frame("MES", "1s").filter(pl.col("state") != "forming")
+                bars = await tape.history("MES", "1s")
+                assert set(frame["ts_open"]) <= set(bars["ts_open"])
+                with pytest.raises(UnknownContractError):
+                    await tape.history("ZZ", "trades")
+            seen += accepted
+    assert_frame_equal(read_history(journal, "MES", "trades"), whole)
