@@ -95,20 +95,26 @@ class Backlog(Generic[T]):
     @property
     def is_low(self) -> bool:
         """Whether there is room again: no more than the low watermark waits, all in memory."""
-        return len(self) <= self._low.events and self.waiting_bytes <= self._low.bytes
+        if self._spill is not None and len(self._spill):
+            return False
+        return len(self._head) <= self._low.events and self._bytes <= self._low.bytes
 
     def put(self, item: T) -> bool:
         """Put one event behind all others; whether that made it high, which it was not before."""
-        spill = self._spill
+        spill, head = self._spill, self._head
         if spill is not None and (len(spill) or self.is_full):
             spill.append(item)
-        else:
-            self._head.append(item)
-            self._bytes += self._size_of(item)
-        if self.is_high or (len(self._head) < self._high.events and self._bytes < self._high.bytes):
+            return self._rises()
+        head.append(item)
+        self._bytes += self._size_of(item)
+        if self.is_high or (len(head) < self._high.events and self._bytes < self._high.bytes):
             return False
-        self.is_high = True
-        return True
+        return self._rises()
+
+    def _rises(self) -> bool:
+        """Be high; whether it was not before."""
+        rises, self.is_high = not self.is_high, True
+        return rises
 
     def take(
         self, events_max: int, weight_max: int, weight_of: Callable[[T], int], last: type[T]

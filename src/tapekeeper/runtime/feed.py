@@ -468,7 +468,7 @@ class Feed:
             bytes=counts.bytes,
             waiting_frames=len(waiting),
             waiting_bytes=waiting.waiting_bytes,
-            waiting_frames_max=counts.waiting_frames_max,
+            waiting_frames_max=waiting.waiting_max,
             bursts=self._bursts,
             quotes_forgotten=self.recent_quotes.forgotten,
             spilled_frames=waiting.spilled,

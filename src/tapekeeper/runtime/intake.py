@@ -103,13 +103,11 @@ class IntakeCounts:
 
     Attributes:
         frames, bytes: taken from lines, those that were given up included.
-        waiting_frames_max: the most arrivals that ever waited.
         shed_frames, shed_bytes, shed_records: given up; records are calls of the hub.
     """
 
     frames: int = 0
     bytes: int = 0
-    waiting_frames_max: int = 0
     shed_frames: int = 0
     shed_bytes: int = 0
     shed_records: int = 0
@@ -196,10 +194,17 @@ class Intake:
         self._shedding = _Shedding() if limits.on_full is OnFull.SHED else None
         self._roomy = asyncio.Event()
         self._roomy.set()
+        self._waiting_max = 0
         self.counts = IntakeCounts()
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def waiting_max(self) -> int:
+        """The most arrivals that ever waited: it grows until some are taken."""
+        self._waiting_max = max(self._waiting_max, len(self._items))
+        return self._waiting_max
 
     @property
     def waiting_bytes(self) -> int:
@@ -233,8 +238,8 @@ class Intake:
             return True
         if self._items.put(item):
             self._tell_level()
-        counts.waiting_frames_max = max(counts.waiting_frames_max, len(self._items))
-        if self._has_room(item):
+        # It is high wherever something is spilled, or refused.
+        if not self._items.is_high or self._has_room(item):
             return True
         self._roomy.clear()
         return False
@@ -319,6 +324,7 @@ class Intake:
             JournalError: the disk did not give back what was spilled to it.
         """
         was_high = self._items.is_high
+        self._waiting_max = max(self._waiting_max, len(self._items))
         try:
             burst = self._items.take(BURST_FRAMES_MAX, BURST_BYTES_MAX, _weight_of, Overflowed)
         except JournalError as error:

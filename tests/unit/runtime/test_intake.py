@@ -72,7 +72,7 @@ async def test_a_line_that_is_blocked_goes_on_when_half_is_free() -> None:
         assert not waiting.done()
         bench.rest()
     assert bench.events == ["queue_high", "queue_low"]
-    assert bench.intake.counts.waiting_frames_max == 4
+    assert bench.intake.waiting_max == 4
 
 
 def test_bytes_are_those_of_memory() -> None:

@@ -184,6 +184,20 @@ async def test_what_is_spilled_comes_back_in_its_place() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_queue_is_high_while_anything_is_on_the_disk() -> None:
+    """A reader who is never quite done is told of once, however much goes to and fro."""
+    bench = Bench(8, OnFull.SPILL)
+    bench.put(*range(20))
+    for item in range(20, 60):
+        await anext(bench.mailbox)
+        bench.put(item)
+    assert bench.mailbox.statistics().is_high
+    assert bench.said() == ["queue_high"]
+    assert await bench.rest() == list(range(40, 60))
+    assert bench.said() == ["queue_high", "queue_low"]
+
+
+@pytest.mark.asyncio
 async def test_a_disk_that_refuses_is_loud_and_costs_nothing_that_was_taken() -> None:
     """All that was taken is delivered in order; the error says why no more was."""
     bench = Bench(4, OnFull.SPILL)
