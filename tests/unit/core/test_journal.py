@@ -9,6 +9,7 @@ from zlib import crc32
 import pytest
 import zstandard
 
+from tapekeeper.adapters.process import resident_bytes
 from tapekeeper.core.journal import (
     BLOCK_HEAD_BYTES,
     ENTRY_BYTES_MAX,
@@ -360,6 +361,16 @@ def test_scanner_is_lazy(made: Made) -> None:
     assert next(iter(scanner)) == ENTRIES[0]
     assert (scanner.entries, scanner.header) == (1, HEADER)
     assert scanner.good_bytes == ends_of(pieces(made))[1]
+
+
+def test_a_segment_that_was_read_leaves_nothing_behind() -> None:
+    """A decoder has a megabyte that the garbage collector does not see, so none may be kept."""
+    data = segment()
+    scan(data)
+    before = resident_bytes()
+    for _ in range(200):
+        scan(data)
+    assert resident_bytes() - before < 5_000_000
 
 
 def test_positions_are_in_the_order_of_the_journal() -> None:

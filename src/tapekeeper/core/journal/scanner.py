@@ -236,30 +236,41 @@ def scan(data: bytes) -> Scan:
     return Scan(scanner.header, entries, scanner.good_bytes, scanner.end, scanner.detail)
 
 
+class _Stored:
+    """The stored bytes of the present block, from which the decoder reads.
+
+    A class of its own: the decoder holds on to what it reads from, and no garbage collector sees
+    that, so whoever holds the decoder must not be it.
+    """
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def read(self, _size: int = -1) -> bytes:
+        """What the decoder asks for: all there is, once."""
+        stored, self.rest = self.rest, b""
+        return stored
+
+
 class _Stream:
     """The decoder of one segment; it makes no more bytes than it is asked for."""
 
     def __init__(self) -> None:
-        self._stored = b""
+        self._source = _Stored()
         # Neither a window nor a block that this program would not have written is given memory.
         decoder = ZstdDecompressor(max_window_size=1 << WINDOW_LOG)
-        self._reader = decoder.stream_reader(self)  # type: ignore[arg-type]  # it calls `read`
-
-    def read(self, _size: int = -1) -> bytes:
-        """What the decoder asks for: the stored bytes of the present block, once."""
-        stored, self._stored = self._stored, b""
-        return stored
+        self._reader = decoder.stream_reader(self._source)  # type: ignore[arg-type]  # it `read`s
 
     def plain(self, stored: bytes, plain_bytes: int) -> bytes | None:
         """The bytes that a block stands for, or None if it does not stand for so many."""
         if plain_bytes > _PLAIN_BYTES_MAX:
             return None
-        self._stored = stored
+        self._source.rest = stored
         try:
             plain = self._reader.read(plain_bytes)
         except ZstdError:
             return None
-        return plain if len(plain) == plain_bytes and not self._stored else None
+        return plain if len(plain) == plain_bytes and not self._source.rest else None
 
 
 def _parsed(plain: bytes) -> list[Entry] | None:
