@@ -3,7 +3,7 @@
 Read once, before anything is connected. Every segment repeats in front what its entries depend on,
 so the last one says which contracts were followed. Its last frames are run again, which tells the
 last trade of each contract that traded in them. For one that did not, those frames are looked up
-that name it, in this segment and in a few before. A start must not wait for millions of frames:
+that name it, in this segment and in the one before. A start must not wait for millions of frames:
 to look an entry through takes a fiftieth of running it.
 """
 
@@ -22,9 +22,9 @@ from tapekeeper.model.gap import GapCause
 from tapekeeper.ports import Files
 from tapekeeper.runtime.journal_reader import JournalReader, segment_numbers
 
-SEGMENTS_MAX = 4
-"""How many segments are rerun at most: a contract that did not trade in so many is known by the
-ledger, which says since when it was followed."""
+SEGMENTS_MAX = 2
+"""How many segments are read at most: the last one may have just begun. A contract that did not
+trade in them is known by the ledger, which says since when it was followed."""
 
 FRAMES_MAX = 2_000
 """The last frames of a segment that are run again, and likewise of those that name a contract: a
