@@ -52,6 +52,14 @@ class FolderOfBytes:
         """Refused."""
         raise NotImplementedError(name)
 
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes."""
+        return self.contents[name][:size]
+
+    def remove(self, name: str) -> None:
+        """Refused."""
+        raise NotImplementedError(name)
+
     def lock(self) -> FolderLock:
         """Refused."""
         raise NotImplementedError

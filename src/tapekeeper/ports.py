@@ -160,6 +160,22 @@ class Files(Protocol):
         """
         ...
 
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes, at most so many.
+
+        Raises:
+            UnreadableSourceError: it is absent or may not be read.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is no error.
+
+        Raises:
+            JournalError: the system refuses.
+        """
+        ...
+
     def lock(self) -> FolderLock:
         """Take the folder for writing, alone among all processes of this computer.
 

@@ -10,6 +10,8 @@ import errno
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -45,6 +47,9 @@ if sys.platform == "win32":
 
     def _force_name(path: Path) -> None:
         """Windows has no way to force a folder; NTFS journals its entries in order."""
+
+    def _forget(descriptor: int) -> None:
+        """Windows has no such advice."""
 
     def _try_lock(descriptor: int) -> None:
         """Lock for this open file alone; OSError if somebody holds it."""
@@ -84,6 +89,13 @@ else:
                 raise
         finally:
             os.close(folder)
+
+    def _forget(descriptor: int) -> None:
+        """Let what was synced leave memory: who reads it back is to see what the disk has."""
+        advise: Callable[[int, int, int, int], None] | None = getattr(os, "posix_fadvise", None)
+        if advise is not None:  # macOS has none
+            with suppress(OSError):
+                advise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _try_lock(descriptor: int) -> None:
         """Lock for this open file alone; BlockingIOError if somebody holds it."""
@@ -156,6 +168,8 @@ class FolderSegmentFile:
             if descriptor is None:
                 return
             try:
+                if self._is_named:
+                    _forget(descriptor)
                 os.close(descriptor)
             except OSError as error:
                 raise JournalError(f"cannot close {self._path}: {_why(error)}") from error
@@ -251,6 +265,31 @@ class FolderFiles:
             return path.read_bytes()
         except OSError as error:
             raise UnreadableSourceError(f"cannot read {path}: {_why(error)}") from error
+
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes, at most so many.
+
+        Raises:
+            UnreadableSourceError: it is absent or may not be read.
+        """
+        path = self.path / name
+        try:
+            with path.open("rb") as file:
+                return file.read(size)
+        except OSError as error:
+            raise UnreadableSourceError(f"cannot read {path}: {_why(error)}") from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is no error.
+
+        Raises:
+            JournalError: the system refuses, as Windows does while somebody reads it.
+        """
+        path = self.path / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise JournalError(f"cannot remove {path}: {_why(error)}") from error
 
     def lock(self) -> LockedFolder:
         """Take the folder for writing, alone among all processes of this computer.

@@ -36,6 +36,7 @@ from tapekeeper.model.queue import OnFull
 from tapekeeper.model.snapshot import Census
 from tapekeeper.ports import Files, Log, Transport
 from tapekeeper.runtime.announcer import Announcer
+from tapekeeper.runtime.caretaker import Caretaker
 from tapekeeper.runtime.comparison import Comparison
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
@@ -71,6 +72,7 @@ class Parts:
     forms: TokenForms
     feed: Feed
     journaler: Journaler
+    care: Caretaker
     gaps: GapKeeper
     history: History | None
     market: LinePool
@@ -200,6 +202,7 @@ async def compose(
         files = outside.files(config.journal.dir)
         journaler, syncer = _journal(config, outside, files, log)
         feed = _feed(config, outside, journaler, log)
+        care = _care(config, outside, files, journaler, log)
         gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
         stack.callback(gaps.close)
         history = _history(config, outside, feed=feed, rest=rest, log=log)
@@ -212,21 +215,18 @@ async def compose(
             tokens, tuple(pools.values()), clock=wall, random=outside.random, log=log
         )
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
-        announcer.judge([pool.report for pool in pools.values()], keeper.status)
+        announcer.judge([pool.report for pool in pools.values()], keeper.status, care.troubles)
         loop = _loop_watch(outside, log)
         comparison = _comparison(config, outside, rest, feed, log)
+        helpers = _helpers(
+            token=keeper, watch=watch, loop=loop, comparison=comparison, history=history, care=care
+        )
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
             pools=tuple(pools.values()),
             clock=clock,
-            helpers=_helpers(
-                token=keeper,
-                watch=watch,
-                loop=loop,
-                comparison=comparison,
-                history=history,
-            ),
+            helpers=helpers,
             keepers=_helpers(sync=syncer),
         )
         return Parts(
@@ -236,6 +236,7 @@ async def compose(
             forms=forms,
             feed=feed,
             journaler=journaler,
+            care=care,
             gaps=gaps,
             history=history,
             market=pools[MARKET_HUB],
@@ -279,6 +280,19 @@ def _journal(
         sync_every_ms=every_ms,
     )
     return journaler, syncer
+
+
+def _care(
+    config: Config, outside: Outside, files: Files, journaler: Journaler, log: Log
+) -> Caretaker:
+    return Caretaker(
+        files=files,
+        sealed=journaler.sealed,
+        policy=config.journal.retention(),
+        in_thread=outside.in_thread or _in_the_loop,
+        clock=outside.clock,
+        log=log,
+    )
 
 
 async def _in_the_loop(work: Callable[[], None]) -> None:

@@ -36,6 +36,7 @@ from tapekeeper.app.config_errors import (
     sentences,
     unknown_variable,
 )
+from tapekeeper.app.config_journal import JournalConfig
 from tapekeeper.app.config_line import LINE, LineConfig
 from tapekeeper.app.config_queues import QueuesConfig
 from tapekeeper.app.config_types import (
@@ -320,34 +321,6 @@ class Subscription(Section):
     )
     lateness_ms: Milliseconds | None = Field(
         default=None, description="As in [bars], for this contract.", examples=[250]
-    )
-
-
-class JournalConfig(Section):
-    """Where everything that arrives is kept."""
-
-    dir: UserPath = Field(
-        default=Path("journal"),
-        description="Folder of the journal, made on first use. A relative path is taken from "
-        "the folder of this file.",
-    )
-    segment_mb: Count = Field(
-        default=16,
-        ge=1,
-        le=4_096,
-        description="Megabytes after which a new segment is begun, as they are on the disk: "
-        "compressed.",
-    )
-    durability: Literal["process", "power"] = Field(
-        default="process",
-        description="What the journal survives: process (kill -9, with everything), or power (a "
-        "dead machine, with everything but the last sync_every_ms).",
-    )
-    sync_every_ms: Count = Field(
-        default=100,
-        ge=1,
-        le=60_000,
-        description='Milliseconds between two syncs to the disk, with durability = "power".',
     )
 
 

@@ -12,6 +12,7 @@ from tapekeeper.model.depth import BookTally
 from tapekeeper.model.queue import QueueStatistics
 from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, TickCounts, VolumeCheck
 from tapekeeper.runtime.announcer import judge_tape
+from tapekeeper.runtime.caretaker import CareStatistics, troubles
 from tapekeeper.runtime.comparison import ComparisonStatus
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.history import HistoryStatus
@@ -53,6 +54,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         audit: of every contract, whether its prints account for the volume that its quotes tell.
         queues: one for each subscriber: what became of the events that it was offered.
         comparison: what comparing closed bars with the gateway's own has come to.
+        care: what became of sealed segments: read back, and removed.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -79,6 +81,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     flags: dict[str, int] = {}
     history: HistoryStatus = HistoryStatus()
     queues: tuple[QueueStatistics, ...] = ()
+    care: CareStatistics = CareStatistics()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -87,13 +90,13 @@ class TapeStatus(msgspec.Struct, frozen=True):
 
     @property
     def health(self) -> PoolHealth:
-        """The health of what is worst off: a hub with its streams, or the token."""
-        return judge_tape(self.pools, self.token)[0]
+        """The health of what is worst off: a hub with its streams, the token, or the journal."""
+        return judge_tape(self.pools, self.token, troubles(self.care))[0]
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What is not well, a sentence for each: of a hub, its streams included, or the token."""
-        return judge_tape(self.pools, self.token)[1]
+        """What is not well, a sentence for each: of a hub with its streams, token or journal."""
+        return judge_tape(self.pools, self.token, troubles(self.care))[1]
 
     @property
     def holds(self) -> bool:
@@ -117,6 +120,7 @@ def status_of(parts: Parts) -> TapeStatus:
         checks=tuple(pipeline.checks()),
         rejected=pipeline.reasons(),
         journal=parts.journaler.statistics(),
+        care=parts.care.statistics(),
         feed=parts.feed.statistics(),
         token=parts.keeper.status(),
         census=parts.census(),

@@ -20,6 +20,7 @@ from tapekeeper.cli.exit_codes import INTERRUPTED, OK, exit_code, expected_error
 from tapekeeper.cli.gaps import gaps_command
 from tapekeeper.cli.gateway import gateway_command
 from tapekeeper.cli.history import history_command
+from tapekeeper.cli.journal import journal
 from tapekeeper.cli.kills import kills_command
 from tapekeeper.cli.quarantine import quarantine
 from tapekeeper.cli.replay import replay_command
@@ -84,6 +85,7 @@ app.command("bars")(bars_command)
 app.command("gaps")(gaps_command)
 app.command("archive")(archive_command)
 app.command("history")(history_command)
+app.add_typer(journal, name="journal")
 app.add_typer(quarantine, name="quarantine")
 app.command("config")(config)
 

@@ -41,13 +41,22 @@ class Judged(Protocol):
         ...
 
 
-def judge_tape(pools: Iterable[Judged], token: TokenStatus) -> tuple[PoolHealth, tuple[str, ...]]:
-    """The health of what is worst off, and a reason for all that is not well."""
+def judge_tape(
+    pools: Iterable[Judged], token: TokenStatus, troubles: Iterable[str] = ()
+) -> tuple[PoolHealth, tuple[str, ...]]:
+    """The health of what is worst off, and a reason for all that is not well.
+
+    Args:
+        pools: the hubs.
+        token: whether it can be renewed.
+        troubles: what else makes the tape less safe than wanted, a sentence each.
+    """
     found = [(pool.health, f"{pool.name}: {pool.reason}") for pool in pools]
     if not found:
         return PoolHealth.DOWN, ("there is no hub",)
     if token.failing:
         found.append((PoolHealth.DEGRADED, f"the token cannot be renewed: {token.failing}"))
+    found += [(PoolHealth.DEGRADED, trouble) for trouble in troubles]
     health = max((each for each, _ in found), key=_ORDER.index)
     reasons = [reason for each, reason in found if each is not PoolHealth.UP]
     return health, tuple(reasons)
@@ -68,11 +77,17 @@ class Announcer:
         self._log = log
         self._pools: Sequence[Judged] = ()
         self._token: Callable[[], TokenStatus] | None = None
+        self._troubles: Callable[[], Sequence[str]] = tuple
         self._health = PoolHealth.STARTING
 
-    def judge(self, pools: Sequence[Judged], token: Callable[[], TokenStatus]) -> None:
-        """Judge the tape by these from now on."""
-        self._pools, self._token = pools, token
+    def judge(
+        self,
+        pools: Sequence[Judged],
+        token: Callable[[], TokenStatus],
+        troubles: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Judge the tape by these from now on; see `judge_tape`."""
+        self._pools, self._token, self._troubles = pools, token, troubles
 
     def __call__(self, event: TapeChange, /) -> None:
         """Tell of `event`, and of what it makes of the tape."""
@@ -84,7 +99,7 @@ class Announcer:
         """Judge the tape now, and tell if its health is another one."""
         if self._token is None:
             return
-        health, reasons = judge_tape(self._pools, self._token())
+        health, reasons = judge_tape(self._pools, self._token(), self._troubles())
         if health is self._health:
             return
         before, self._health = self._health, health

@@ -16,6 +16,7 @@ from tapekeeper.core.journal import (
     segment_name,
     segment_number,
 )
+from tapekeeper.core.journal.retention import retired_through
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.ports import Files
 
@@ -78,7 +79,8 @@ class JournalReader:
     to the last segment that existed when the reader was made. Each iteration starts anew.
 
     A fault costs the rest of its segment, never another segment, and is listed in `problems`,
-    which is complete when the iteration has ended.
+    which is complete when the iteration has ended. Segments that were removed in order, as the
+    archive has them, are no fault.
 
     Args:
         files: where the segments are.
@@ -112,7 +114,8 @@ class JournalReader:
         self._problems: list[Problem] = []
         self._run = 0
         self._behind = Position(numbers[0], 0)
-        self._first = 1 if only is None else numbers[0]
+        # What was removed on purpose is not missing.
+        self._first = numbers[0] if only is not None else retired_through(files.names()) + 1
         self._ending = Ending.OPEN
         self._scanner: SegmentScanner | None = None
 
@@ -156,7 +159,7 @@ class JournalReader:
         for number, listed_bytes in self._sizes.items():
             if number > expected:
                 self._report_missing(expected, number - 1)
-            expected = number + 1
+            expected = max(expected, number + 1)
             yield from self._segment(number, undecided)
             self._base_bytes += listed_bytes
         self._decide(undecided, None)

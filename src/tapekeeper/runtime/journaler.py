@@ -17,6 +17,7 @@ from tapekeeper.core.journal import (
     segment_name,
     segment_number,
 )
+from tapekeeper.core.journal.retention import retired_through
 from tapekeeper.errors import JournalError
 from tapekeeper.ports import Files, FolderLock, SegmentFile
 from tapekeeper.runtime.syncer import Durability, Mark, Settle, SyncAtOnce, SyncStatistics
@@ -117,9 +118,12 @@ class Journaler:
         with ExitStack() as undo:
             self._lock: FolderLock = files.lock()
             undo.callback(self._lock.release)
-            last = max((n for n in map(segment_number, files.names()) if n), default=0)
-            self._run_first = last + 1
+            names = files.names()
+            last = max((n for n in map(segment_number, names) if n), default=0)
             before_bytes = files.size(segment_name(last)) if last else 0
+            # A number is never used twice, even where all segments were removed.
+            last = max(last, retired_through(names))
+            self._run_first = last + 1
             self._encoder = self._segment(last + 1, created_ns, before_bytes)
             undo.pop_all()
 
@@ -183,6 +187,10 @@ class Journaler:
                 self._settle.finish()
         finally:
             self._lock.release()
+
+    def sealed(self) -> list[Mark]:
+        """The ends of the segments that the disk has confirmed since this was asked last."""
+        return self._settle.sealed()
 
     def statistics(self) -> JournalStatistics:
         """What was written so far."""

@@ -27,6 +27,9 @@ InThread: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 WAITING_MAX = 4
 """Sealed segments that may wait; beyond it the disk is behind, and the writer waits for it."""
 
+SEALED_MAX = 64
+"""Sealed segments that are remembered for who reads them back; beyond it the oldest are not."""
+
 SLOW_NS = 1_000_000_000
 """A sync that takes longer is told of in the log: `power` promises less than it says."""
 
@@ -86,6 +89,10 @@ class Settle(Protocol):
         """Have all of them synced and closed when this returns."""
         ...
 
+    def sealed(self) -> list[Mark]:
+        """The ends of the segments that were confirmed and closed since this was asked last."""
+        ...
+
     @property
     def failure(self) -> str:
         """Why the disk can be believed no more; "" as long as it can."""
@@ -103,6 +110,7 @@ class SyncAtOnce:
         self._failure = ""
         self._durable = NOTHING
         self._syncs = 0
+        self._sealed: deque[Mark] = deque(maxlen=SEALED_MAX)
 
     def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
         """Open segments are not synced."""
@@ -118,6 +126,7 @@ class SyncAtOnce:
                 file.sync()
                 self._durable = mark
                 self._syncs += 1
+                self._sealed.append(mark)
         except JournalError as error:
             self._failure = str(error)
         finally:
@@ -132,6 +141,10 @@ class SyncAtOnce:
         """
         if self._failure:
             raise JournalError(self._failure)
+
+    def sealed(self) -> list[Mark]:
+        """The ends of the segments that were confirmed since this was asked last."""
+        return _taken(self._sealed)
 
     @property
     def failure(self) -> str:
@@ -168,6 +181,7 @@ class Syncer:
         self._failure = ""
         self._syncs = 0
         self._slowest_ns = 0
+        self._sealed: deque[Mark] = deque(maxlen=SEALED_MAX)
 
     @property
     def waiting(self) -> int:
@@ -217,7 +231,9 @@ class Syncer:
                 await self._sync(*self._waiting[0])
                 # Otherwise `finish` has done it meanwhile. Closed here, by this thread alone.
                 if self._waiting and self._waiting[0][1].position <= self._durable.position:
-                    self._waiting.popleft()[0].close()
+                    done, mark = self._waiting.popleft()
+                    done.close()
+                    self._sealed.append(mark)
             latest = None if self._every_s is None else self._latest()
             if latest is not None:
                 await self._sync(*latest)
@@ -234,12 +250,17 @@ class Syncer:
                 if not self._failure:
                     file.sync()
                     self._confirmed(mark)
+                    self._sealed.append(mark)
             except JournalError as error:
                 self._failure = str(error)
             finally:
                 file.close()
         if self._failure:
             raise JournalError(self._failure)
+
+    def sealed(self) -> list[Mark]:
+        """The ends of the segments that were confirmed and closed since this was asked last."""
+        return _taken(self._sealed)
 
     async def _sync(self, file: SegmentFile, mark: Mark) -> None:
         if mark.position <= self._durable.position:
@@ -263,6 +284,12 @@ class Syncer:
         if mark.position > self._durable.position and not self._failure:
             self._durable = mark
             self._syncs += 1
+
+
+def _taken(sealed: deque[Mark]) -> list[Mark]:
+    marks = list(sealed)
+    sealed.clear()
+    return marks
 
 
 def _nothing() -> None:

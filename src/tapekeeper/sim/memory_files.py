@@ -246,6 +246,23 @@ class MemoryFiles:
             raise UnreadableSourceError(f"there is no {name} in memory")
         return bytes(content)
 
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes, at most so many.
+
+        Raises:
+            UnreadableSourceError: it is absent.
+        """
+        return self.read(name)[:size]
+
+    def remove(self, name: str) -> None:
+        """Remove a file.
+
+        Raises:
+            JournalError: the process is dead.
+        """
+        self.check_alive()
+        self.disk.content.pop(name, None)
+
     def lock(self) -> MemoryLock:
         """Take the folder for writing.
 

@@ -132,7 +132,7 @@ class PowerDisk:
 
     def names(self) -> list[str]:
         """Names of all files, sorted."""
-        return sorted(self._content)
+        return sorted(self._states)
 
     def size(self, name: str) -> int:
         """Size of a file in bytes."""
@@ -144,7 +144,7 @@ class PowerDisk:
         Raises:
             JournalError: it exists.
         """
-        if name in self._content:
+        if name in self._states:
             raise JournalError(f"cannot create {name} in memory: it exists")
         self._content[name] = bytearray()
         self._set(name, FileState(0, 0, named=False))
@@ -156,10 +156,18 @@ class PowerDisk:
         Raises:
             UnreadableSourceError: it is absent.
         """
-        content = self._content.get(name)
-        if content is None:
+        if name not in self._states:
             raise UnreadableSourceError(f"there is no {name} in memory")
-        return bytes(content)
+        return bytes(self._content[name])
+
+    def head(self, name: str, size: int) -> bytes:
+        """The first bytes, at most so many."""
+        return self.read(name)[:size]
+
+    def remove(self, name: str) -> None:
+        """Remove a file, at once and for ever."""
+        self._states.pop(name, None)
+        self.moments.append(Moment(dict(self._states), self.observe()))
 
     def lock(self) -> PowerLock:
         """Take the folder for writing; whoever held it is gone with the power."""

@@ -10,17 +10,13 @@ import polars as pl
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
-from tapekeeper.app.archive.compaction import (
-    CONFIRMATIONS,
-    archive_journal,
-    confirmed_through,
-    read_manifest,
-)
+from tapekeeper.app.archive.compaction import archive_journal, confirmed_through, read_manifest
 from tapekeeper.app.archive.disk import ArchiveDisk
 from tapekeeper.app.archive.history import read_history
 from tapekeeper.app.archive.manifest import Manifest
 from tapekeeper.app.archive.rerunning import segments_of
 from tapekeeper.core.journal import segment_name
+from tapekeeper.core.journal.retention import CONFIRMATIONS
 from tapekeeper.errors import JournalError, UnreadableSourceError, UsageError
 from tapekeeper.model.timeframe import HOUR_NS
 from tests.unit.app.archived_journal import (

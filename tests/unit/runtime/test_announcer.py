@@ -57,6 +57,14 @@ def test_without_a_hub_there_is_nothing() -> None:
     assert judge_tape([], _token())[0] is DOWN
 
 
+def test_a_trouble_beside_the_hubs_degrades_the_tape() -> None:
+    """As that of the journal does; its sentence is among the reasons."""
+    assert judge_tape([_Pool("market", UP)], _token(), ["journal: full"]) == (
+        DEGRADED,
+        ("journal: full",),
+    )
+
+
 @pytest.mark.asyncio
 async def test_a_change_is_told_before_what_it_makes_of_the_tape() -> None:
     """And the tape's own only if it is another one than before."""

@@ -36,14 +36,11 @@ from tapekeeper.app.archive.layout import (
 from tapekeeper.app.archive.manifest import CarryFile, Manifest, Part, decode_manifest
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of, settled_through
 from tapekeeper.core.journal import segment_name
+from tapekeeper.core.journal.retention import CONFIRMATIONS
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.errors import JournalError, UnreadableSourceError, UsageError
 from tapekeeper.ports import Files
 from tapekeeper.runtime.journal_reader import Problem
-
-CONFIRMATIONS = "archived.jsonl"
-"""In the journal's folder, one whole JSON line a confirmation; the last whole one counts. Only
-segments up to its `through_segment` may be removed."""
 
 ROWS_PER_PASS = 1_000_000
 """Prints after which a pass ends with the segment; some 100 MB of memory."""

@@ -73,6 +73,12 @@ class _Window:
     def read(self, name: str) -> bytes:
         return self._files.read(name)
 
+    def head(self, name: str, size: int) -> bytes:
+        return self._files.head(name, size)
+
+    def remove(self, name: str) -> None:
+        self._files.remove(name)
+
     def lock(self) -> FolderLock:
         return self._files.lock()
 

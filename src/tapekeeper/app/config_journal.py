@@ -1,0 +1,67 @@
+"""The section of the configuration that is about the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from tapekeeper.app.config_types import Count, Section, UserPath
+from tapekeeper.core.journal.retention import Retention
+
+
+class JournalConfig(Section):
+    """Where everything that arrives is kept."""
+
+    dir: UserPath = Field(
+        default=Path("journal"),
+        description="Folder of the journal, made on first use. A relative path is taken from "
+        "the folder of this file.",
+    )
+    segment_mb: Count = Field(
+        default=16,
+        ge=1,
+        le=4_096,
+        description="Megabytes after which a new segment is begun, as they are on the disk: "
+        "compressed.",
+    )
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What the journal survives: process (kill -9, with everything), or power (a "
+        "dead machine, with everything but the last sync_every_ms).",
+    )
+    sync_every_ms: Count = Field(
+        default=100,
+        ge=1,
+        le=60_000,
+        description='Milliseconds between two syncs to the disk, with durability = "power".',
+    )
+    retain_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_500,
+        description="Days after which a segment is removed, once the archive has confirmed that it "
+        "has it. Without this and retain_gb everything is kept.",
+        examples=[30.0],
+    )
+    retain_gb: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Gigabytes of segments above which the oldest are removed, once the archive "
+        "has confirmed that it has them.",
+        examples=[50.0],
+    )
+
+    def retention(self) -> Retention:
+        """How much is kept, as the caretaker has it."""
+        return retention(self.retain_days, self.retain_gb)
+
+
+def retention(retain_days: float | None, retain_gb: float | None) -> Retention:
+    """How much of a journal is kept, by days and by gigabytes; None keeps all."""
+    return Retention(
+        None if retain_days is None else round(retain_days * 86_400 * 1e9),
+        None if retain_gb is None else round(retain_gb * 1e9),
+    )
