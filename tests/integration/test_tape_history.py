@@ -64,3 +64,25 @@ async def test_a_running_tape_reads_everything_that_it_ever_had(tmp_path: Path) 
                     await tape.history("ZZ", "trades")
             seen += accepted
     assert_frame_equal(read_history(journal, "MES", "trades"), whole)
+
+
+@pytest.mark.asyncio
+async def test_a_running_tape_archives_what_is_settled(tmp_path: Path) -> None:
+    """In a process of its own: what the run before has left, and nothing of this one yet."""
+    journal = tmp_path / "journal"
+    for enabled in (False, True):
+        config = SimConfig(seed=7, speed="max", products=("MES",), trades_max=50, start_ns=START_NS)
+        calendar = calendar_by_name("cme")
+        async with SimGateway(config, SystemClock(), SystemRandom(), sessions=calendar) as gateway:
+            settings = config_for(gateway.urls, journal)
+            archive = settings.archive.model_copy(update={"enabled": enabled, "every_s": 0.01})
+            tape = Tape(settings.model_copy(update={"archive": archive}))
+            async with tape, asyncio.timeout(60):
+                await tape.subscribe("MES", ["1s"])
+                await received(tape, 50)
+                assert (tape.archiving is not None) is enabled
+                while enabled and not tape.status().archive.passes:  # noqa: ASYNC110 - a count
+                    await asyncio.sleep(0)
+            status = tape.status().archive
+    assert (status.through_segment, status.confirmed, status.trouble) == (1, 1, "")
+    assert read_history(journal, "MES", "trades").height == 100

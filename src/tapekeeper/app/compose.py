@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from tapekeeper.adapters.child import Child
 from tapekeeper.adapters.dates import GatewayDates
 from tapekeeper.adapters.given_tokens import GivenTokens, TokenCallable
 from tapekeeper.adapters.http_session import CountsSockets, socket_count
@@ -15,6 +16,7 @@ from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller, Retry
 from tapekeeper.adapters.token_forms import TokenForms
 from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, TokenIssuer
 from tapekeeper.adapters.websocket import AiohttpTransport
+from tapekeeper.app.archive.background import Archiving
 from tapekeeper.app.archive.compaction import default_archive
 from tapekeeper.app.archive.history import Archive
 from tapekeeper.app.archive.live import LiveHistory
@@ -34,7 +36,7 @@ from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.queue import OnFull
 from tapekeeper.model.snapshot import Census
-from tapekeeper.ports import Files, Log, Transport
+from tapekeeper.ports import Clock, Files, Log, Random, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.caretaker import Caretaker
 from tapekeeper.runtime.comparison import Comparison
@@ -88,6 +90,7 @@ class Parts:
     log: Log
     resources: AsyncExitStack
     past: LiveHistory
+    archiving: Archiving | None
     calendars: dict[str, Calendar] = field(default_factory=dict)
 
     @property
@@ -195,10 +198,7 @@ async def compose(
         session = await stack.enter_async_context(outside.session())
         dates = GatewayDates(wall)
         caller = RestCaller(session, config.gateway.rest_url, wall, dates=dates)
-        issuer = _issuer(config, caller, given)
-        tokens = KeptTokens(issuer, wall, refresh_at_share=config.gateway.token_refresh_share)
-        retry = Retry(wall, outside.random)
-        rest = GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
+        tokens, rest = _gateway(config, given, caller, wall, outside.random)
         files = outside.files(config.journal.dir)
         journaler, syncer = _journal(config, outside, files, log)
         feed = _feed(config, outside, journaler, log)
@@ -218,9 +218,11 @@ async def compose(
         announcer.judge([pool.report for pool in pools.values()], keeper.status, care.troubles)
         loop = _loop_watch(outside, log)
         comparison = _comparison(config, outside, rest, feed, log)
+        archiving = _archiving(config, outside, files, log)
         helpers = _helpers(
             token=keeper, watch=watch, loop=loop, comparison=comparison, history=history, care=care
         )
+        helpers |= _helpers(archive=archiving)
         supervisor = Supervisor(
             feed=feed,
             journaler=journaler,
@@ -251,13 +253,39 @@ async def compose(
             supervisor=supervisor,
             log=log,
             past=_past(config, outside, files),
+            archiving=archiving,
             resources=stack.pop_all(),
         )
+
+
+def _gateway(
+    config: Config, given: TokenCallable | None, caller: RestCaller, wall: Clock, random: Random
+) -> tuple[KeptTokens, GatewayRest]:
+    """Its tokens and its REST calls."""
+    issuer = _issuer(config, caller, given)
+    tokens = KeptTokens(issuer, wall, refresh_at_share=config.gateway.token_refresh_share)
+    retry = Retry(wall, random)
+    return tokens, GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
 
 
 def _past(config: Config, outside: Outside, files: Files) -> LiveHistory:
     folder = config.archive.dir or default_archive(config.journal.dir)
     return LiveHistory(Archive(files, folder), outside.in_thread)
+
+
+def _archiving(config: Config, outside: Outside, files: Files, log: Log) -> Archiving | None:
+    if not config.archive.enabled or outside.in_thread is None:
+        return None
+    return Archiving(
+        journal=config.journal.dir,
+        archive=config.archive.dir,
+        files=files,
+        child=Child(),
+        in_thread=outside.in_thread,
+        clock=outside.clock,
+        log=log,
+        every_s=config.archive.every_s,
+    )
 
 
 def _journal(

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tapekeeper.app.config_types import Section, UserPath
+from tapekeeper.app.config_types import Seconds, Section, UserPath
 
 
 class ArchiveConfig(Section):
-    """Parquet files of what the journal has; `tapekeeper archive` makes them."""
+    """Parquet files of what the journal has, made by `tapekeeper archive` or a running tape."""
 
+    enabled: bool = Field(
+        default=False,
+        description="Whether a running tape archives what is settled, in a process of its own that "
+        "gives way to all others.",
+    )
+    every_s: Seconds = Field(
+        default=300.0, description="Seconds between two looks whether there is something settled."
+    )
     dir: UserPath | None = Field(
         default=None,
         description="Folder of the archive, made on first use; without it `archive` in the "

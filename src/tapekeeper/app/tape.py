@@ -16,6 +16,7 @@ from typing import Any, Self, overload
 import polars as pl
 
 from tapekeeper.adapters.given_tokens import TokenCallable
+from tapekeeper.app.archive.background import Archiving
 from tapekeeper.app.archive.live import LiveHistory
 from tapekeeper.app.asking import (
     DEPTH_STREAM,
@@ -405,6 +406,11 @@ class Tape:
     def history(self) -> LiveHistory:
         """Everything there ever was of a contract, to be called; see `LiveHistory.__call__`."""
         return self._running().past
+
+    @property
+    def archiving(self) -> Archiving | None:
+        """What archives beside the tape, to be paused and resumed; None where it is turned off."""
+        return self._running().archiving
 
     def continuous(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tapekeeper.app.archive.background import ArchiveStatus
 from tapekeeper.app.compose import Parts
 from tapekeeper.core.breaker import BreakerTally
 from tapekeeper.core.skew import HostClockStatus
@@ -55,6 +56,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         queues: one for each subscriber: what became of the events that it was offered.
         comparison: what comparing closed bars with the gateway's own has come to.
         care: what became of sealed segments: read back, and removed.
+        archive: what became of archiving beside the tape.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -82,6 +84,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     history: HistoryStatus = HistoryStatus()
     queues: tuple[QueueStatistics, ...] = ()
     care: CareStatistics = CareStatistics()
+    archive: ArchiveStatus = ArchiveStatus()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -126,6 +129,7 @@ def status_of(parts: Parts) -> TapeStatus:
         census=parts.census(),
         token_forms=dict(parts.forms.proven()),
         watch=parts.watch.status(),
+        archive=ArchiveStatus() if parts.archiving is None else parts.archiving.status(),
         loop=LoopLag() if parts.loop is None else parts.loop.lag(),
         host_clock=parts.dates.status(),
         fastest_ms=None if fastest_ns is None else fastest_ns / 1e6,
