@@ -19,12 +19,13 @@ from tapekeeper.core.calendar import BY_PRODUCT, Calendar, calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
-from tapekeeper.core.runlog import Rerun, readmitted_later
+from tapekeeper.core.runlog import Rerun, absence_told, ended_by, readmitted_later
 from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import BookSnapshot
+from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize, parse_size, size_order
 from tapekeeper.model.snapshot import TickCounts, VolumeCheck
@@ -163,8 +164,12 @@ class _Collector:
     def contract_ids(self) -> list[str]:
         return [each.contract_id for each in self.pipeline.instruments()]
 
-    def result(self, calendars: Mapping[str, Calendar]) -> ReplayResult:
+    def result(
+        self, calendars: Mapping[str, Calendar], absences: Iterable[Gap] = ()
+    ) -> ReplayResult:
+        """What there is of a run that is over, with what later runs told of the time behind it."""
         self.take([self.pipeline.release()])
+        self.take(ended_by(self.pipeline, absences))
         forming = self._of_wanted(self.pipeline.forming_all())
         result = result_of(self.pipeline, [*self._bars.all(), *forming])
         if self._wanted is not None:
@@ -217,7 +222,7 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
     # A scan of its own: a print is let in where it was set aside, and what says so stands behind
     # its run. In one pass each such run would have to be replayed again and what was made of it be
     # taken back; the scan decodes no frame and takes a thousandth of the time of a replay.
-    pardons = readmissions(folder)
+    later = told_later(folder)
     # The grace is in the recorded timer entries; nothing here closes a bar by a clock of its own.
     quotes = QuoteColumns() if options.keep_quotes else None
     collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)
@@ -226,13 +231,13 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
         if reader.run != run:
             # A process begins with nothing, so what it made is not to be had from what the one
             # before it left: prints would be late that were not, bars whole that were in halves.
-            results.append(collector.result(rerun.calendars))
+            results.append(collector.result(rerun.calendars, later.absences_behind(run)))
             run = reader.run
             collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)
             rerun = Rerun(
                 collector.pipeline,
                 timeframes=options.timeframes or (),
-                pardons=pardons.get(run, ()),
+                pardons=later.pardons.get(run, ()),
             )
         collector.take(rerun.take(entry))
         if number % ENTRIES_PER_REPORT == 0:
@@ -250,12 +255,45 @@ def readmissions(folder: Path) -> dict[int, list[Trade]]:
     Raises:
         UnreadableSourceError: there is no journal.
     """
-    found: dict[int, list[Trade]] = {}
-    for entry in JournalReader(FolderFiles(folder)):
-        meta = readmitted_later(entry)
+    return told_later(folder).pardons
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a journal says of runs when they are over.
+
+    Attributes:
+        pardons: the prints that were let in, by the run's first segment.
+        absences: the last word on each time without a process, by the run that told it.
+    """
+
+    pardons: dict[int, list[Trade]]
+    absences: dict[int, dict[int, Gap]]
+
+    def absences_behind(self, run: int) -> list[Gap]:
+        """Those that runs after this one told of, by number; the last word counts."""
+        found: dict[int, Gap] = {}
+        for number in sorted(self.absences):
+            if number > run:
+                found |= self.absences[number]
+        return [found[gap_id] for gap_id in sorted(found)]
+
+
+def told_later(folder: Path) -> Later:
+    """Look a journal through for what it says of runs that are over; decodes no frame.
+
+    Raises:
+        UnreadableSourceError: there is no journal.
+    """
+    later = Later({}, {})
+    reader = JournalReader(FolderFiles(folder))
+    for entry in reader:
+        meta, gap = readmitted_later(entry), absence_told(entry)
         if meta is not None:
-            found.setdefault(meta.run, []).append(meta.trade)
-    return found
+            later.pardons.setdefault(meta.run, []).append(meta.trade)
+        if gap is not None:
+            later.absences.setdefault(reader.run, {})[gap.gap_id] = gap
+    return later
 
 
 def _joined(runs: list[ReplayResult]) -> ReplayResult:

@@ -23,7 +23,7 @@ from tapekeeper.core.signalr.resume import ReceivePoint, Resume
 from tapekeeper.core.signalr.session import Called, Garbled, Session
 from tapekeeper.core.validate import LENIENT, RulePolicy
 from tapekeeper.errors import UnreadableSourceError, UsageError
-from tapekeeper.model.gap import Gap, HistoryRows, Repair
+from tapekeeper.model.gap import ABSENCES, Gap, HistoryRows, Repair
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize, parse_size
 from tapekeeper.model.tick import Trade
@@ -39,6 +39,7 @@ More were never open at once, and what an ended one left unfinished is of no use
 
 _LIMIT = struct.Struct("<q")
 _READMIT = b'"readmit"'
+_GAP = b'"kind":"gap"'
 
 
 class RecordedRules(RulePolicy, frozen=True):
@@ -193,6 +194,31 @@ def readmitted_later(entry: Entry) -> ReadmitMeta | None:
     except msgspec.DecodeError:
         return None
     return meta if isinstance(meta, ReadmitMeta) and meta.run else None
+
+
+def absence_told(entry: Entry) -> Gap | None:
+    """The time without a process that an entry tells of, or the last word on it."""
+    if entry.kind is not EntryKind.META or _GAP not in entry.payload:
+        return None
+    try:
+        meta = _decode(entry.payload)
+    except msgspec.DecodeError:
+        return None
+    return meta.gap if isinstance(meta, GapMeta) and meta.gap.cause in ABSENCES else None
+
+
+def ended_by(pipeline: Pipeline, absences: Iterable[Gap]) -> Iterator[Outputs]:
+    """Tell a run that is over of the time behind it, as later runs told of it.
+
+    What was forming when it ended lacks what came then, and it could not say so itself. History
+    stands for nothing in it: what was filled in are bars of the later runs.
+    """
+    for gap in absences:
+        last = pipeline.last_trade(gap.contract_id)
+        if last is None or gap.from_ns is None or gap.from_ns > last.ts_event:
+            continue
+        if gap.to_ns is None or gap.to_ns > last.ts_event:
+            yield pipeline.know_gap(msgspec.structs.replace(gap, restored=(), note=""))
 
 
 def connected_entry(line: int, hub: str, now_ns: int, protocol: str = JSON.name) -> Entry:

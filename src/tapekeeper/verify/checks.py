@@ -220,7 +220,7 @@ def _untrue(evidence: Evidence, run: Run) -> Iterator[str]:
 
     A subscription that is frozen, and not found yet, is a thing that nobody can know of. What a
     process finds out when its journal accepts no more is in its log, but its bars cannot say it.
-    Nor can a bar that was forming when its process ended tell of what the next process lost.
+    A bar that was forming when its process ended has a gap as soon as a later one follows on.
     """
     excused = (*frozen_spans(evidence), *mute_spans(evidence))
     times = sorted(

@@ -69,10 +69,11 @@ def lost_prints(evidence: Evidence, runs: Iterable[Run]) -> tuple[int, Lost]:
 
 
 def missing_prints(evidence: Evidence, run: Run) -> list[tuple[str, int, int]]:
-    """Prints that a process had not when it ended: contract, event time, when each was made (ns).
+    """Prints that a process had not: contract, event time, when each was made (ns).
 
     Of the contracts that are followed from the start, and whenever the prints were made, before the
-    process was started as well: a bar that lacks one is not complete, whoever is to blame.
+    process was started as well: a bar that lacks one is not complete, whoever is to blame. Where a
+    later process told that nobody was there behind this one, so are those that were made then.
     """
     windows = [
         window
@@ -88,7 +89,7 @@ def missing_prints(evidence: Evidence, run: Run) -> list[tuple[str, int, int]]:
         for key in one.prints:
             if came[key] > 0:
                 came[key] -= 1
-            elif one.at_ns <= until_ns and key[0] in wanted:
+            elif key[0] in wanted and (one.at_ns <= until_ns or key[0] in run.cut):
                 missing.append((key[0], key[1], one.at_ns))
     return missing
 

@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.replay import ReplayOptions, replay
+from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Ending
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
@@ -172,3 +174,41 @@ def test_what_is_written_at_the_start_is_in_the_ledgers_file(processes: Processe
     (gap,) = ledger.find(causes=[GapCause.CRASH])
     assert "ended without order behind segment 1" in gap.evidence
     assert "bytes of an unfinished write were cut" in gap.evidence
+
+
+def test_a_replay_says_of_the_last_bars_of_a_run_that_nobody_was_there(
+    processes: Processes,
+) -> None:
+    """They were forming when it was killed: the next run knows, and history stands for nothing."""
+    bench = processes.start(10)
+    bench.subscribe()
+    for second in (60.5, 61.0, 70.0):
+        bench.trade(second)
+    processes.end(seal=False)
+    alone = _worth(processes.folder)
+    whole, gap = Completeness.COMPLETE, Completeness.GAP
+    assert [alone["1s", at] for at in (60, 61, 70)] == [[whole]] * 3
+    assert alone["1m", 60] == [whole]
+    bench = processes.start(100)
+    bench.subscribe()
+    bench.trade(101.5)
+    (crash,) = bench.keeper.ledger.find(causes=[GapCause.CRASH])
+    assert crash.from_ns is not None
+    assert crash.to_ns is not None
+    restored = (Span(crash.from_ns, crash.to_ns),)
+    bench.feed.know([msgspec.structs.replace(crash, restored=restored)])
+    processes.end()
+    both = _worth(processes.folder)
+    assert [both["1s", at] for at in (60, 61, 70)] == [[whole], [whole], [gap]]
+    assert both["1m", 60] == [gap, Completeness.PARTIAL_START]
+
+
+def _worth(folder: Path) -> dict[tuple[str, int], list[Completeness]]:
+    """Completeness of the bars that a replay makes, run by run."""
+    result = replay(folder, ReplayOptions(calendar_by_name("cme")))
+    found: dict[tuple[str, int], list[Completeness]] = {}
+    for bars in result.bars.values():
+        for bar in bars:
+            place = bar.timeframe, (bar.ts_open - START) // S
+            found.setdefault(place, []).append(bar.completeness)
+    return found

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
 import pytest
 
 from tapekeeper.core.ledger import line_of
-from tapekeeper.model.gap import GapCause
+from tapekeeper.core.pipeline import Outputs, Pipeline
+from tapekeeper.model.gap import Gap, GapCause
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.runtime.gap_keeper import read_ledger
@@ -20,7 +21,7 @@ from tapekeeper.sim.fault_menu import Drop, LosePrints, Replay
 from tapekeeper.sim.fault_runner import Happened
 from tapekeeper.sim.host import Step
 from tapekeeper.sim.subscriptions import Stream
-from tapekeeper.verify import checks
+from tapekeeper.verify import checks, runs
 from tapekeeper.verify.checks import judge
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Freezing, Made
 from tapekeeper.verify.losses import mute_spans, spans_of
@@ -247,6 +248,20 @@ def test_a_journal_that_accepts_no_more_excuses_what_was_found_out_then(good: Ev
     assert last.from_ns - 3_000_000_000 < span.from_ns < last.from_ns
     failed.last.refused = 0
     assert list(mute_spans(failed)) == []
+
+
+def test_a_bar_that_was_forming_at_a_kill_is_judged_by_the_market(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once the next process has told that nobody was there, it may not call itself complete."""
+
+    def forget(_pipeline: Pipeline, absences: Iterable[Gap]) -> Iterator[Outputs]:
+        yield Outputs(gaps=list(absences))
+
+    evidence = simulate(replace(scenario(8, (Kill(at_s=20.4, restart_s=9),)), trades_per_s=20.0))
+    assert judge(evidence).problems == ()
+    monkeypatch.setattr(runs, "ended_by", forget)
+    assert any("say that they are complete and are not" in one for one in judge(evidence).problems)
 
 
 def test_what_the_gateway_loses_is_part_of_its_market() -> None:
