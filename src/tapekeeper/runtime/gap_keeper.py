@@ -437,9 +437,22 @@ class GapKeeper:
         if interval.to_ns is not None:
             # Not empty, although the host's clock may have been set back meanwhile.
             to_ns = max(exchange.latest_ns(interval.to_ns) or 0, (from_ns or 0) + 1)
+            if gap.cause is GapCause.START or gap.cause in ABSENCES:
+                to_ns = self._beginning_ns(gap.contract_id, to_ns)
             settling = _Settling(gap.gap_id, interval.to_ns, to_ns, to_ns + SETTLE_NS)
             self._settling.append(settling)
         self._feed.know([msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)])
+
+    def _beginning_ns(self, contract_id: str, to_ns: int) -> int:
+        """Where a contract's data begin that was confirmed at `to_ns`, by the fastest print so far.
+
+        The confirmation may have been faster, so that prints are lost which were made shortly
+        behind `to_ns`. But nothing is missing behind a print that came.
+        """
+        came = (self._begun_ns.get(contract_id), self._traded_ns.get(contract_id))
+        # What is older was under way when nobody wanted it.
+        near = [ts_ns for ts_ns in came if ts_ns is not None and ts_ns >= to_ns - MARGIN_NS]
+        return max(to_ns, min([*near, to_ns + MARGIN_NS]))
 
     def _settle(self) -> None:
         """Put ends anew where a delivery has shown since that all before it were late.

@@ -32,6 +32,7 @@ from tapekeeper.runtime.line_values import Connected, HubCall, Inbound
 from tapekeeper.sim.manual_clock import ManualClock
 
 S = 1_000_000_000
+MARGIN_S = MARGIN_NS / S
 START = 1_767_625_200 * S
 MES = "CON.F.US.MES.H26"
 AHEAD_NS = 3 * S
@@ -74,6 +75,12 @@ class Bench:
 
     def subscribe(self, *timeframes: str) -> None:
         """Follow a contract from the present moment on, or add timeframes."""
+        self.ask(*timeframes)
+        self.feed(Connected(1, "market", self.clock.now_ns()))
+        self.keeper.followed(MES)
+
+    def ask(self, *timeframes: str) -> None:
+        """Want a contract, which is not confirmed yet."""
         self.feed.subscribe(
             Subscription(
                 Instrument(MES, "MESH6"),
@@ -82,8 +89,6 @@ class Bench:
             )
         )
         self.keeper.follow(MES)
-        self.feed(Connected(1, "market", self.clock.now_ns()))
-        self.keeper.followed(MES)
 
     def trade(self, second: float, price: float = 6000) -> None:
         """A print at START plus `second`, which takes no time to come."""
@@ -143,7 +148,7 @@ def test_the_start_ends_with_the_confirmation_on_the_exchanges_clock(bench: Benc
     bench.subscribe()
     assert bench.gaps() == [(GapCause.START, GapState.LASTING, None, None)]
     bench.trade(30.5)
-    assert bench.gaps() == [(GapCause.START, GapState.ENDED, None, 10.0)]
+    assert bench.gaps() == [(GapCause.START, GapState.ENDED, None, 10.0 + MARGIN_S)]
     bench.trade(61.0)
     whole, partial = Completeness.COMPLETE, Completeness.PARTIAL_START
     assert bench.worth() == {("1s", 30): whole, ("1s", 61): whole, ("1m", 0): partial,
@@ -159,7 +164,7 @@ def test_an_outage_marks_bars_at_once_and_ends_with_the_next_acknowledgement(
     bench.trade(1.5)
     bench.trade(2.5)
     bench.keeper.cover([], [hole(2.6, None)])
-    margin_s = MARGIN_NS / S
+    margin_s = MARGIN_S
     assert bench.gaps()[1:] == [(GapCause.DISCONNECT, GapState.LASTING, 2.6 - margin_s, None)]
     assert bench.worth()["1s", 2] is Completeness.GAP
     bench.keeper.cover([hole(2.6, 9.0)], [])
@@ -177,7 +182,7 @@ def test_an_outage_that_goes_on_because_of_a_refusal_is_one_entry(bench: Bench, 
     bench.trade(1.5)
     refused = GapCause.REFUSED_SUBSCRIPTION
     bench.keeper.cover([], [hole(2.0, None)])
-    from_s = 2.0 - MARGIN_NS / S
+    from_s = 2.0 - MARGIN_S
     if told == "while it lasts":
         bench.keeper.cover([], [hole(2.0, None, "lost; then refused", refused)])
         assert bench.gaps()[1:] == [(refused, GapState.LASTING, from_s, None)]
@@ -198,6 +203,35 @@ def test_prints_stamped_ahead_are_a_gap_by_a_clock(bench: Bench) -> None:
     assert bench.gaps()[1][1] is GapState.ENDED
 
 
+def test_a_start_ends_with_the_first_print_behind_it(bench: Bench) -> None:
+    """The confirmation may have been faster than any print, and prints before it are lost."""
+    bench.at(10.0)
+    bench.subscribe()
+    bench.at(10.2)
+    bench.feed(bench.frame(10.1))  # 0.1 s on its way, so the confirmation seems to be of 9.9
+    bench.feed.drain()
+    assert bench.gaps() == [(GapCause.START, GapState.ENDED, None, 10.1)]
+
+
+def test_nothing_is_missing_behind_a_print_that_came_before_the_confirmation(
+    bench: Bench,
+) -> None:
+    """The subscription was there before its confirmation; what is older was on its way."""
+    bench.subscribe()
+    bench.trade(1.5)
+    for asked_s, print_s, begins_s in ((9, 9.9, 10), (19, 18.0, 20 + MARGIN_S)):
+        bench.keeper.unfollow(MES)
+        bench.feed.unsubscribe(MES)
+        bench.at(asked_s)
+        bench.ask()
+        bench.at(asked_s + 0.9)
+        bench.feed(bench.frame(print_s))
+        bench.feed.drain()
+        bench.at(asked_s + 1)
+        bench.keeper.followed(MES)
+        assert bench.gaps()[-1][3] == begins_s
+
+
 def test_an_end_is_put_anew_when_a_delivery_shows_that_all_before_it_were_late(
     bench: Bench,
 ) -> None:
@@ -208,7 +242,7 @@ def test_an_end_is_put_anew_when_a_delivery_shows_that_all_before_it_were_late(
     bench.feed(bench.frame(14.0))
     bench.feed.drain()
     bench.keeper.cover([hole(20.0, 35.0)], [])
-    assert [to_s for _, _, _, to_s in bench.gaps()] == [-6.0, 19.0]
+    assert [to_s for _, _, _, to_s in bench.gaps()] == [-6.0 + MARGIN_S, 19.0]
     bench.at(36)
     bench.feed(bench.frame(36.0))
     bench.feed.drain()
@@ -233,7 +267,7 @@ def test_a_backlog_that_is_worked_off_puts_an_end_anew_a_few_times(bench: Bench)
     for gap in told:
         ends.setdefault(gap.cause, []).append(_after(gap.to_ns) or 0.0)
     # Nothing is missing behind the first print, so a start ends there at the latest.
-    assert ends[GapCause.START][0] == -30.0
+    assert ends[GapCause.START][0] == -30.0 + MARGIN_S
     assert ends[GapCause.START][-1] == 0.0
     first_s, *rest_s = ends[GapCause.DISCONNECT]
     assert rest_s == sorted(rest_s)
@@ -251,7 +285,7 @@ def test_an_outage_across_a_step_of_the_clock_holds_both_that_it_may_have_been(
     bench.clock.set_by(5.0)
     bench.keeper.cover([hole(2.0, 3.0)], [])
     (_, _, from_s, to_s) = bench.gaps()[1]
-    assert from_s == 2.0 - 5.0 - MARGIN_NS / S
+    assert from_s == 2.0 - 5.0 - MARGIN_S
     assert to_s == 3.0
 
 
@@ -395,6 +429,7 @@ def test_a_timeframe_that_is_added_lacks_what_was_before(bench: Bench) -> None:
 
 def test_the_beginning_of_a_bar_is_in_the_journal(bench: Bench) -> None:
     """A replay puts it into the bar that forms at the same place, and asks nobody."""
+    bench.at(-1)
     bench.subscribe("10s")
     bench.trade(21.5)
     bench.subscribe("1m")
@@ -422,6 +457,7 @@ def test_the_beginning_of_a_bar_is_in_the_journal(bench: Bench) -> None:
 
 def test_a_measure_that_is_added_has_an_entry_and_its_first_bar_says_so(bench: Bench) -> None:
     """Before the first print there is nothing that it lacks; a replay makes the same bars."""
+    bench.at(-1)
     bench.subscribe("1m", "3tick")
     bench.subscribe("4tick")
     bench.trade(1.5)
@@ -460,7 +496,7 @@ def test_a_bar_that_goes_on_when_its_contract_is_followed_no_more_lacks_what_com
     }
     bench.at(5.0)
     bench.subscribe()
-    assert bench.gaps()[1:] == [(GapCause.START, GapState.ENDED, 1.2, 5.0)]
+    assert bench.gaps()[1:] == [(GapCause.START, GapState.ENDED, 1.2, 5.0 + MARGIN_S)]
 
 
 def test_unsubscribing_ends_what_lasts(bench: Bench) -> None:
@@ -471,14 +507,15 @@ def test_unsubscribing_ends_what_lasts(bench: Bench) -> None:
     bench.at(5)
     bench.keeper.unfollow(MES)
     bench.feed.unsubscribe(MES)
-    assert bench.gaps()[1][1:] == (GapState.ENDED, 2.0 - MARGIN_NS / S, 5.0)
+    assert bench.gaps()[1][1:] == (GapState.ENDED, 2.0 - MARGIN_S, 5.0)
     bench.at(20)
     bench.subscribe()
-    assert bench.gaps()[2] == (GapCause.START, GapState.ENDED, 1.5, 20.0)
+    assert bench.gaps()[2] == (GapCause.START, GapState.ENDED, 1.5, 20.0 + MARGIN_S)
 
 
 def test_a_repair_reaches_bars_journal_and_ledger(bench: Bench) -> None:
     """The gateway's bars stand for the gap; a replay of the journal makes the same bars."""
+    bench.at(-1)
     bench.subscribe()
     for second in (1.5, 2.5, 9.5, 10.5):
         bench.trade(second)
@@ -530,9 +567,9 @@ def test_the_ledger_outlives_the_process(tmp_path: Path) -> None:
     second.subscribe()
     second.trade(55.0)
     assert second.gaps() == [
-        (GapCause.START, GapState.ENDED, None, 0.0),
-        (GapCause.DISCONNECT, GapState.ENDED, 2.0 - MARGIN_NS / S, 50.0),
-        (GapCause.START, GapState.ENDED, None, 50.0),
+        (GapCause.START, GapState.ENDED, None, MARGIN_S),
+        (GapCause.DISCONNECT, GapState.ENDED, 2.0 - MARGIN_S, 50.0),
+        (GapCause.START, GapState.ENDED, None, 50.0 + MARGIN_S),
     ]
     second.keeper.close()
     second.journaler.close()

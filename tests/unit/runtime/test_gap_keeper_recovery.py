@@ -80,8 +80,8 @@ def test_nobody_was_there_from_the_last_trade_to_the_confirmation(
     bench.trade(101.5)
     bench.trade(121.0)
     assert bench.gaps()[-2:] == [
-        (cause, GapState.ENDED, from_s, 100.0),
-        (GapCause.START, GapState.ENDED, None, 100.0),
+        (cause, GapState.ENDED, from_s, 100.0 + MARGIN_S),
+        (GapCause.START, GapState.ENDED, None, 100.0 + MARGIN_S),
     ]
     whole, gap = Completeness.COMPLETE, Completeness.GAP
     worth = bench.worth()
@@ -102,7 +102,7 @@ def test_a_contract_that_nobody_follows_again_keeps_its_gap_for_whoever_does(
     bench.subscribe()
     bench.trade(101.5)
     absences = [gap for gap in bench.gaps() if gap[0] is GapCause.CRASH]
-    assert absences == [(GapCause.CRASH, GapState.ENDED, 62.0 - MARGIN_S, 100.0)]
+    assert absences == [(GapCause.CRASH, GapState.ENDED, 62.0 - MARGIN_S, 100.0 + MARGIN_S)]
 
 
 def test_a_process_that_ends_before_its_first_print_makes_one_gap_of_two(
@@ -116,7 +116,7 @@ def test_a_process_that_ends_before_its_first_print_makes_one_gap_of_two(
     bench.subscribe()
     bench.trade(101.5)
     absences = [gap for gap in bench.gaps() if gap[0] is GapCause.CRASH]
-    assert absences == [(GapCause.CRASH, GapState.ENDED, 62.0 - MARGIN_S, 100.0)]
+    assert absences == [(GapCause.CRASH, GapState.ENDED, 62.0 - MARGIN_S, 100.0 + MARGIN_S)]
 
 
 def test_a_contract_without_a_trade_is_missed_since_it_was_known_to_be_followed(
@@ -130,7 +130,7 @@ def test_a_contract_without_a_trade_is_missed_since_it_was_known_to_be_followed(
     bench = Bench(processes.folder)
     processes.now = bench
     bench.keeper.recover(RunEnd(9, 9, Ending.OPEN, 0, {MES: None}))
-    assert bench.gaps()[1:] == [(GapCause.CRASH, GapState.LASTING, 10.0, None)]
+    assert bench.gaps()[1:] == [(GapCause.CRASH, GapState.LASTING, 10.0 + MARGIN_S, None)]
 
 
 def test_a_contract_that_was_never_followed_is_a_start_alone(processes: Processes) -> None:
