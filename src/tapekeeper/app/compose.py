@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 
 from tapekeeper.adapters.child import Child
@@ -52,6 +53,7 @@ from tapekeeper.runtime.loop_lag import LoopWatch
 from tapekeeper.runtime.pool import LinePool
 from tapekeeper.runtime.pool_values import PoolPolicy
 from tapekeeper.runtime.run_end import read_run_end
+from tapekeeper.runtime.shedding import FailurePolicy, ShedStatistics
 from tapekeeper.runtime.supervisor import Helper, Supervisor
 from tapekeeper.runtime.syncer import Syncer
 from tapekeeper.runtime.token_keeper import TokenKeeper
@@ -203,12 +205,12 @@ async def compose(
         journaler, syncer = _journal(config, outside, files, log)
         feed = _feed(config, outside, journaler, log)
         care = _care(config, outside, files, journaler, log)
-        gaps = GapKeeper(feed=feed, files=files, clock=clock, log=log, keep=config.gaps.keep)
+        gaps = _gaps(config, outside, feed, files, log)
         stack.callback(gaps.close)
         history = _history(config, outside, feed=feed, rest=rest, log=log)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
-        announcer = Announcer(feed.dispatch, clock=clock, log=log)
+        announcer = _announcer(outside, feed, journaler, gaps, log)
         hubs = _Hubs(transport, tokens, feed, log, gaps, announcer)
         pools = _pools(config, outside, hubs)
         keeper = TokenKeeper(
@@ -299,6 +301,7 @@ def _journal(
             clock=outside.clock,
             log=log,
             every_s=None if every_ms is None else every_ms / 1_000,
+            goes_on=config.journal.on_failure == "shed",
         )
     journaler = Journaler(
         files,
@@ -306,8 +309,33 @@ def _journal(
         created_ns=outside.clock.now_ns(),
         settle=syncer,
         sync_every_ms=every_ms,
+        on_failure=FailurePolicy(config.journal.on_failure),
     )
     return journaler, syncer
+
+
+def _gaps(config: Config, outside: Outside, feed: Feed, files: Files, log: Log) -> GapKeeper:
+    return GapKeeper(
+        feed=feed,
+        files=files,
+        clock=outside.clock,
+        log=log,
+        keep=config.gaps.keep,
+        may_shed=config.journal.on_failure == "shed",
+    )
+
+
+def _announcer(
+    outside: Outside, feed: Feed, journaler: Journaler, gaps: GapKeeper, log: Log
+) -> Announcer:
+    announcer = Announcer(feed.dispatch, clock=outside.clock, log=log)
+    journaler.on_shed(partial(_tell_of_shedding, gaps, announcer))
+    return announcer
+
+
+def _tell_of_shedding(gaps: GapKeeper, announcer: Announcer, shed: ShedStatistics) -> None:
+    gaps.recording(shed)
+    announcer.look()
 
 
 def _care(
@@ -315,7 +343,7 @@ def _care(
 ) -> Caretaker:
     return Caretaker(
         files=files,
-        sealed=journaler.sealed,
+        journaler=journaler,
         policy=config.journal.retention(),
         in_thread=outside.in_thread or _in_the_loop,
         clock=outside.clock,

@@ -37,6 +37,11 @@ class JournalConfig(Section):
         le=60_000,
         description='Milliseconds between two syncs to the disk, with durability = "power".',
     )
+    on_failure: Literal["stop", "shed"] = Field(
+        default="stop",
+        description="What is done when the journal cannot accept, as on a full disk: stop, or "
+        "shed (go on without recording, say so, and try again each second).",
+    )
     retain_days: float | None = Field(
         default=None,
         gt=0,

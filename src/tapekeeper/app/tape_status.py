@@ -94,12 +94,16 @@ class TapeStatus(msgspec.Struct, frozen=True):
     @property
     def health(self) -> PoolHealth:
         """The health of what is worst off: a hub with its streams, the token, or the journal."""
-        return judge_tape(self.pools, self.token, troubles(self.care))[0]
+        return self._judged[0]
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """What is not well, a sentence for each: of a hub with its streams, token or journal."""
-        return judge_tape(self.pools, self.token, troubles(self.care))[1]
+        return self._judged[1]
+
+    @property
+    def _judged(self) -> tuple[PoolHealth, tuple[str, ...]]:
+        return judge_tape(self.pools, self.token, troubles(self.journal, self.care))
 
     @property
     def holds(self) -> bool:

@@ -6,8 +6,9 @@ arrives goes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
+from typing import Protocol
 
 import msgspec
 
@@ -30,6 +31,7 @@ from tapekeeper.core.journal.retention import (
 )
 from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.ports import Clock, Files, Log
+from tapekeeper.runtime.journaler import JournalStatistics
 from tapekeeper.runtime.syncer import InThread, Mark
 
 LOOK_S = 5.0
@@ -81,9 +83,23 @@ class CareStatistics(msgspec.Struct, frozen=True):
     removed_bytes: int = 0
 
 
-def troubles(care: CareStatistics) -> tuple[str, ...]:
+def troubles(journal: JournalStatistics, care: CareStatistics) -> tuple[str, ...]:
     """What makes the journal less safe than wanted, a sentence each."""
-    return (f"journal: {care.failure}",) if care.failure else ()
+    shed = journal.shed.reason
+    found = (f"nothing is recorded: {shed}" if shed else "", care.failure)
+    return tuple(f"journal: {one}" for one in found if one)
+
+
+class Sealing(Protocol):
+    """What a caretaker asks of a journal's writer."""
+
+    def sealed(self) -> list[Mark]:
+        """The ends of the segments that the disk has confirmed since this was asked last."""
+        ...
+
+    def statistics(self) -> JournalStatistics:
+        """What was written so far."""
+        ...
 
 
 def confirmed(files: Files) -> int:
@@ -162,7 +178,7 @@ class Caretaker:
 
     Args:
         files: of the journal.
-        sealed: takes the marks of segments that the disk has confirmed since it was asked last.
+        journaler: tells which segments the disk has confirmed.
         policy: how much is kept.
         in_thread: see `InThread`.
         clock: of the pauses, and of ages.
@@ -173,14 +189,14 @@ class Caretaker:
         self,
         *,
         files: Files,
-        sealed: Callable[[], list[Mark]],
+        journaler: Sealing,
         policy: Retention,
         in_thread: InThread,
         clock: Clock,
         log: Log,
     ) -> None:
         self._files = files
-        self._sealed = sealed
+        self._journaler = journaler
         self._policy = policy
         self._in_thread = in_thread
         self._clock = clock
@@ -193,14 +209,14 @@ class Caretaker:
 
     def troubles(self) -> tuple[str, ...]:
         """What makes the journal less safe than wanted, a sentence each."""
-        return troubles(self._statistics)
+        return troubles(self._journaler.statistics(), self._statistics)
 
     async def run(self) -> None:
         """Look after the journal, until cancelled."""
         looks = 0
         while True:
             await self._clock.sleep_s(LOOK_S)
-            marks = self._sealed()
+            marks = self._journaler.sealed()
             for index, mark in enumerate(marks):
                 self._note(waiting=len(marks) - index)
                 await self._read_back(mark)

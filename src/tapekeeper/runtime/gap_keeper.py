@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -21,6 +22,7 @@ from tapekeeper.core.absence import followed_until, healed_by, lasting_absence
 from tapekeeper.core.gateway.traded import ANY
 from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
+from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.model.audit import AuditFinding, AuditKind
 from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState
 from tapekeeper.model.measure import BarSize, Measure
@@ -30,6 +32,7 @@ from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.intake import Overflowed
 from tapekeeper.runtime.run_end import RunEnd
+from tapekeeper.runtime.shedding import ShedStatistics
 from tapekeeper.runtime.suspects import Suspects
 
 TRADES = "SubscribeContractTrades"
@@ -81,6 +84,7 @@ class GapKeeper:
         clock: stamps entries.
         log: says when a gap begins and ends.
         keep: gaps in memory, for reading; the files have all.
+        may_shed: whether the ledger's file waits where the disk takes nothing.
 
     Attributes:
         files: as given.
@@ -90,8 +94,16 @@ class GapKeeper:
     """
 
     def __init__(
-        self, *, feed: Feed, files: Files, clock: Clock, log: Log, keep: int = GAPS_MAX
+        self,
+        *,
+        feed: Feed,
+        files: Files,
+        clock: Clock,
+        log: Log,
+        keep: int = GAPS_MAX,
+        may_shed: bool = False,
     ) -> None:
+        self._may_shed = may_shed
         self._feed = feed
         self.files = files
         self._clock = clock
@@ -101,6 +113,8 @@ class GapKeeper:
         self._next_id = self._own_id = self.ledger.next_id
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
+        self._unrecorded: dict[str, _Interval] = {}  # bound: followed contracts
+        self._unwritten: dict[int, Gap] | None = None  # bound: as the ledger
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
         self._overflowed: dict[str, Gap] = {}  # bound: followed contracts
         self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
@@ -215,7 +229,7 @@ class GapKeeper:
         """Nobody wants it any more; what lasts ends."""
         self._followed.discard(contract_id)
         now_ns = self._clock.now_ns()
-        for lasting in (self._starting, self._uncovered):
+        for lasting in (self._starting, self._uncovered, self._unrecorded):
             interval = lasting.pop(contract_id, None)
             if interval is not None:
                 self._place(_Interval(interval.gap, interval.from_ns, now_ns))
@@ -227,6 +241,28 @@ class GapKeeper:
             gap = self._new(contract_id, GapCause.START, "the contract is followed no more")
             gap = self._left[contract_id] = msgspec.structs.replace(gap, from_ns=last.ts_event)
             self._feed.know([gap])
+
+    def recording(self, shed: ShedStatistics) -> None:
+        """Learn that what arrives is not recorded any more, or that it is again.
+
+        Its prints reach the bars of this process, and no replay will have them: what the journal
+        can prove of these bars is what a gap leaves of them.
+        """
+        if shed.reason:
+            self._log("journal_sheds", level="error", reason=shed.reason)
+            evidence = f"its prints reached the bars and are in no journal: {shed.reason}"
+            for contract_id in sorted(self._followed - self._unrecorded.keys()):
+                gap = self._new(contract_id, GapCause.OVERFLOW, evidence)
+                gap = msgspec.structs.replace(gap, from_ns=self._traded_ns.get(contract_id))
+                self._unrecorded[contract_id] = _Interval(gap, shed.since_ns, None)
+                self._place(self._unrecorded[contract_id])
+            return
+        self._log("journal_records_again", entries_lost=shed.entries)
+        self._write_behind()
+        now_ns = self._clock.now_ns()
+        for contract_id in list(self._unrecorded):
+            interval = self._unrecorded.pop(contract_id)
+            self._place(_Interval(interval.gap, interval.from_ns, now_ns))
 
     def cover(self, found: Iterable[Uncovered], lasting: Iterable[Uncovered]) -> None:
         """Learn which subscriptions were not covered, and which are not now."""
@@ -488,9 +524,7 @@ class GapKeeper:
         if known == gap:
             return
         self.ledger.put(gap)
-        if self._file is None:
-            self._file = self.files.create(_next_name(self.files.names()))
-        self._file.append(line_of(gap))
+        self._write(gap)
         is_good = gap.cause in _ORDERLY or gap.state is GapState.REPAIRED
         self._log(
             "gap",
@@ -504,10 +538,44 @@ class GapKeeper:
             to_ns=gap.to_ns,
         )
 
+    def _write(self, gap: Gap) -> None:
+        if self._unwritten is not None:
+            _remember(self._unwritten, gap)
+            return
+        try:
+            if self._file is None:
+                self._file = self.files.create(_next_name(self.files.names()))
+            self._file.append(line_of(gap))
+        except (JournalError, UnreadableSourceError):
+            if not self._may_shed:
+                raise
+            # The journal's disk takes nothing, and the journal is about to say so.
+            self._unwritten = {gap.gap_id: gap}
+
+    def _write_behind(self) -> None:
+        """Write what could not be written meanwhile, into a file of its own."""
+        if self._unwritten is None:
+            return
+        # Half a line may be at the end of the other one.
+        if self._file is not None:
+            with suppress(JournalError):
+                self._file.close()
+        self._file, unwritten, self._unwritten = None, self._unwritten, None
+        for gap in unwritten.values():
+            self._write(gap)
+
     def close(self) -> None:
         """Close the file; nothing is told afterwards. Safe to call twice."""
         if self._file is not None:
             self._file.close()
+
+
+def _remember(unwritten: dict[int, Gap], gap: Gap) -> None:
+    """Keep the last word on a gap; of too many the oldest is given up."""
+    unwritten.pop(gap.gap_id, None)
+    unwritten[gap.gap_id] = gap
+    if len(unwritten) > GAPS_MAX:
+        del unwritten[next(iter(unwritten))]
 
 
 def read_ledger(files: Files, keep: int = GAPS_MAX) -> tuple[Ledger, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import msgspec
 
@@ -18,8 +18,9 @@ from tapekeeper.core.journal import (
     segment_number,
 )
 from tapekeeper.core.journal.retention import retired_through
-from tapekeeper.errors import JournalError
+from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.ports import Files, FolderLock, SegmentFile
+from tapekeeper.runtime.shedding import RETRY_NS, FailurePolicy, ShedStatistics
 from tapekeeper.runtime.syncer import Durability, Mark, Settle, SyncAtOnce, SyncStatistics
 
 DEFAULT_SEGMENT_BYTES_MAX = 16_000_000
@@ -40,6 +41,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
         sync_every_ms: interval of the syncs at `power`; None at `process`, where segments are
             synced once they are sealed.
         synced: what the disk has confirmed.
+        shed: what was not recorded, by the policy for failures.
     """
 
     entries: int = 0
@@ -49,6 +51,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     durability: Durability = Durability.PROCESS
     sync_every_ms: int | None = None
     synced: SyncStatistics = SyncStatistics()
+    shed: ShedStatistics = ShedStatistics()
 
 
 class Journaler:
@@ -70,6 +73,7 @@ class Journaler:
             soon as it is.
         sync_every_ms: in which `settle` syncs what is written; None means that it waits for the
             seal.
+        on_failure: whether a burst that cannot be written ends the run.
 
     Raises:
         JournalError: another process writes here, or the folder cannot be written.
@@ -84,15 +88,20 @@ class Journaler:
         "_failure",
         "_file",
         "_files",
+        "_is_closed",
         "_last_ns",
         "_lock",
+        "_may_shed",
+        "_on_shed",
         "_payload_bytes",
         "_run_first",
         "_segment_bytes",
         "_segment_bytes_max",
         "_segments",
         "_settle",
+        "_shed",
         "_sync_every_ms",
+        "_tried_ns",
     )
 
     def __init__(
@@ -103,8 +112,14 @@ class Journaler:
         created_ns: int,
         settle: Settle | None = None,
         sync_every_ms: int | None = None,
+        on_failure: FailurePolicy = FailurePolicy.STOP,
     ) -> None:
         self._files = files
+        self._may_shed = on_failure is FailurePolicy.SHED
+        self._shed = ShedStatistics()
+        self._tried_ns = 0
+        self._on_shed: Callable[[ShedStatistics], None] = _nobody
+        self._is_closed = False
         self._settle: Settle = SyncAtOnce() if settle is None else settle
         self._settle.follow(self._unconfirmed)
         self._sync_every_ms = sync_every_ms
@@ -141,9 +156,29 @@ class Journaler:
     def append(self, entries: Sequence[Entry]) -> None:
         """Write the whole burst at once; when this returns, the operating system has it.
 
+        Unless it may shed: then a burst that cannot be written is counted, `on_shed` is told, and
+        writing is tried again from time to time, in a run of its own.
+
         Raises:
             JournalError: the journal did not take it, or is closed. The caller must stop.
         """
+        if not self._may_shed:
+            self._take(entries)
+        elif self._shed.reason:
+            self._try_again(entries)
+        else:
+            try:
+                self._take(entries)
+            except JournalError as error:
+                if self._is_closed:
+                    raise
+                self._begin_to_shed(entries, str(error))
+
+    def on_shed(self, listener: Callable[[ShedStatistics], None]) -> None:
+        """Let somebody know when nothing is recorded any more, and when everything is again."""
+        self._on_shed = listener
+
+    def _take(self, entries: Sequence[Entry]) -> None:
         if self._failure or self._settle.failure:
             raise JournalError(self._failure or self._settle.failure)
         if not entries:
@@ -162,9 +197,7 @@ class Journaler:
             self._failure = str(error)
             raise
         self._failure = ""
-        self._entries += len(entries)
-        self._payload_bytes += sum([len(entry.payload) for entry in entries])
-        self._last_ns = entries[-1].ts_ns
+        self._accepted(entries)
 
     def close(self) -> None:
         """Seal and sync the last segment, if any, and let the folder go; safe to call twice.
@@ -174,6 +207,7 @@ class Journaler:
         Raises:
             JournalError: the seal could not be written or synced.
         """
+        self._is_closed = True
         failed, self._failure = self._failure, self._failure or "the journal is closed"
         file, self._file = self._file, None
         try:
@@ -187,6 +221,8 @@ class Journaler:
                 self._settle.finish()
         finally:
             self._lock.release()
+        if self._shed.reason and failed:
+            raise JournalError(f"nothing was recorded at the end: {self._shed.reason}")
 
     def sealed(self) -> list[Mark]:
         """The ends of the segments that the disk has confirmed since this was asked last."""
@@ -202,12 +238,81 @@ class Journaler:
             durability=Durability.PROCESS if self._sync_every_ms is None else Durability.POWER,
             sync_every_ms=self._sync_every_ms,
             synced=self._settle.statistics(),
+            shed=self._shed,
         )
 
     @property
     def position(self) -> Position:
         """Where the next entry goes, unless a new segment is begun for it."""
         return Position(self._encoder.header.number, self._encoder.entries)
+
+    # -- going on without recording ----------------------------------------------------------------
+
+    def _begin_to_shed(self, entries: Sequence[Entry], reason: str) -> None:
+        # What is in the file stays as it is: a part of a burst may be at its end.
+        self._let_go()
+        self._tried_ns = entries[-1].ts_ns if entries else self._last_ns
+        self._shed = msgspec.structs.replace(
+            self._shed, reason=reason, since_ns=self._tried_ns, times=self._shed.times + 1
+        )
+        self._count(entries)
+        self._on_shed(self._shed)
+
+    def _try_again(self, entries: Sequence[Entry]) -> None:
+        if not entries or self._is_closed:
+            return
+        now_ns = entries[-1].ts_ns
+        if not 0 <= now_ns - self._tried_ns < RETRY_NS:
+            self._tried_ns = now_ns
+            try:
+                self._begin_anew(entries)
+            except (JournalError, UnreadableSourceError) as error:
+                self._let_go()
+                self._failure = str(error)
+                self._shed = msgspec.structs.replace(self._shed, reason=str(error))
+            else:
+                self._failure = ""
+                self._shed = msgspec.structs.replace(self._shed, reason="", since_ns=0)
+                self._accepted(entries)
+                self._on_shed(self._shed)
+                return
+        self._count(entries)
+
+    def _begin_anew(self, entries: Sequence[Entry]) -> None:
+        """Begin another run, as a restart would; what the failed one left is its crash."""
+        # The folder may be another one by now, or another's: a disk that was away and is back.
+        self._lock.release()
+        self._lock = self._files.lock()
+        names = self._files.names()
+        numbers = [number for number in map(segment_number, names) if number]
+        last = max([*numbers, retired_through(names)])
+        before_bytes = self._files.size(segment_name(last)) if last in numbers else 0
+        self._settle.renew()
+        self._run_first = last + 1
+        now_ns = entries[0].ts_ns
+        self._encoder = self._segment(last + 1, now_ns, before_bytes)
+        file = self._begin()
+        self._write(file, self._encoder.encode([*self._each_segment(now_ns), *entries]))
+
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(JournalError):
+                file.close()
+
+    def _count(self, entries: Sequence[Entry]) -> None:
+        self._shed = msgspec.structs.replace(
+            self._shed,
+            entries=self._shed.entries + len(entries),
+            payload_bytes=self._shed.payload_bytes + sum(len(each.payload) for each in entries),
+        )
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _accepted(self, entries: Sequence[Entry]) -> None:
+        self._entries += len(entries)
+        self._payload_bytes += sum([len(entry.payload) for entry in entries])
+        self._last_ns = entries[-1].ts_ns
 
     def _segment(self, number: int, created_ns: int, before_bytes: int) -> SegmentEncoder:
         return SegmentEncoder(SegmentHeader(number, self._run_first, created_ns, before_bytes))
@@ -243,6 +348,10 @@ class Journaler:
         file.append(data)
         self._segment_bytes += len(data)
         self._bytes += len(data)
+
+
+def _nobody(_shed: ShedStatistics) -> None:
+    """Nobody wants to know."""
 
 
 def _nothing(_now_ns: int) -> Sequence[Entry]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -93,6 +94,10 @@ class Settle(Protocol):
         """The ends of the segments that were confirmed and closed since this was asked last."""
         ...
 
+    def renew(self) -> None:
+        """Begin anew with another run; what the one before did not confirm is given up."""
+        ...
+
     @property
     def failure(self) -> str:
         """Why the disk can be believed no more; "" as long as it can."""
@@ -146,6 +151,10 @@ class SyncAtOnce:
         """The ends of the segments that were confirmed since this was asked last."""
         return _taken(self._sealed)
 
+    def renew(self) -> None:
+        """Begin anew with another run."""
+        self._failure = ""
+
     @property
     def failure(self) -> str:
         """Why the disk can be believed no more."""
@@ -165,11 +174,20 @@ class Syncer:
         log: told of syncs that take long.
         every_s: seconds between two syncs of the open segment; None leaves it alone until it is
             sealed, which is the level `process`.
+        goes_on: whether a failure is left to the journal, which may begin anew, instead of ending
+            the task.
     """
 
     def __init__(
-        self, in_thread: InThread, *, clock: Clock, log: Log, every_s: float | None = None
+        self,
+        in_thread: InThread,
+        *,
+        clock: Clock,
+        log: Log,
+        every_s: float | None = None,
+        goes_on: bool = False,
     ) -> None:
+        self._goes_on = goes_on
         self._in_thread = in_thread
         self._clock = clock
         self._log = log
@@ -227,16 +245,23 @@ class Syncer:
                 self._news.clear()
             else:
                 await self._clock.sleep_s(self._every_s)
-            while self._waiting:
-                await self._sync(*self._waiting[0])
-                # Otherwise `finish` has done it meanwhile. Closed here, by this thread alone.
-                if self._waiting and self._waiting[0][1].position <= self._durable.position:
-                    done, mark = self._waiting.popleft()
-                    done.close()
-                    self._sealed.append(mark)
-            latest = None if self._every_s is None else self._latest()
-            if latest is not None:
-                await self._sync(*latest)
+            try:
+                await self._sync_all()
+            except JournalError:
+                if not self._goes_on:
+                    raise
+
+    async def _sync_all(self) -> None:
+        while self._waiting and not self._failure:
+            await self._sync(*self._waiting[0])
+            # Otherwise `finish` has done it meanwhile. Closed here, by this thread alone.
+            if self._waiting and self._waiting[0][1].position <= self._durable.position:
+                done, mark = self._waiting.popleft()
+                done.close()
+                self._sealed.append(mark)
+        latest = None if self._every_s is None or self._failure else self._latest()
+        if latest is not None:
+            await self._sync(*latest)
 
     def finish(self) -> None:
         """Sync and close all that wait, now.
@@ -261,6 +286,14 @@ class Syncer:
     def sealed(self) -> list[Mark]:
         """The ends of the segments that were confirmed and closed since this was asked last."""
         return _taken(self._sealed)
+
+    def renew(self) -> None:
+        """Begin anew with another run; what the one before did not confirm is given up."""
+        while self._waiting:
+            file, _ = self._waiting.popleft()
+            with suppress(JournalError):
+                file.close()
+        self._failure = ""
 
     async def _sync(self, file: SegmentFile, mark: Mark) -> None:
         if mark.position <= self._durable.position:

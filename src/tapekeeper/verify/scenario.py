@@ -74,6 +74,7 @@ class Scenario:
         endpoints: addresses of each hub, the preferred one first.
         stateful: whether connections are resumed where their transport is lost.
         durability: of the journal.
+        on_failure: what the tape does when its journal cannot accept.
     """
 
     seed: int
@@ -92,6 +93,7 @@ class Scenario:
     endpoints: int = 1
     stateful: bool = False
     durability: Literal["process", "power"] = "process"
+    on_failure: Literal["stop", "shed"] = "stop"
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -128,7 +130,11 @@ class Scenario:
                     "stateful_reconnect": self.stateful,
                 },
                 "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
-                "journal": {"segment_mb": SEGMENT_MB, "durability": self.durability},
+                "journal": {
+                    "segment_mb": SEGMENT_MB,
+                    "durability": self.durability,
+                    "on_failure": self.on_failure,
+                },
                 "calendar": {"default": self.calendar},
                 "bars": {"timeframes": [str(one) for one in TIMEFRAMES]},
             }

@@ -24,7 +24,7 @@ from tapekeeper.runtime.caretaker import (
     troubles,
 )
 from tapekeeper.runtime.journal_reader import JournalReader, ProblemKind
-from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.journaler import Journaler, JournalStatistics
 from tapekeeper.runtime.syncer import Mark
 
 EVERYTHING = Retention(keep_ns=0, keep_bytes=0)
@@ -50,6 +50,21 @@ class Turns:
         await asyncio.sleep(0)
 
 
+class Told:
+    """Says that these segments were sealed; fills what a caretaker asks of a writer."""
+
+    def __init__(self, marks: list[Mark]) -> None:
+        self.marks = marks
+
+    def sealed(self) -> list[Mark]:
+        """One at a time."""
+        return [self.marks.pop()] if self.marks else []
+
+    def statistics(self) -> JournalStatistics:
+        """Nothing of note."""
+        return JournalStatistics()
+
+
 class Bench:
     """A journal of small segments, and who looks after it."""
 
@@ -61,7 +76,7 @@ class Bench:
         self.threads = 0
         self.care = Caretaker(
             files=self.files,
-            sealed=self.journaler.sealed,
+            journaler=self.journaler,
             policy=policy,
             in_thread=self._in_thread,
             clock=self.clock,
@@ -136,7 +151,7 @@ async def test_what_is_not_what_was_written_is_loud(bench: Bench, damage: str) -
     found = await bench.look()
     assert (found.read_back, found.failed) == (len(bench.segments()) - 2 + (damage == "gone"), 1)
     assert "segment-000003.tkj is not what was written: " in found.failure
-    assert troubles(found) == (f"journal: {found.failure}",)
+    assert troubles(JournalStatistics(), found) == (f"journal: {found.failure}",)
     (event, fields) = bench.told[0]
     assert (event, fields["level"], fields["segment"]) == ("journal_read_back_failed", "error", 3)
 
@@ -149,7 +164,7 @@ async def test_a_segment_with_fewer_entries_than_were_written_is_loud(tmp_path: 
     marks = [Mark(Position(2, 999))]
     bench.care = Caretaker(
         files=bench.files,
-        sealed=lambda: [marks.pop()] if marks else [],
+        journaler=Told(marks),
         policy=Retention(),
         in_thread=bench._in_thread,
         clock=bench.clock,

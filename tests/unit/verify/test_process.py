@@ -5,24 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
+from tapekeeper.model.gap import GapCause, GapState
+from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.sim.gateway import MEMORY_PORT, SimGateway
-from tapekeeper.sim.memory_files import MemoryDisk
+from tapekeeper.sim.memory_files import MemoryDisk, MemoryFiles
 from tapekeeper.sim.memory_network import MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
 from tapekeeper.verify.evidence import End, Evidence
 from tapekeeper.verify.process import Process
+from tapekeeper.verify.runs import runs_of
 from tapekeeper.verify.scenario import scenario
 
 Script = Callable[[VirtualClock, Process], Awaitable[None]]
 
 
-def _lives(script: Script, *, disk: MemoryDisk | None = None) -> Evidence:
+def _lives(
+    script: Script,
+    *,
+    disk: MemoryDisk | None = None,
+    on_failure: Literal["stop", "shed"] = "stop",
+    durability: Literal["process", "power"] = "process",
+) -> Evidence:
     """Let one process live on a gateway while a script goes on beside it."""
-    plain = replace(scenario(3, ()), guest=False, redundancy=1, endpoints=1, durability="process")
+    plain = replace(scenario(3, ()), guest=False, redundancy=1, endpoints=1)
+    plain = replace(plain, durability=durability, on_failure=on_failure)
     evidence = Evidence(plain)
     kept = MemoryDisk() if disk is None else disk
 
@@ -119,3 +130,83 @@ def test_a_process_that_cannot_write_says_why_and_ends() -> None:
     life = _lives(script, disk=disk).last
     assert (life.end, life.subscribed_ns) == (End.FAILED, None)
     assert life.why == f"JournalError: {disk.refusals[0]}"
+
+
+def _break(disk: MemoryDisk, fault: str) -> None:
+    if fault == "full":
+        disk.room_bytes = 10
+    elif fault == "broken":
+        disk.is_broken = True
+    else:
+        disk.syncs_fail = 1
+
+
+@pytest.mark.parametrize("fault", ["full", "broken", "unconfirmed"])
+def test_by_policy_a_process_goes_on_without_its_journal(fault: str) -> None:
+    """Loudly: in log, health and ledger. It records again when the disk does, in another run."""
+    disk = MemoryDisk()
+    seen: list[tuple[str, ...]] = []
+
+    async def script(clock: VirtualClock, process: Process) -> None:
+        await clock.sleep_s(20)
+        _break(disk, fault)
+        for _ in range(20):
+            await clock.sleep_s(0.5)
+            seen.append(process.tape.status().reasons)
+        disk.heal()
+        await clock.sleep_s(20)
+        process.ask_to_stop()
+
+    level: Literal["process", "power"] = "power" if fault == "unconfirmed" else "process"
+    evidence = _lives(script, disk=disk, on_failure="shed", durability=level)
+    life = evidence.last
+    assert (life.end, life.why) == (End.STOPPED, "")
+    assert life.status is not None
+    shed = life.status.journal.shed
+    assert (shed.reason, shed.since_ns, shed.times) == ("", 0, 1)
+    assert shed.entries > 0
+    assert life.status.reasons == ()
+    events = [logged.event for logged in evidence.log]
+    assert events.count("journal_sheds") == events.count("journal_records_again") == 1
+    if fault != "unconfirmed":  # which is over before anybody can look
+        assert any("journal: nothing is recorded: cannot" in text for one in seen for text in one)
+    files = MemoryFiles(disk)
+    runs, problems = runs_of(files)
+    assert list(runs) == [1, 2]
+    assert all(problem.expected for problem in problems)
+    ledger, unread = read_ledger(files)
+    gaps = ledger.find(causes=[GapCause.OVERFLOW])
+    assert {gap.contract_id for gap in gaps} == set(evidence.contracts.values())
+    assert all("reached the bars and are in no journal: cannot" in gap.evidence for gap in gaps)
+    assert all(gap.state is not GapState.LASTING for gap in gaps)
+    assert len(unread) <= 1  # the line that the disk cut
+
+
+@pytest.mark.parametrize("fault", ["full", "broken"])
+def test_without_the_policy_a_process_stops_with_its_journal(fault: str) -> None:
+    """The default: what is not recorded is not shown to anybody."""
+    disk = MemoryDisk()
+
+    async def script(clock: VirtualClock, process: Process) -> None:
+        await clock.sleep_s(20)
+        _break(disk, fault)
+        await clock.sleep_s(20)
+
+    life = _lives(script, disk=disk).last
+    assert life.end is End.FAILED
+    assert life.why.startswith("JournalError: cannot write segment-000001.tkj")
+
+
+def test_a_process_that_records_nothing_at_its_end_says_so() -> None:
+    """It went on by policy, and ends as one whose journal failed."""
+    disk = MemoryDisk()
+
+    async def script(clock: VirtualClock, process: Process) -> None:
+        await clock.sleep_s(20)
+        disk.is_broken = True
+        await clock.sleep_s(20)
+        process.ask_to_stop()
+
+    life = _lives(script, disk=disk, on_failure="shed").last
+    assert life.end is End.FAILED
+    assert life.why.startswith("JournalError: nothing was recorded at the end: cannot write")
