@@ -25,7 +25,13 @@ from tapekeeper.verify.losses import (
 )
 from tapekeeper.verify.oracle import Key, Numbers, accepted, key_of, naive_bars, numbers_of
 from tapekeeper.verify.runs import Run, runs_of
-from tapekeeper.verify.scenario import MEASURES, RECOVERY_S, RETURN_S, TIMEFRAMES
+from tapekeeper.verify.scenario import (
+    ADDED_TIMEFRAMES,
+    MEASURES,
+    RECOVERY_S,
+    RETURN_S,
+    TIMEFRAMES,
+)
 
 _OF_TIME = frozenset(map(str, TIMEFRAMES))
 
@@ -77,6 +83,7 @@ def judge(evidence: Evidence) -> Findings:
         its_bars = run.bars if owner is None else _live(owner)
         problems += unlike_the_oracle(run, [bar for bar in its_bars if bar.timeframe in _OF_TIME])
         problems += _measured(run, [bar for bar in its_bars if bar.timeframe not in _OF_TIME])
+        problems += _added(run, its_bars)
         problems += _taken(run, followed)
     problems += _invented(evidence, runs.values(), made)
     spans = spans_of(evidence)
@@ -213,6 +220,20 @@ def _measured(run: Run, bars: list[Bar]) -> Iterator[str]:
         wrong = {key: count for key, count in made.items() if count}
         if wrong:
             yield f"the {measure} bars differ from what was accepted: {wrong}"
+
+
+def _added(run: Run, bars: Iterable[Bar]) -> Iterator[str]:
+    """Bars of timeframes that came later, and that call themselves complete, have all prints."""
+    naive = naive_bars(run.outputs.trades, ADDED_TIMEFRAMES)
+    of_added = frozenset(map(str, ADDED_TIMEFRAMES))
+    whole = (
+        numbers_of(bar)
+        for bar in bars
+        if bar.timeframe in of_added and bar.completeness is Completeness.COMPLETE
+    )
+    wrong = [key for key, numbers in whole if naive.get(key) != numbers]
+    if wrong:
+        yield f"{len(wrong)} bars of what was added are not the oracle's, the first is {wrong[0]}"
 
 
 def _untrue(evidence: Evidence, run: Run) -> Iterator[str]:

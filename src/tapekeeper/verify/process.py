@@ -25,9 +25,10 @@ from tapekeeper.sim.memory_scratch import MemoryScratch
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Life, Logged
-from tapekeeper.verify.scenario import GUEST, PRODUCTS, SIZES
+from tapekeeper.verify.scenario import ADDED, GUEST, PRODUCTS, SIZES
 
 _GUEST_STAYS_S = 15.0
+_ADDED_WITHIN_S = 60.0
 
 
 class Process:
@@ -65,6 +66,7 @@ class Process:
         self._connector: MemoryConnector | None = None
         self._guest_goes = guest_goes
         self._numbers = Seeded(evidence.scenario.seed, f"guest {number}")
+        self._moments = Seeded(evidence.scenario.seed, f"added {number}")
         self._network = network
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -158,12 +160,15 @@ class Process:
                 readers.create_task(self._read(product, timeframe))
         self.life.subscribed_ns = self._true.now_ns()
         async with asyncio.TaskGroup() as tasks:
-            guest = None
+            guest = later = None
             if self.evidence.scenario.guest and not self._guest_goes.is_set():
                 guest = tasks.create_task(self._come_and_go())
+            if self.evidence.scenario.adds and not self._guest_goes.is_set():
+                later = tasks.create_task(self._add())
             await self._guest_goes.wait()
-            if guest is not None:
-                guest.cancel()
+            for task in (guest, later):
+                if task is not None:
+                    task.cancel()
         await self._asked.wait()
 
     async def _read(self, product: str, timeframe: BarSize) -> None:
@@ -182,6 +187,12 @@ class Process:
             await clock.sleep_s(_GUEST_STAYS_S * numbers.random())
             with suppress(OutsideError, UnknownContractError):
                 await self.tape.unsubscribe(GUEST)
+
+    async def _add(self) -> None:
+        """More bar sizes of a contract that is followed, at any moment of what happens."""
+        await self._true.sleep_s(_ADDED_WITHIN_S * self._moments.random())
+        with suppress(OutsideError, UnknownContractError):
+            await self.tape.subscribe(PRODUCTS[0], ADDED)
 
     def _session(self) -> aiohttp.ClientSession:
         self._connector = MemoryConnector(self._network)

@@ -52,6 +52,15 @@ TIMEFRAMES = tuple(Timeframe.parse(text) for text in ("1s", "5s", "1m"))
 MEASURES = tuple(Measure.parse(text) for text in ("10tick", "100000dollar", "2renko"))
 SIZES: tuple[BarSize, ...] = (*TIMEFRAMES, *MEASURES)
 
+ADDED_TIMEFRAMES = tuple(Timeframe.parse(text) for text in ("15s", "1h"))
+ADDED: tuple[BarSize, ...] = (
+    *ADDED_TIMEFRAMES,
+    Timeframe.parse("1d"),
+    Measure.parse("25tick"),
+)
+"""Bar sizes that the first product gets later, in one of four seeds: one that minutes add up to,
+one that what is kept reaches back for, one that it does not, and one without history."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -75,6 +84,7 @@ class Scenario:
         stateful: whether connections are resumed where their transport is lost.
         durability: of the journal.
         on_failure: what the tape does when its journal cannot accept.
+        adds: whether bar sizes are added while faults happen.
     """
 
     seed: int
@@ -94,6 +104,7 @@ class Scenario:
     stateful: bool = False
     durability: Literal["process", "power"] = "process"
     on_failure: Literal["stop", "shed"] = "stop"
+    adds: bool = False
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -161,4 +172,5 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     # Resumption is agreed on when a line negotiates; without that it cannot be had.
     drawn = replace(drawn, stateful=drawn.negotiate and Seeded(seed, "stateful").below(2) == 0)
     drawn = replace(drawn, durability=DURABILITIES[Seeded(seed, "durability").below(2)])
+    drawn = replace(drawn, adds=Seeded(seed, "adds").below(4) == 0)
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))

@@ -479,6 +479,12 @@ def test_a_measure_that_is_added_has_an_entry_and_its_first_bar_says_so(bench: B
     again = replay(bench.folder, ReplayOptions(calendar=calendar_by_name("cme")))
     live = bench.feed.recent.of(MES, "2tick")
     assert [bar for bar in again.bars["2tick"] if bar.state.value != "forming"] == list(live)
+    # The bars of all prints, as if it had been followed from the start, are in the journal.
+    wanted = (parse_size("2tick"),)
+    options = ReplayOptions(calendar=calendar_by_name("cme"), timeframes=wanted)
+    whole = replay(bench.folder, options).bars["2tick"]
+    assert [bar.n for bar in whole] == [2, 2, 2, 1]
+    assert {bar.completeness for bar in whole[1:]} == {Completeness.COMPLETE}
 
 
 def test_a_bar_that_goes_on_when_its_contract_is_followed_no_more_lacks_what_comes(
