@@ -13,9 +13,10 @@ from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.app.archive.compaction import archive_journal
 from tapekeeper.app.archive.history import read_history
 from tapekeeper.app.config import Config
+from tapekeeper.app.config_archive import TradesConfig
 from tapekeeper.app.tape import Tape
 from tapekeeper.core.calendar import calendar_by_name
-from tapekeeper.errors import UnknownContractError
+from tapekeeper.errors import UnknownContractError, UsageError
 from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.gateway import SimGateway
 from tests.integration.test_tape_end_to_end import START_NS, config_for, received
@@ -41,7 +42,8 @@ async def test_a_running_tape_reads_everything_that_it_ever_had(tmp_path: Path) 
         )
         calendar = calendar_by_name("cme")
         async with SimGateway(config, SystemClock(), SystemRandom(), sessions=calendar) as gateway:
-            tape = Tape(small_segments(config_for(gateway.urls, journal)))
+            settings = small_segments(config_for(gateway.urls, journal))
+            tape = Tape(settings.model_copy(update={"trades": TradesConfig(keep_mb=1)}))
             async with tape, asyncio.timeout(60):
                 await tape.subscribe("MES", ["1s"])
                 while not gateway.finished.is_set():
@@ -55,6 +57,10 @@ async def test_a_running_tape_reads_everything_that_it_ever_had(tmp_path: Path) 
                 accepted = tape.status().trades.accepted
                 whole = await tape.history("MES", "trades")
                 assert whole.height == seen + accepted
+                views = tape.trades("MES")
+                hot = whole.filter(pl.col("run") == whole["run"].max()).sort("seq")
+                assert [seq for view in views for seq in view.seq] == hot["seq"].to_list()
+                assert [price for view in views for price in view.price] == hot["price"].to_list()
                 lazy = await tape.history("MES", "trades", START_NS, columns=["price"], lazy=True)
                 assert lazy.collect().height == whole.height
                 frame = tape.frame("MES", "1s").filter(pl.col("state") != "forming")
@@ -80,6 +86,8 @@ async def test_a_running_tape_archives_what_is_settled(tmp_path: Path) -> None:
             async with tape, asyncio.timeout(60):
                 await tape.subscribe("MES", ["1s"])
                 await received(tape, 50)
+                with pytest.raises(UsageError, match="no trades are kept"):
+                    tape.trades("MES")
                 assert (tape.archiving is not None) is enabled
                 while enabled and not tape.status().archive.passes:  # noqa: ASYNC110 - a count
                     await asyncio.sleep(0)

@@ -28,6 +28,7 @@ from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.gateway.proofs import proves
 from tapekeeper.core.gateway.stamps import stamp_ns
+from tapekeeper.core.hot import HotTrades
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
@@ -92,6 +93,7 @@ class Parts:
     log: Log
     resources: AsyncExitStack
     past: LiveHistory
+    hot: HotTrades
     archiving: Archiving | None
     calendars: dict[str, Calendar] = field(default_factory=dict)
 
@@ -255,6 +257,7 @@ async def compose(
             supervisor=supervisor,
             log=log,
             past=_past(config, outside, files),
+            hot=_hot(config, feed),
             archiving=archiving,
             resources=stack.pop_all(),
         )
@@ -268,6 +271,13 @@ def _gateway(
     tokens = KeptTokens(issuer, wall, refresh_at_share=config.gateway.token_refresh_share)
     retry = Retry(wall, random)
     return tokens, GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
+
+
+def _hot(config: Config, feed: Feed) -> HotTrades:
+    hot = HotTrades(config.trades.keep_mb * _MEGABYTE)
+    if config.trades.keep_mb:
+        feed.listen(lambda outputs: hot.add(outputs.trades))
+    return hot
 
 
 def _past(config: Config, outside: Outside, files: Files) -> LiveHistory:

@@ -28,7 +28,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from tapekeeper.app.config_archive import ArchiveConfig
+from tapekeeper.app.config_archive import ArchiveConfig, TradesConfig
 from tapekeeper.app.config_calendar import CalendarConfig
 from tapekeeper.app.config_errors import (
     SENTENCE,
@@ -442,6 +442,7 @@ class Config(BaseSettings):
     pool: PoolConfig = PoolConfig()
     bars: BarsConfig = BarsConfig()
     quotes: QuotesConfig = QuotesConfig()
+    trades: TradesConfig = TradesConfig()
     gaps: GapsConfig = GapsConfig()
     validation: ValidationConfig = ValidationConfig()
     history: HistoryConfig = HistoryConfig()

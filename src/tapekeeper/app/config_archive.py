@@ -1,10 +1,22 @@
-"""The section of the configuration that is about the archive."""
+"""The sections of the configuration that are about trades in memory and in the archive."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from tapekeeper.app.config_types import Seconds, Section, UserPath
+from tapekeeper.app.config_types import Count, Seconds, Section, UserPath
+
+
+class TradesConfig(Section):
+    """The recent trades that a program reads from memory."""
+
+    keep_mb: Count = Field(
+        default=0,
+        ge=0,
+        le=65_536,
+        description="Megabytes of them, all contracts together: some 25,000 trades each. 0 keeps "
+        "none; the journal has all.",
+    )
 
 
 class ArchiveConfig(Section):

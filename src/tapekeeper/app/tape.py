@@ -38,6 +38,7 @@ from tapekeeper.app.start import Patience, StartMode
 from tapekeeper.app.tape_status import TapeStatus, status_of
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.user import UserEvent
+from tapekeeper.core.hot import TradeView
 from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.validate import Flagged, Quarantined
 from tapekeeper.errors import OutsideError, UnknownContractError, UsageError
@@ -406,6 +407,18 @@ class Tape:
     def history(self) -> LiveHistory:
         """Everything there ever was of a contract, to be called; see `LiveHistory.__call__`."""
         return self._running().past
+
+    def trades(self, contract: str) -> list[TradeView]:
+        """The recent trades of a contract as columns in memory, oldest first; nothing is copied.
+
+        The latest `trades.keep_mb` of all contracts, in order of arrival; `history` has all.
+
+        Raises:
+            UsageError: none are kept (`trades.keep_mb` is 0).
+        """
+        if not self._config.trades.keep_mb:
+            raise UsageError("no trades are kept in memory: set trades.keep_mb, or ask `history`")
+        return self._running().hot.views(self.instrument(contract).contract_id)
 
     @property
     def archiving(self) -> Archiving | None:
