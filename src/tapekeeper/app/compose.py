@@ -215,9 +215,7 @@ async def compose(
         announcer = _announcer(outside, feed, journaler, gaps, log)
         hubs = _Hubs(transport, tokens, feed, log, gaps, announcer)
         pools = _pools(config, outside, hubs)
-        keeper = TokenKeeper(
-            tokens, tuple(pools.values()), clock=wall, random=outside.random, log=log
-        )
+        keeper = _keeper(tokens, pools, wall, outside.random, log)
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
         announcer.judge([pool.report for pool in pools.values()], keeper.status, care.troubles)
         loop = _loop_watch(outside, log)
@@ -271,6 +269,12 @@ def _gateway(
     tokens = KeptTokens(issuer, wall, refresh_at_share=config.gateway.token_refresh_share)
     retry = Retry(wall, random)
     return tokens, GatewayRest(caller, tokens, live=config.gateway.live, retry=retry)
+
+
+def _keeper(
+    tokens: KeptTokens, pools: dict[str, LinePool], wall: Clock, random: Random, log: Log
+) -> TokenKeeper:
+    return TokenKeeper(tokens, tuple(pools.values()), clock=wall, random=random, log=log)
 
 
 def _hot(config: Config, feed: Feed) -> HotTrades:

@@ -14,6 +14,7 @@ from tapekeeper.app.archive.compaction import archive_journal
 from tapekeeper.app.archive.harvest import Harvest
 from tapekeeper.app.archive.history import read_history
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
+from tapekeeper.app.replay import Later
 from tapekeeper.core.journal import segment_name
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.timeframe import HOUR_NS
@@ -28,7 +29,7 @@ def test_a_state_goes_on_as_if_it_had_not_been_put_away(tmp_path: Path) -> None:
     for put_away in (False, True):
         state, harvest = Continued(), Harvest()
         for read in Stretch(files, 0, segments_of(files)[-1]):
-            state.enter(read, {}, harvest.take)
+            state.enter(read, Later({}, {}), harvest.take)
             state.take(read.entry, harvest.take)
             if put_away:
                 state = carry.load(carry.dump(state), "memory")

@@ -18,8 +18,12 @@ from tapekeeper.app.archive.history import (
     HistoryQuery,
     read_history,
 )
+from tapekeeper.app.replay import ReplayOptions, replay
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.runlog import gap_entry
 from tapekeeper.errors import UnknownContractError, UnreadableSourceError, UsageError
-from tapekeeper.model.timeframe import SECOND_NS
+from tapekeeper.model.gap import Gap, GapCause
+from tapekeeper.model.timeframe import HOUR_NS, SECOND_NS
 from tests.unit.app.archived_journal import (
     MES,
     START_NS,
@@ -125,6 +129,23 @@ def test_a_bar_is_given_once_and_at_its_best(tmp_path: Path) -> None:
         assert seconds["ts_open"].is_unique().all()
         assert (seconds["revision"] > 0).any()
         archive_journal(journal, rows_per_pass=20)
+
+
+def test_a_bar_that_a_crash_cut_says_so(tmp_path: Path) -> None:
+    """As a replay does: of the time behind a run a later one tells, also in a later pass."""
+    opened_ns = START_NS + 10 * SECOND_NS
+    first = some_frames(6, from_ns=opened_ns)
+    journal = session(tmp_path / "journal", first, seal=False)
+    behind_ns, begun_ns = opened_ns + SECOND_NS, opened_ns + HOUR_NS
+    gap = Gap(1, MES, GapCause.CRASH, behind_ns, begun_ns, "nobody was there", begun_ns)
+    again = some_frames(8, from_ns=begun_ns)
+    session(journal, [gap_entry(gap, begun_ns), *again], seal=False)
+    replayed = replay(journal, ReplayOptions(calendar_by_name("cme"))).bars["1m"]
+    assert [str(bar.completeness) for bar in replayed if bar.contract_id == MES][:1] == ["gap"]
+    for _ in range(2):
+        bars = read_history(journal, "MES", "1m", end=begun_ns)
+        assert bars.select("ts_open", "completeness").rows() == [(opened_ns, "gap")]
+        archive_journal(journal)
 
 
 def test_what_cannot_be_is_refused(journal: Path, tmp_path: Path) -> None:

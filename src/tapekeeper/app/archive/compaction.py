@@ -35,7 +35,7 @@ from tapekeeper.app.archive.layout import (
 )
 from tapekeeper.app.archive.manifest import CarryFile, Manifest, Part, decode_manifest
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of, settled_through
-from tapekeeper.core.journal import segment_name
+from tapekeeper.core.journal import retention, segment_name
 from tapekeeper.core.journal.retention import CONFIRMATIONS
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.errors import JournalError, UnreadableSourceError, UsageError
@@ -143,13 +143,7 @@ def confirmed_through(journal: Path) -> int:
     Raises:
         UnreadableSourceError: the system does not give the file out.
     """
-    data = ArchiveDisk(journal).read(CONFIRMATIONS) or b""
-    for line in reversed(data.split(b"\n")[:-1]):
-        try:
-            return msgspec.json.decode(line, type=_Confirmation).through_segment
-        except msgspec.DecodeError:
-            continue  # what a kill has left of a line
-    return 0
+    return retention.confirmed_through(ArchiveDisk(journal).read(CONFIRMATIONS) or b"")
 
 
 def state_of(disk: ArchiveDisk, files: Files, manifest: Manifest) -> tuple[Continued, str]:
@@ -168,21 +162,19 @@ def state_of(disk: ArchiveDisk, files: Files, manifest: Manifest) -> tuple[Conti
     # Of another version of this program: made anew from the segments that it came of.
     state = Continued()
     numbers = [number for number in segments_of(files) if number <= manifest.through_segment]
-    if not numbers:
-        return state, (
-            "the state of the last pass is of another version and its segments are gone: bars that "
-            f"lasted over the end of segment {manifest.through_segment} say that they are a part"
-        )
-    stretch = Stretch(files, numbers[0] - 1, numbers[-1])
-    pardons = stretch.pardons()
-    for read in stretch:
-        state.enter(read, pardons, _nowhere)
-        state.take(read.entry, _nowhere)
-    return state, ""
-
-
-class _Confirmation(msgspec.Struct):
-    through_segment: int
+    if numbers:
+        stretch = Stretch(files, numbers[0] - 1, numbers[-1])
+        later = stretch.told_later()
+        for read in stretch:
+            state.enter(read, later, _nowhere)
+            state.take(read.entry, _nowhere)
+    if state.run and not state.broken:
+        return state, ""
+    return state, (
+        "the state of the last pass is of another version and segments that it came of are gone: "
+        f"bars that were cut by that in front of segment {manifest.through_segment + 1} say that "
+        "they are a part"
+    )
 
 
 class _Archiving:
@@ -254,8 +246,8 @@ class _Archiving:
             self._notes.append(note)
         harvest = Harvest()
         stretch = Stretch(self._files, after, through)
-        pardons = stretch.pardons()
-        self._note_late_pardons(pardons, state.run)
+        later = stretch.told_later()
+        self._note_late_pardons(later.pardons, state.run)
         at = after
         tally = _Tally(state.pipeline)
         with closing(iter(stretch)) as entries:
@@ -266,7 +258,7 @@ class _Archiving:
                         break
                     at = read.segment
                     progress(at - 1)
-                state.enter(read, pardons, harvest.take, tally.add)
+                state.enter(read, later, harvest.take, tally.add)
                 state.take(read.entry, harvest.take)
         tally.add(state.pipeline)
         tally.check(harvest)

@@ -308,14 +308,14 @@ class _Warm:
         if not numbers or numbers[-1] < self._behind.segment:
             return
         stretch = Stretch(self._files, self._behind.segment - 1, numbers[-1])
-        pardons = stretch.pardons()
+        later = stretch.told_later()
         for read in stretch:
             if read.behind <= self._behind:
                 continue
             self._behind = read.behind
             if read.run != self._state.run:
                 self.refresh_instruments()
-            self._state.enter(read, pardons, self._harvest.take)
+            self._state.enter(read, later, self._harvest.take)
             self._state.take(read.entry, self._harvest.take)
         self.refresh_instruments()
         self.problems = [str(each) for each in stretch.problems if not each.expected]

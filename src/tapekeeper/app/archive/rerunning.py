@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from tapekeeper.app.replay import Later
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.journal import (
     Ending,
@@ -18,9 +19,9 @@ from tapekeeper.core.journal import (
     segment_number,
 )
 from tapekeeper.core.pipeline import Outputs, Pipeline
-from tapekeeper.core.runlog import Rerun, readmitted_later
+from tapekeeper.core.runlog import Rerun, absence_told, ended_by, readmitted_later
 from tapekeeper.model.bar import Bar, Completeness
-from tapekeeper.model.tick import Trade
+from tapekeeper.model.gap import Gap
 from tapekeeper.ports import Files, FolderLock, SegmentFile
 from tapekeeper.runtime.journal_reader import JournalReader, Problem, ProblemKind
 
@@ -148,19 +149,17 @@ class Stretch:
                     gone = f"segments {self._after + 1} to {first - 1} are not there"
                     self.problems.insert(0, Problem(self._after + 1, ProblemKind.MISSING, gone, 0))
 
-    def pardons(self) -> dict[int, list[Trade]]:
-        """Prints that were let in when their run was over, by that run's first segment.
-
-        Those of which a later segment says so are among them, as long as it can be read.
-        """
+    def told_later(self) -> Later:
+        """What is said of runs when they are over, from here to the journal's present end."""
         numbers = segments_of(self._files)
-        found: dict[int, list[Trade]] = {}
-        last = numbers[-1] if numbers else 0
-        for read in Stretch(self._files, self._after, last):
-            meta = readmitted_later(read.entry)
+        later = Later({}, {})
+        for read in Stretch(self._files, self._after, numbers[-1] if numbers else 0):
+            meta, gap = readmitted_later(read.entry), absence_told(read.entry)
             if meta is not None:
-                found.setdefault(meta.run, []).append(meta.trade)
-        return found
+                later.pardons.setdefault(meta.run, []).append(meta.trade)
+            if gap is not None:
+                later.absences.setdefault(read.run, {})[gap.gap_id] = gap
+        return later
 
 
 Taken = Callable[[int, Outputs], None]
@@ -193,18 +192,18 @@ class Continued:
     def enter(
         self,
         read: Read,
-        pardons: Mapping[int, Iterable[Trade]],
+        later: Later,
         taken: Taken,
         ended: Callable[[Pipeline], None] = _ignored,
     ) -> None:
         """Go over to the run of an entry, if it is another one; the one before is ended first."""
         if read.run == self.run:
             return
-        self.leave(taken)
+        self.leave(taken, later.absences_behind(self.run))
         ended(self.pipeline)
         self.run = read.run
         self.pipeline = Pipeline(grace_ns=0)
-        self._rerun = Rerun(self.pipeline, pardons=pardons.get(read.run, ()))
+        self._rerun = Rerun(self.pipeline, pardons=later.pardons.get(read.run, ()))
         self.broken = read.run < read.segment
         self.first_ns = {}
 
@@ -216,10 +215,17 @@ class Continued:
         if entry.kind is EntryKind.META:
             self.calendars |= self._rerun.calendars
 
-    def leave(self, taken: Taken) -> None:
-        """End the run, as nothing more comes of it; bars that were forming stay so for ever."""
+    def leave(self, taken: Taken, absences: Iterable[Gap] = ()) -> None:
+        """End the run, as nothing more comes of it; bars that were forming stay so for ever.
+
+        Args:
+            taken: takes what still comes of it.
+            absences: times without a process that later runs told of.
+        """
         if self._rerun is not None:
             taken(self.run, self.pipeline.release())
+            for outputs in ended_by(self.pipeline, absences):
+                taken(self.run, self._honest(outputs))
             taken(self.run, self._honest(Outputs(closed=self.pipeline.forming_all())))
 
     def _honest(self, outputs: Outputs) -> Outputs:
