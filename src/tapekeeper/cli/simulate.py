@@ -175,7 +175,7 @@ def trace_lines(evidence: Evidence) -> Iterator[str]:
     resumed = ", resumed" if plan.stateful else ""
     yield (
         f"seed {plan.seed}, {plan.redundancy} lines, {plan.endpoints} endpoints, "
-        f"{plan.protocol}{resumed}, "
+        f"{plan.protocol}{resumed}, room for {plan.room_frames:,} frames, then {plan.on_full}, "
         f"tokens live {plan.token_life_s:g} s, digest {evidence.digest()}"
     )
     for at_s, text in sorted(told, key=lambda one: one[0]):

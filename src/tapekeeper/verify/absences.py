@@ -10,7 +10,7 @@ from tapekeeper.model.gap import Gap, GapCause
 from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader, segment_numbers
 from tapekeeper.verify.evidence import End, Evidence
-from tapekeeper.verify.losses import frozen_spans, slow_ns
+from tapekeeper.verify.losses import accounts, frozen_spans, slow_ns
 from tapekeeper.verify.oracle import Key
 from tapekeeper.verify.runs import Run
 
@@ -39,7 +39,7 @@ def _unnamed_ends(evidence: Evidence, runs: Mapping[int, Run], gaps: list[Gap]) 
             yield f"process {life.number} stopped, and its journal is not sealed"
         for contract_id in sorted(set(evidence.contracts.values()) & set(last)):
             if not any(
-                gap.cause is cause and holds(gap, contract_id, last[contract_id]) for gap in gaps
+                gap.cause is cause and accounts(gap, contract_id, last[contract_id]) for gap in gaps
             ):
                 yield (
                     f"the ledger does not name the end of process {life.number} ({life.end}) "
@@ -88,7 +88,7 @@ def _unnamed_prints(evidence: Evidence, runs: Mapping[int, Run], gaps: list[Gap]
                 contract_id in begun
                 and one.at_ns <= until_ns
                 and not any(span.holds(one.at_ns, contract_id) for span in excused)
-                and not any(holds(gap, contract_id, ts_ns) for gap in spans[contract_id])
+                and not any(accounts(gap, contract_id, ts_ns) for gap in spans[contract_id])
             ):
                 left_out.append((one.at_ns, key))
     if left_out:
@@ -97,13 +97,3 @@ def _unnamed_prints(evidence: Evidence, runs: Mapping[int, Run], gaps: list[Gap]
             f"{len(left_out)} prints that no process has are in no gap of the ledger, the first "
             f"{at_s:.3f} s after the start: {left_out[0][1]}"
         )
-
-
-def holds(gap: Gap, contract_id: str, ts_ns: int) -> bool:
-    """Whether a gap accounts for a print."""
-    return (
-        gap.contract_id == contract_id
-        and not gap.timeframes
-        and (gap.from_ns is None or gap.from_ns <= ts_ns)
-        and (gap.to_ns is None or ts_ns < gap.to_ns)
-    )

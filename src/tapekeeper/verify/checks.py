@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar, Completeness
+from tapekeeper.model.gap import GapCause
 from tapekeeper.model.tick import Reason, TradeBatch
+from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.absences import unnamed
@@ -88,7 +90,9 @@ def judge(evidence: Evidence) -> Findings:
     problems += _invented(evidence, runs.values(), made)
     spans = spans_of(evidence)
     count, lost = lost_prints(evidence, runs.values())
-    problems += unexplained(evidence, lost, spans)
+    ledger, _ = read_ledger(evidence.files)
+    given_up = ledger.find(causes=[GapCause.OVERFLOW])
+    problems += unexplained(evidence, lost, spans, given_up)
     for run in runs.values():
         problems += _untrue(evidence, run)
     problems += unnamed(evidence, runs)

@@ -31,9 +31,9 @@ from tapekeeper.runtime.journal_reader import segment_numbers
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls
 from tapekeeper.sim.seeded import Seeded
-from tapekeeper.verify.absences import holds
 from tapekeeper.verify.checks import unlike_the_oracle
 from tapekeeper.verify.killed import Delivered
+from tapekeeper.verify.losses import accounts
 from tapekeeper.verify.runs import Run, runs_of
 from tapekeeper.verify.scenario import PRODUCTS
 
@@ -244,5 +244,5 @@ def _unnamed(runs: Mapping[int, Run], gaps: list[Gap]) -> Iterator[str]:
     for number in sorted(runs)[:-1]:
         last = {one.contract_id: one.ts_event[-1] for one in runs[number].outputs.trades}
         for contract_id, ts_ns in last.items():
-            if not any(holds(gap, contract_id, ts_ns) for gap in gaps):
+            if not any(accounts(gap, contract_id, ts_ns) for gap in gaps):
                 yield f"the ledger does not name the end of run {number} for {contract_id}"

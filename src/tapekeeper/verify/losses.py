@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tapekeeper.core.runlog import MARKET_HUB
+from tapekeeper.model.gap import Gap
 from tapekeeper.sim.fault_host import Stuck
 from tapekeeper.sim.fault_menu import Burst, Delay, Trickle
 from tapekeeper.sim.subscriptions import Stream
@@ -149,6 +150,16 @@ def _reported(evidence: Evidence, life: Life) -> Iterator[Span]:
                     yield Span(str(call.arguments[0]), from_ns, to_ns, gap.why)
 
 
+def accounts(gap: Gap, contract_id: str, ts_ns: int) -> bool:
+    """Whether a gap accounts for a print."""
+    return (
+        gap.contract_id == contract_id
+        and not gap.timeframes
+        and (gap.from_ns is None or gap.from_ns <= ts_ns)
+        and (gap.to_ns is None or ts_ns < gap.to_ns)
+    )
+
+
 def mute_spans(evidence: Evidence) -> Iterator[Span]:
     """What processes found out when their journals accepted no more: their bars cannot say it.
 
@@ -170,11 +181,24 @@ def frozen_spans(evidence: Evidence) -> Iterator[Span]:
             yield Span(one.key, one.from_ns - slack_ns, to_ns, "a frozen subscription")
 
 
-def unexplained(evidence: Evidence, lost: Lost, spans: Iterable[Span]) -> Iterator[str]:
-    """One sentence on what was lost in silence, if anything was."""
+def unexplained(
+    evidence: Evidence, lost: Lost, spans: Iterable[Span], gaps: Iterable[Gap]
+) -> Iterator[str]:
+    """One sentence on what was lost in silence, if anything was.
+
+    Args:
+        evidence: of the run.
+        lost: prints.
+        spans: intervals of the host's clock that were told of.
+        gaps: those of the ledger that nothing else tells of.
+    """
     reported = list(spans)
+    given_up = list(gaps)
     silent = [
-        (at_ns, key) for at_ns, key in lost if not any(s.holds(at_ns, key[0]) for s in reported)
+        (at_ns, key)
+        for at_ns, key in lost
+        if not any(s.holds(at_ns, key[0]) for s in reported)
+        and not any(accounts(gap, key[0], key[1]) for gap in given_up)
     ]
     if silent:
         at_ns, key = silent[0]

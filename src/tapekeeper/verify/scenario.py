@@ -85,6 +85,8 @@ class Scenario:
         durability: of the journal.
         on_failure: what the tape does when its journal cannot accept.
         adds: whether bar sizes are added while faults happen.
+        on_full: what becomes of frames that the pipeline has no room for.
+        room_frames: how many it has room for.
     """
 
     seed: int
@@ -105,6 +107,8 @@ class Scenario:
     durability: Literal["process", "power"] = "process"
     on_failure: Literal["stop", "shed"] = "stop"
     adds: bool = False
+    on_full: Literal["block", "spill", "shed"] = "spill"
+    room_frames: int = 8_192
 
     def gateway(self) -> SimConfig:
         """How the gateway is set up."""
@@ -141,6 +145,7 @@ class Scenario:
                     "stateful_reconnect": self.stateful,
                 },
                 "pool": {"redundancy": self.redundancy, "overlap_s": self.overlap_s},
+                "feed": {"on_full": self.on_full, "max_frames": self.room_frames, "max_mb": 1},
                 "journal": {
                     "segment_mb": SEGMENT_MB,
                     "durability": self.durability,
@@ -150,6 +155,16 @@ class Scenario:
                 "bars": {"timeframes": [str(one) for one in TIMEFRAMES]},
             }
         )
+
+
+_ROOMS: tuple[tuple[Literal["block", "spill", "shed"], int], ...] = (
+    ("spill", 8_192),
+    ("spill", 8_192),
+    ("spill", 2),
+    ("block", 2),
+    ("shed", 2),
+)
+"""Two frames are so few that every burst of a server has more."""
 
 
 def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
@@ -171,6 +186,8 @@ def scenario(seed: int, schedule: Sequence[Fault] | None = None) -> Scenario:
     )
     # Resumption is agreed on when a line negotiates; without that it cannot be had.
     drawn = replace(drawn, stateful=drawn.negotiate and Seeded(seed, "stateful").below(2) == 0)
+    on_full, room_frames = _ROOMS[Seeded(seed, "queues").below(len(_ROOMS))]
+    drawn = replace(drawn, on_full=on_full, room_frames=room_frames)
     drawn = replace(drawn, durability=DURABILITIES[Seeded(seed, "durability").below(2)])
     drawn = replace(drawn, adds=Seeded(seed, "adds").below(4) == 0)
     return drawn if schedule is None else replace(drawn, schedule=tuple(schedule))

@@ -24,7 +24,7 @@ from tapekeeper.sim.subscriptions import Stream
 from tapekeeper.verify import checks, runs
 from tapekeeper.verify.checks import judge
 from tapekeeper.verify.evidence import NS_PER_S, End, Evidence, Freezing, Made
-from tapekeeper.verify.losses import mute_spans, spans_of
+from tapekeeper.verify.losses import mute_spans, spans_of, unexplained
 from tapekeeper.verify.oracle import Key, accepted
 from tapekeeper.verify.scenario import scenario
 from tapekeeper.verify.simulation import simulate
@@ -348,3 +348,23 @@ def test_a_crash_that_the_ledger_does_not_name_is_found(
     assert judge(evidence).problems == ()
     spoil(evidence)
     assert any(sentence in problem for problem in judge(evidence).problems)
+
+
+def test_what_was_given_up_is_accounted_for_by_its_gap_alone(good: Evidence) -> None:
+    """A lost print of its contract, within its bounds; any other is lost in silence."""
+    contract_id, other_id = good.contracts["MES"], good.contracts["MNQ"]
+    gap = Gap(1, contract_id, GapCause.OVERFLOW, 100, 200, "2 frames were given up", 0)
+    inside: Key = (contract_id, 150, 6_000.0, 1, 0)
+    for key, told in [
+        (inside, 0),
+        ((contract_id, 200, 6_000.0, 1, 0), 1),
+        ((other_id, 150, 6_000.0, 1, 0), 1),
+    ]:
+        assert len(list(unexplained(good, Counter({(5, key): 1}), [], [gap]))) == told
+    assert len(list(unexplained(good, Counter({(5, inside): 1}), [], []))) == 1
+
+
+def test_seeds_draw_what_becomes_of_what_does_not_fit() -> None:
+    """Every policy, and room for no more than two frames, among the first seeds."""
+    drawn = {(one.on_full, one.room_frames) for one in map(scenario, range(1, 41))}
+    assert drawn == {("spill", 8_192), ("spill", 2), ("block", 2), ("shed", 2)}
