@@ -138,8 +138,7 @@ class Reading:
         roll: the rule: `volume`, `calendar:N` or `dates:YYYY-MM-DD=CONTRACT,...`.
         adjust: `none`, `difference` or `ratio`.
         last_trading_days: for `calendar:N`, by contract (id, name or month such as `H26`).
-        expiries: for `calendar:N`, rules of last trading days by product, such as
-            `{"GC": "third last business day"}`; they go before those that are shipped.
+        expiries: for `calendar:N`, last trading days by product, as in `third last business day`.
 
     Raises:
         UsageError: one of them is none of what is allowed.
