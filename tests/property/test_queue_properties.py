@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 from typing import cast
 
 from hypothesis import given
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from tapekeeper.errors import FellBehindError
 from tapekeeper.model.queue import OnFull, QueueLimits, Shed
+from tapekeeper.runtime.intake import FeedLimits, Intake, Overflowed, Waiting
+from tapekeeper.runtime.line_values import Connected, Inbound
 from tapekeeper.runtime.mailbox import Mailbox
 from tapekeeper.runtime.spill import EventCodec, Spill
 from tapekeeper.sim.memory_scratch import MemoryScratch
@@ -148,3 +151,52 @@ def test_every_event_is_delivered_or_accounted_for_in_its_order(
         assert made.scratch.open_files == 0
 
     asyncio.run(run())
+
+
+ARRIVALS = st.lists(
+    st.one_of(
+        st.tuples(st.just("frame"), st.integers(1, 3)),
+        st.tuples(st.just("piece"), st.integers(1, 3)),
+        st.tuples(st.just("user"), st.just(9)),
+        st.tuples(st.just("take"), st.just(0)),
+        st.tuples(st.just("break"), st.integers(0, 1)),
+    ),
+    max_size=120,
+)
+
+
+@given(st.sampled_from([OnFull.BLOCK, OnFull.SPILL, OnFull.SHED]), st.integers(1, 8), ARRIVALS)
+def test_every_frame_is_processed_or_evidenced_in_its_order(
+    on_full: OnFull, frames: int, steps: list[tuple[str, int]]
+) -> None:
+    """Whatever comes in between; a line of which frames were given up begins anew, and whole."""
+    scratch = MemoryScratch()
+    intake = Intake(FeedLimits(frames, 10**6, on_full, 10**6), _silent, scratch)
+    offered: list[int] = []
+    taken: list[Waiting] = []
+    for number, (what, line) in enumerate(steps):
+        if what == "take":
+            taken += intake.take()
+        elif what == "break":
+            scratch.disk.is_broken = bool(line)
+        else:
+            hub = "user" if what == "user" else "market"
+            whole = what != "piece"
+            intake.put(Inbound(line, hub, number, b"x", (), (), None, whole))
+            offered.append(number)
+    while len(intake):
+        taken += intake.take()
+    numbers = [each.recv_ns for each in taken if isinstance(each, Inbound)]
+    given_up = sum(each.frames for each in taken if isinstance(each, Overflowed))
+    assert numbers == sorted(set(numbers) & set(offered))
+    assert len(numbers) + given_up == len(offered)
+    assert intake.counts.shed_frames == given_up
+    if on_full is not OnFull.SHED:
+        assert not given_up
+    users = [number for number in offered if steps[number][0] == "user"]
+    assert [number for number in numbers if number in set(users)] == users
+    for before, after in pairwise(taken):
+        if isinstance(before, Connected):
+            assert isinstance(after, Inbound)
+            assert (after.line, after.begins_whole) == (before.line, True)
+    assert scratch.open_files == 0
