@@ -34,6 +34,7 @@ from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.runlog import MARKET_HUB, connect_entry, subscribe_entry
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.measure import BarSize
 from tapekeeper.runtime.journaler import Journaler
 
 SETS = ("gc_2013-10-07_08", "esh2_2022-01-24_0830et", "btcusdt_perp_2024-08-08")
@@ -59,15 +60,19 @@ def frames(rows: pl.DataFrame, *, jitter: bool) -> Iterator[Entry]:
         yield Entry(EntryKind.FRAME, 1, recv_ns, data)
 
 
-def write_journal(folder: Path, rows: pl.DataFrame, *, jitter: bool) -> None:
+def write_journal(
+    folder: Path,
+    rows: pl.DataFrame,
+    *,
+    jitter: bool,
+    timeframes: tuple[BarSize, ...] = DEFAULT_TIMEFRAMES,
+) -> None:
     """A journal of these prints."""
     journaler = Journaler(FolderFiles(folder), created_ns=1)
     start_ns = int(rows["ts_event"][0])
     journaler.append([connect_entry(1, MARKET_HUB, start_ns)])
     for symbol in rows["symbol"].unique(maintain_order=True):
-        subscription = Subscription(
-            Instrument(symbol, symbol), DEFAULT_TIMEFRAMES, calendar_by_name("cme")
-        )
+        subscription = Subscription(Instrument(symbol, symbol), timeframes, calendar_by_name("cme"))
         journaler.append([subscribe_entry(subscription, start_ns)])
     burst: list[Entry] = []
     for entry in frames(rows, jitter=jitter):
