@@ -336,6 +336,22 @@ def test_an_added_timeframe_starts_from_all_that_is_kept_of_its_first_bar() -> N
     assert all(item.holds for item in checks)
 
 
+def test_what_is_open_below_a_bar_that_a_timer_closed_is_in_added_timeframes_once() -> None:
+    """A print behind the timer opens a small bar anew, which will revise the larger one."""
+    bars = engine("1s", "5s", "1m")
+    bars.fold(tape((NOON, 10.0, 15)))
+    bars.close_due(NOON + 5 * S)
+    bars.fold(tape((NOON + 3 * S, 11.0, 8)))
+    bars.add([tf("15s"), tf("1h")], accepted_volume=23)
+    assert all(item.holds for item in bars.checks(23))
+    bars.fold(tape((NOON + 6 * S, 12.0, 1)))
+    assert all(item.holds for item in bars.checks(24))
+    for text in ("15s", "1h"):
+        forming = bars.forming(tf(text))
+        assert forming is not None
+        assert forming.volume == 24
+
+
 def test_an_added_timeframe_knows_what_it_lacks() -> None:
     """Where nothing smaller is kept, or not from the begin of its first bar, a part is missing."""
     bars = engine("1m")

@@ -140,8 +140,8 @@ class ContractBars:
             if self._high_ns > LONG_AGO_NS:
                 interval = self._grid.interval(node.timeframe, self._high_ns)
                 begin(node, interval, self._high_ns, is_over=is_over(node, interval, self._high_ns))
-            forming = self._forming(node)
-            node.count_from(accepted_volume - (forming.volume if forming else 0))
+            # What is open below will come up, also where the bar that it is of is over already.
+            node.count_from(accepted_volume - sum(each.open_volume for each in chain(node)))
         self._bound_fed()
 
     def _hang(self, added: list[Node]) -> None:
