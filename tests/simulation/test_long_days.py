@@ -7,6 +7,7 @@ import datetime as dt
 
 import pytest
 
+from tapekeeper.app.config import FeedConfig
 from tapekeeper.runtime.line_values import LineState
 from tapekeeper.runtime.pool_values import PoolHealth
 from tapekeeper.verify.checks import judge
@@ -14,7 +15,15 @@ from tapekeeper.verify.evidence import Evidence
 from tapekeeper.verify.scenario import Scenario, scenario
 from tapekeeper.verify.simulation import simulate
 
-QUIET = dataclasses.replace(scenario(1, ()), guest=False, redundancy=1, negotiate=True)
+QUIET = dataclasses.replace(
+    scenario(1, ()),
+    guest=False,
+    redundancy=1,
+    negotiate=True,
+    on_full="spill",
+    room_frames=FeedConfig().max_frames,
+)
+"""What a seed draws is set to the defaults."""
 
 
 def _ran(plan: Scenario) -> Evidence:
