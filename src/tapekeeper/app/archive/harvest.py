@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from tapekeeper.app.archive.layout import BARS_SCHEMA, TRADES_SCHEMA
+from tapekeeper.app.frames import bars_frame
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.model.bar import Bar
@@ -59,32 +60,13 @@ def stored_trades(frame: pl.DataFrame) -> pl.DataFrame:
 
 def stored_bars(bars: Iterable[tuple[int, Bar]]) -> pl.DataFrame:
     """Bars with their runs as they are stored, with the columns of `BARS_SCHEMA`."""
-    rows = [
-        (
-            bar.ts_open,
-            bar.ordinal,
-            bar.ts_end,
-            bar.open,
-            bar.high,
-            bar.low,
-            bar.close,
-            bar.volume,
-            bar.n,
-            bar.buy_vol,
-            bar.sell_vol,
-            bar.ts_first,
-            bar.ts_last,
-            bar.vwap,
-            str(bar.state),
-            bar.revision,
-            str(bar.completeness),
-            list(bar.gap_ids),
-            bar.live_share,
-            run,
-        )
-        for run, bar in bars
-    ]
-    return pl.DataFrame(rows, schema=BARS_SCHEMA, orient="row").sort("ts_open", "ordinal", "run")
+    runs: list[int] = []
+    made: list[Bar] = []
+    for run, bar in bars:
+        runs.append(run)
+        made.append(bar)
+    frame = bars_frame(made, {}).with_columns(run=pl.Series(runs, dtype=pl.Int32))
+    return frame.select(list(BARS_SCHEMA)).sort("ts_open", "ordinal", "run")
 
 
 class Harvest:

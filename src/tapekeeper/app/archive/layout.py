@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import polars as pl
 
+from tapekeeper.app.frames import SCHEMA
 from tapekeeper.core.calendar import Calendar
 
 FORMAT = 1
@@ -39,26 +40,10 @@ TRADES_SCHEMA: Schema = {
 `seq_step` the arrival number less that of the row before, of the first row the number itself: so
 written they take next to nothing, where the plain numbers would double the file."""
 
+_IN_THE_FOLDER = {"symbol", "contract_id"}
+
 BARS_SCHEMA: Schema = {
-    "ts_open": pl.Int64,
-    "ordinal": pl.Int64,
-    "ts_end": pl.Int64,
-    "open": pl.Float64,
-    "high": pl.Float64,
-    "low": pl.Float64,
-    "close": pl.Float64,
-    "volume": pl.Int64,
-    "n": pl.Int64,
-    "buy_vol": pl.Int64,
-    "sell_vol": pl.Int64,
-    "ts_first": pl.Int64,
-    "ts_last": pl.Int64,
-    "vwap": pl.Float64,
-    "state": pl.String,
-    "revision": pl.Int64,
-    "completeness": pl.String,
-    "gap_ids": pl.List(pl.Int64),
-    "live_share": pl.Float64,
+    **{name: kind for name, kind in SCHEMA.items() if name not in _IN_THE_FOLDER},
     "run": pl.Int32,
 }
 """A file of bars, by open and ordinal; of one run no bar twice."""
