@@ -17,13 +17,22 @@ HEALED = "the warm-up of a later process stands for it"
 OUT_OF_REACH = "the warm-up of a later process did not reach all of it"
 
 
-def followed_until(ledger: Ledger, contract_id: str) -> int | None:
-    """Up to where it is known that nothing of a contract is missing that did not trade since.
+def followed_until(ledger: Ledger, contract_id: str, latest_ns: int | None) -> int | None:
+    """Up to where it is known that nothing of a contract is missing that was not found to trade.
 
-    Event time, ns UTC: the latest end of what was missing of it. None if it never began.
+    Args:
+        ledger: as it is.
+        contract_id: of the contract.
+        latest_ns: event time, ns UTC, behind which nothing is believed; None for no such bound.
+
+    Returns:
+        Event time, ns UTC: the latest end in front of it of what was missing of the contract; the
+        bound itself where there is none.
     """
-    ends = [gap.to_ns for gap in ledger.find(contract_id=contract_id) if not gap.timeframes]
-    return max((to_ns for to_ns in ends if to_ns is not None), default=None)
+    gaps = [gap for gap in ledger.find(contract_id=contract_id) if not gap.timeframes]
+    ends = [gap.to_ns for gap in gaps if gap.to_ns is not None]
+    believed = [to_ns for to_ns in ends if latest_ns is None or to_ns <= latest_ns]
+    return max(believed, default=latest_ns)
 
 
 def lasting_absence(ledger: Ledger, contract_id: str) -> Gap | None:

@@ -161,11 +161,13 @@ class GapKeeper:
                     evidence = f"{lasting.evidence}; then {end.evidence}"
                     self._keep(msgspec.structs.replace(lasting, evidence=evidence))
                 continue
-            if traded_ns is None:
-                from_ns = followed_until(self.ledger, contract_id)
+            # Prints are not quite in order, so one from before the last may be missing.
+            last_ns = None if traded_ns is None else traded_ns - MARGIN_NS
+            assured_ns = end.assured_ns[contract_id]
+            if assured_ns is None:
+                from_ns = followed_until(self.ledger, contract_id, last_ns)
             else:
-                # Prints are not quite in order, so one from before the last may be missing.
-                from_ns = traded_ns - MARGIN_NS
+                from_ns = assured_ns - MARGIN_NS
             if from_ns is not None:  # or its start lasts still, of which all of this is part
                 gap = self._new(contract_id, end.cause, end.evidence)
                 self._keep(msgspec.structs.replace(gap, from_ns=from_ns))

@@ -129,13 +129,13 @@ def test_a_contract_without_a_trade_is_missed_since_it_was_known_to_be_followed(
     processes.end()
     bench = Bench(processes.folder)
     processes.now = bench
-    bench.keeper.recover(RunEnd(9, 9, Ending.OPEN, 0, {MES: None}))
+    bench.keeper.recover(RunEnd(9, 9, Ending.OPEN, 0, {MES: None}, {MES: None}))
     assert bench.gaps()[1:] == [(GapCause.CRASH, GapState.LASTING, 10.0 + MARGIN_S, None)]
 
 
 def test_a_contract_that_was_never_followed_is_a_start_alone(processes: Processes) -> None:
     """Of a run that was killed before anything was confirmed nothing was had."""
-    processes.start(10).keeper.recover(RunEnd(1, 1, Ending.OPEN, 0, {MES: None}))
+    processes.start(10).keeper.recover(RunEnd(1, 1, Ending.OPEN, 0, {MES: None}, {MES: None}))
     assert processes.now is not None
     assert processes.now.gaps() == []
 
