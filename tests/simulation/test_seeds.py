@@ -106,6 +106,13 @@ def test_what_a_slow_line_brings_long_afterwards_is_known(seed: int) -> None:
     assert verdict.findings.problems == ()
 
 
+@pytest.mark.parametrize("seed", [1171, 1253])
+def test_an_outage_that_a_dying_process_did_not_tell_is_in_the_ledger(seed: int) -> None:
+    """1171: its end was to be put anew; 1253: it was to be written in the very burst."""
+    _, verdict = run_seed(seed)
+    assert verdict.findings.problems == ()
+
+
 @pytest.mark.parametrize("seed", [3, 42])
 def test_the_same_seed_is_the_same_run(seed: int) -> None:
     """Every event at its time, every counter and every byte of the journal are equal."""

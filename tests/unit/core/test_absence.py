@@ -77,8 +77,17 @@ def test_a_contract_that_did_not_trade_was_followed_since_its_last_gap() -> None
     """Entries of some timeframes alone say nothing of prints."""
     of_some = msgspec.structs.replace(entry(3, 300, 400), timeframes=("1m",))
     ledger = Ledger([entry(1, None, 200, GapCause.START), entry(2, 120, 150), of_some])
-    assert followed_until(ledger, MES) == 200
-    assert followed_until(Ledger([entry(1, None, None, GapCause.START)]), MES) is None
+    assert followed_until(ledger, MES, None) == 200
+    lasting = Ledger([entry(1, None, None, GapCause.START)])
+    assert followed_until(lasting, MES, None) is None
+    assert followed_until(lasting, MES, 120) == 120
+
+
+@pytest.mark.parametrize(("latest_ns", "until_ns"), [(200, 200), (199, 150), (149, 149)])
+def test_nothing_is_known_behind_a_trade_that_is_doubted(latest_ns: int, until_ns: int) -> None:
+    """An end that lies behind it says nothing of what is missing before it."""
+    ledger = Ledger([entry(1, None, 200, GapCause.START), entry(2, 120, 150)])
+    assert followed_until(ledger, MES, latest_ns) == until_ns
 
 
 def test_an_absence_lasts_until_the_contract_is_followed_again() -> None:

@@ -133,6 +133,30 @@ def test_a_contract_without_a_trade_is_missed_since_it_was_known_to_be_followed(
     assert bench.gaps()[1:] == [(GapCause.CRASH, GapState.LASTING, 10.0 + MARGIN_S, None)]
 
 
+@pytest.mark.parametrize(
+    ("traded_s", "assured_s", "from_s"),
+    [
+        (62, 61, 61 - MARGIN_S),
+        (62, None, 10 + MARGIN_S),  # since its start
+        (9, None, 9 - MARGIN_S),  # it ended later
+    ],
+)
+def test_an_outage_that_was_not_told_is_part_of_the_time_without_a_process(
+    processes: Processes, traded_s: int, assured_s: int | None, from_s: float
+) -> None:
+    """It begins where the run before had certainly told what was missing."""
+    bench = processes.start(10)
+    bench.subscribe()
+    bench.trade(30.5)
+    processes.end()
+    bench = Bench(processes.folder)
+    processes.now = bench
+    traded: dict[str, int | None] = {MES: START + traded_s * S}
+    assured = {MES: None if assured_s is None else START + assured_s * S}
+    bench.keeper.recover(RunEnd(9, 9, Ending.OPEN, 0, traded, assured))
+    assert bench.gaps()[1:] == [(GapCause.CRASH, GapState.LASTING, from_s, None)]
+
+
 def test_a_contract_that_was_never_followed_is_a_start_alone(processes: Processes) -> None:
     """Of a run that was killed before anything was confirmed nothing was had."""
     processes.start(10).keeper.recover(RunEnd(1, 1, Ending.OPEN, 0, {MES: None}, {MES: None}))

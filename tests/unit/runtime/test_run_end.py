@@ -37,7 +37,8 @@ def follow(contract_id: str) -> Entry:
 
 def trade(contract_id: str, second: int) -> Entry:
     """The frame of a print at START plus `second`."""
-    row = f'[{{"timestamp":"2026-01-05T15:00:{second:02}Z","price":6000,"volume":1,"type":0}}]'
+    at = f"15:{second // 60:02}:{second % 60:02}"
+    row = f'[{{"timestamp":"2026-01-05T{at}Z","price":6000,"volume":1,"type":0}}]'
     record = f'{{"type":1,"target":"GatewayTrade","arguments":["{contract_id}",{row}]}}\x1e'
     return Entry(EntryKind.FRAME, 1, START + second * S, record.encode())
 
@@ -173,3 +174,60 @@ def test_only_so_many_frames_are_run_again(
     end = read_run_end(files)
     assert end is not None
     assert end.traded_ns == {MES: START + 39 * S, MNQ: START + 2 * S}
+
+
+def connect(at_s: int, hub: str = "market") -> Entry:
+    """The entry of another connection at START plus `at_s`."""
+    return connect_entry(2, hub, START + at_s * S)
+
+
+@pytest.mark.parametrize(
+    ("second", "hub", "assured"),
+    [(90, "market", 2), (40, "market", 2), (39, "market", 100), (90, "user", 100)],
+    ids=["lately", "a minute ago", "longer ago", "of the user hub"],
+)
+@pytest.mark.parametrize("seal", [True, False], ids=["in order", "killed"])
+def test_what_a_new_connection_brought_is_doubted(
+    second: int, hub: str, assured: int, *, seal: bool
+) -> None:
+    """The outage before it may not have been told yet when the run ended."""
+    files = MemoryFiles()
+    head = [CONNECT, follow(MES), trade(MES, 1), trade(MES, 2)]
+    write(files, head, [connect(second, hub), trade(MES, 100)], seal=seal)
+    end = read_run_end(files)
+    assert end is not None
+    assert end.traded_ns == {MES: START + 100 * S}
+    assert end.assured_ns == {MES: START + assured * S}
+
+
+def test_the_connection_that_a_run_began_with_is_not_doubted() -> None:
+    """A start ends with the first print at the latest, so nothing is untold in front of it."""
+    files = MemoryFiles()
+    write(files, [follow(MES), CONNECT, connect(1), trade(MES, 2)], seal=False)
+    end = read_run_end(files)
+    assert end is not None
+    assert end.assured_ns == end.traded_ns == {MES: START + 2 * S}
+
+
+def test_what_had_not_traded_before_a_new_connection_has_no_assured_trade() -> None:
+    """The ledger knows since when it was followed."""
+    files = MemoryFiles()
+    head = [CONNECT, follow(MES), follow(MNQ), trade(MES, 1)]
+    write(files, head, [connect(10), trade(MNQ, 11)], seal=False)
+    end = read_run_end(files)
+    assert end is not None
+    assert end.traded_ns == {MES: START + S, MNQ: START + 11 * S}
+    assert end.assured_ns == {MES: START + S, MNQ: None}
+
+
+def test_a_new_connection_of_the_segment_before_is_doubted_with_all_behind_it() -> None:
+    """Though the last segment, which repeats it, has no such entry."""
+    files = MemoryFiles()
+    head = [follow(MES), connected_entry(1, "market", START)]
+    bursts = [[trade(MES, 2), connect(3), trade(MES, 4)], [trade(MES, 5)]]
+    write(files, [CONNECT, *head, trade(MES, 1)], *bursts, seal=False, each=head)
+    end = read_run_end(files)
+    assert end is not None
+    assert end.segment == 3
+    assert end.traded_ns == {MES: START + 5 * S}
+    assert end.assured_ns == {MES: START + 2 * S}
