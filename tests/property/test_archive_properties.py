@@ -62,9 +62,9 @@ def test_no_seam_shows(steps: list[tuple[object, ...]], bounds: tuple[int | None
             oracle = Oracle(whole)
             for contract_id in (MES, MNQ):
                 query = HistoryQuery.of("trades", start_ns, end_ns)
-                rows = source.read(contract_id, query).collect().rows()
+                rows = source.read(contract_id, query).rows()
                 assert rows == oracle.rows(contract_id, start_ns, end_ns)
-                bars = source.read(contract_id, HistoryQuery.of("1s", start_ns, end_ns)).collect()
+                bars = source.read(contract_id, HistoryQuery.of("1s", start_ns, end_ns))
                 assert bars.select("ts_open", "ordinal").is_unique().all()
                 told = {
                     (bar.ts_open, bar.open, bar.high, bar.low, bar.close, bar.volume, run)

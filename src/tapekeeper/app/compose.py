@@ -286,7 +286,8 @@ def _hot(config: Config, feed: Feed) -> HotTrades:
 
 def _past(config: Config, outside: Outside, files: Files) -> LiveHistory:
     folder = config.archive.dir or default_archive(config.journal.dir)
-    return LiveHistory(Archive(files, folder), outside.in_thread)
+    kept = Archive(files, folder, keep_bytes=config.archive.cache_mb * _MEGABYTE)
+    return LiveHistory(kept, outside.in_thread)
 
 
 def _archiving(config: Config, outside: Outside, files: Files, log: Log) -> Archiving | None:

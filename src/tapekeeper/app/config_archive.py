@@ -36,3 +36,10 @@ class ArchiveConfig(Section):
         "journal's. A relative path is taken from the folder of this file.",
         examples=["archive"],
     )
+    cache_mb: Count = Field(
+        default=128,
+        ge=0,
+        le=65_536,
+        description="Megabytes of memory that a running tape may keep between two readings of its "
+        "history, of files and of what the journal has behind them; 0 keeps nothing.",
+    )

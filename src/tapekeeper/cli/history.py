@@ -67,7 +67,7 @@ def history_command(
     folder = journal_folder(journal, config)
     place = archive_folder(archive, config) or default_archive(folder)
     source = Archive(FolderFiles(folder), place)
-    write_frame(source.read(contract, wanted).collect(), form, out)
+    write_frame(source.read(contract, wanted), form, out)
     for problem in source.problems:
         typer.echo(f"error: {problem}", err=True)
     if source.problems:

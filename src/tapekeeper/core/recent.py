@@ -41,6 +41,10 @@ class RecentBars:
         window = self._bars.get((contract_id, timeframe))
         return 0 if window is None else len(window)
 
+    def __len__(self) -> int:
+        """How many bars are kept of all contracts and timeframes."""
+        return sum(map(len, self._bars.values()))
+
     def all(self) -> list[Bar]:
         """Every kept bar, by contract and timeframe in order of first appearance."""
         return [bar for window in self._bars.values() for bar in window.in_order()]

@@ -48,6 +48,19 @@ class ArchiveDisk:
         except OSError as error:
             raise UnreadableSourceError(f"cannot read {path}: {error.strerror}") from error
 
+    def size(self, name: str) -> int:
+        """Size of a file in bytes; 0 where there is none."""
+        stamp = self.stamp(name)
+        return 0 if stamp is None else stamp[2]
+
+    def stamp(self, name: str) -> tuple[int, int, int] | None:
+        """What tells a file's content from any other it had under this name; None for no file."""
+        try:
+            found = self.path(name).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
     def stage(self, name: str, data: bytes) -> Path:
         """Write a file that is not there yet under another name, forced to the disk.
 

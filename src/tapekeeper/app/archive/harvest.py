@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import polars as pl
 
 from tapekeeper.app.archive.layout import BARS_SCHEMA, TRADES_SCHEMA
@@ -13,6 +15,9 @@ from tapekeeper.core.pipeline import Outputs
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.tick import TradeBatch
+
+BAR_BYTES = 400
+"""Memory of a bar that is kept, with its share of the tables, of recorded gold: 370; rounded up."""
 
 _KINDS = {"ts_event": "q", "price": "d", "size": "q", "side": "b", "ts_recv": "q", "seq": "q"}
 
@@ -28,6 +33,11 @@ class TradeColumns:
     def __len__(self) -> int:
         return len(self._run)
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the columns, with the room that they have to grow."""
+        return sum(map(sys.getsizeof, (*self._columns.values(), self._run)))
+
     def add(self, run: int, batch: TradeBatch) -> None:
         """Append a batch of a run."""
         for name, column in self._columns.items():
@@ -37,12 +47,9 @@ class TradeColumns:
 
     def frame(self) -> pl.DataFrame:
         """With the columns of `TRADES_SCHEMA`, but `ts_recv` and `seq` as they are."""
-        kinds = {"ts_event": pl.Int64, "price": pl.Float64, "size": pl.Int64, "side": pl.Int8}
-        columns = [
-            pl.Series(name, column, kinds.get(name, pl.Int64))
-            for name, column in self._columns.items()
-        ]
-        return pl.DataFrame([*columns, pl.Series("run", self._run, pl.Int32)])
+        # Copied, as an array that somebody has a view of cannot grow.
+        columns = {name: np.array(column) for name, column in self._columns.items()}
+        return pl.DataFrame({**columns, "run": np.array(self._run)})
 
 
 def stored_trades(frame: pl.DataFrame) -> pl.DataFrame:
@@ -100,12 +107,26 @@ class Harvest:
                 bars = self._bars[run] = RecentBars()
             bars.add(self._of_wanted(outputs.closed))
 
+    @property
+    def bytes(self) -> int:
+        """Memory of what was gathered."""
+        trades = sum(columns.bytes for columns in self.trades.values())
+        return trades + sum(map(len, self._bars.values())) * BAR_BYTES
+
     def _of_wanted(self, bars: Iterable[Bar]) -> Iterator[Bar]:
         for bar in bars:
             if (self._contract_id is None or bar.contract_id == self._contract_id) and (
                 self._timeframe is None or bar.timeframe == self._timeframe
             ):
                 yield bar
+
+    def bars_of(self, contract_id: str, timeframe: str) -> list[tuple[int, Bar]]:
+        """The last word of each run on the bars of one kind, with the run."""
+        return [
+            (run, bar)
+            for run, bars in self._bars.items()
+            for bar in bars.of(contract_id, timeframe)
+        ]
 
     def bars(self) -> dict[tuple[str, str], list[tuple[int, Bar]]]:
         """The last word of each run on every bar, with the run, by contract and timeframe."""

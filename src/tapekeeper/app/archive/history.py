@@ -8,26 +8,28 @@ the archive was left with. So nothing is in both, and nothing in neither, whatev
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Literal, overload
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.app.archive.cold import ColdFiles
 from tapekeeper.app.archive.compaction import default_archive, read_manifest, state_of
 from tapekeeper.app.archive.disk import ArchiveDisk
-from tapekeeper.app.archive.harvest import Harvest, TradeColumns, stored_bars
-from tapekeeper.app.archive.layout import BARS, TRADES
+from tapekeeper.app.archive.harvest import stored_bars
+from tapekeeper.app.archive.layout import BARS, BARS_SCHEMA, MANIFEST, TRADES
 from tapekeeper.app.archive.manifest import Manifest, Part
-from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
+from tapekeeper.app.archive.rerunning import segments_of
+from tapekeeper.app.archive.warm import Warm
 from tapekeeper.app.frames import SCHEMA
 from tapekeeper.core.gateway.rest_payloads import match_contract
-from tapekeeper.core.journal import Position
 from tapekeeper.errors import UnreadableSourceError, UsageError
-from tapekeeper.model.bar import BarState, Completeness
+from tapekeeper.model.bar import Bar, BarState, Completeness
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize, size_of
 from tapekeeper.ports import Files
@@ -60,8 +62,14 @@ _WORTH = {
 }
 """Of two runs' bars of one interval the one that knows itself to be more complete is given."""
 
-KEEP_ROWS = 2_000_000
-"""Some 100 MB of memory."""
+KEEP_BYTES = 128_000_000
+"""Memory that is kept between two readings, of all that they keep."""
+
+TRIES = 8
+"""Readings after which a disk that changes under each of them is not asked again."""
+
+_STORED_AS = {"ts_recv": ("delay_ns",), "seq": ("seq_step",), "contract_id": ()}
+"""What a column of a frame is made of, where the files have no such column."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -110,8 +118,8 @@ def read_history(
         start: the first event time, of bars their open; None for no bound.
         end: the first one that is no more wanted; None for no bound.
         columns: of `HISTORY_TRADES` or `HISTORY_BARS`; None for all.
-        lazy: give a frame that reads its files when it is collected. The journal's part is read
-            at once, and the archive must not be moved meanwhile.
+        lazy: give a frame that reads when it is collected, and then what there is by that time.
+            What is filtered and chosen of it is left out before it is read.
         archive: folder of the archive; None is `archive` within the journal's.
 
     Returns:
@@ -126,8 +134,7 @@ def read_history(
     wanted = HistoryQuery.of(timeframe, start, end, columns)
     folder = Path(journal)
     source = Archive(FolderFiles(folder), archive or default_archive(folder))
-    frame = source.read(contract, wanted)
-    return frame if lazy else frame.collect()
+    return source.scan(contract, wanted) if lazy else source.read(contract, wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,21 @@ class HistoryQuery:
             is_in &= pl.col(self.stamps) < self.to_ns
         return is_in
 
+    def stored(self) -> list[str]:
+        """The columns of files that are needed."""
+        if self.timeframe:
+            return list(BARS_SCHEMA)
+        needed = {"ts_event"}
+        for name in self.columns:
+            needed.update(_STORED_AS.get(name, (name,)))
+        return sorted(needed)
+
+    def holds(self, part: Part) -> bool:
+        """Whether every row of a file is in the time that is asked for."""
+        return (self.from_ns is None or part.min_ns >= self.from_ns) and (
+            self.to_ns is None or part.max_ns < self.to_ns
+        )
+
     def wants(self, part: Part, contract_id: str) -> bool:
         """Whether a file may have a row that is asked for."""
         return (
@@ -194,151 +216,228 @@ class HistoryQuery:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is there of a contract at a moment, each row once."""
+
+    instrument: Instrument
+    parts: list[Part]
+    trades: pl.DataFrame | None
+    bars: list[tuple[int, Bar]]
+
+
 class Archive:
     """A journal and its archive, for reading; see `read_history`.
 
-    What the journal has behind the archive is kept between two readings and only gone on with.
+    What was read of the files, and what the journal has behind them, is kept between two readings,
+    within a limit on the memory of both.
 
     It may be asked from several threads.
 
     Args:
         files: of the journal.
         archive: folder of the archive.
-        keep_rows: prints and bars that may be kept between two readings; beyond it they are read
+        keep_bytes: of memory that may be kept between two readings; what is beyond it is read
             again.
     """
 
-    def __init__(self, files: Files, archive: Path, *, keep_rows: int = KEEP_ROWS) -> None:
+    def __init__(self, files: Files, archive: Path, *, keep_bytes: int = KEEP_BYTES) -> None:
         self._files = files
         self._disk = ArchiveDisk(archive)
         self._turn = Lock()
-        self._keep_rows = keep_rows
+        self._keep_bytes = keep_bytes
+        self._stamp: object = self  # of no manifest
         self._manifest = Manifest()
-        self._warm: _Warm | None = None
+        self._cold = ColdFiles(self._disk)
+        self._warm: Warm | None = None
+        self._warm_bytes = 0
+        self._lets_go = False
         self._problems: list[str] = []
 
-    def read(self, contract: str, wanted: HistoryQuery) -> pl.LazyFrame:
+    def read(self, contract: str, wanted: HistoryQuery) -> pl.DataFrame:
         """What is asked for of a contract.
 
         Raises:
             UnreadableSourceError: there is neither a journal nor an archive, or one is damaged.
             UnknownContractError: no contract, or more than one, matches.
         """
-        with self._turn:
-            return self._read(contract, wanted)
+        return self._collected(contract, wanted)
 
-    def _read(self, contract: str, wanted: HistoryQuery) -> pl.LazyFrame:
-        warm = self._refreshed()
-        known = {each.contract_id: each for each in self._manifest.instruments}
-        known |= {each.contract_id: each for each in warm.instruments()}
-        instrument = match_contract(contract, list(known.values()))
-        contract_id = instrument.contract_id
-        parts = [part for part in self._manifest.parts if wanted.wants(part, contract_id)]
-        frames = [] if not parts else self._cold(parts, wanted)
-        frames.append(warm.frame(contract_id, wanted).lazy().filter(wanted.within()))
-        if warm.rows > self._keep_rows:
-            self._warm = None
-        if wanted.timeframe:
-            return _bars(pl.concat(frames), instrument).select(wanted.columns)
-        trades = pl.concat(frames).sort("ts_event", maintain_order=True)
-        return trades.with_columns(contract_id=pl.lit(contract_id)).select(wanted.columns)
+    def scan(self, contract: str, wanted: HistoryQuery) -> pl.LazyFrame:
+        """The same, to be read when it is collected; see `read_history`.
+
+        It is read anew at each collection, so that it needs no file that was merged meanwhile.
+
+        Raises:
+            As `read`.
+        """
+        with self._turn:
+            contract_id = self._find(contract, wanted).instrument.contract_id
+
+        def rows(
+            columns: list[str] | None, chosen: pl.Expr | None, rows_max: int | None, _batch: object
+        ) -> Iterator[pl.DataFrame]:
+            asked = wanted if columns is None else replace(wanted, columns=tuple(columns))
+            if chosen is None and rows_max is None:
+                yield self._collected(contract_id, asked)
+                return
+
+            def narrowed(found: pl.LazyFrame) -> pl.LazyFrame:
+                found = found if chosen is None else found.filter(chosen)
+                found = found if columns is None else found.select(columns)
+                return found if rows_max is None else found.head(rows_max)
+
+            yield self._collected(contract_id, wanted, narrowed)
+
+        there = HISTORY_BARS if wanted.timeframe else HISTORY_TRADES
+        schema = {name: there[name] for name in wanted.columns}
+        return register_io_source(rows, schema=schema, explain_name="tapekeeper history")
 
     @property
     def problems(self) -> list[str]:
         """What the last reading could not read of the journal, one sentence each."""
         return [*self._manifest.problems, *self._problems]
 
-    def _refreshed(self) -> _Warm:
-        manifest = read_manifest(self._disk)
-        warm = self._warm
-        if warm is None or manifest.through_segment != self._manifest.through_segment:
-            if not manifest.parts and not segments_of(self._files):
-                raise UnreadableSourceError(f"there is no journal in {self._files}")
-            state, _ = state_of(self._disk, self._files, manifest)
-            warm = _Warm(self._files, manifest.through_segment, state)
-        self._manifest = manifest
-        self._warm = warm
-        warm.refresh()
-        self._problems = warm.problems
-        return warm
-
-    def _cold(self, parts: list[Part], wanted: HistoryQuery) -> list[pl.LazyFrame]:
-        paths = [self._disk.path(part.path) for part in parts]
-        if wanted.timeframe or "seq" not in wanted.columns:
-            rows = pl.scan_parquet(paths, hive_partitioning=False)
-            if wanted.timeframe:
-                return [rows.filter(wanted.within())]
-            return [_as_trades(rows.filter(wanted.within()), pl.lit(0, pl.Int64))]
-        # The steps of arrival numbers are added up file by file, before rows are left out.
-        number = pl.col("seq_step").cum_sum()
-        return [
-            _as_trades(pl.scan_parquet(path, hive_partitioning=False), number).filter(
-                wanted.within()
-            )
-            for path in paths
-        ]
-
-
-class _Warm:
-    """What the journal makes behind its archive, as far as it has been read."""
-
-    def __init__(self, files: Files, after: int, state: Continued) -> None:
-        self._files = files
-        self._state = state
-        self._harvest = Harvest()
-        self._behind = Position(after + 1, 0)
-        self._instruments: dict[str, Instrument] = {}
-        self.problems: list[str] = []
-        self.refresh_instruments()
-
     @property
-    def rows(self) -> int:
-        return self._harvest.rows
+    def held_bytes(self) -> int:
+        """Memory that is kept between two readings."""
+        return self._warm_bytes + self._cold.bytes
 
-    def instruments(self) -> list[Instrument]:
-        return list(self._instruments.values())
+    def shrink(self, bytes_wanted: int) -> int:
+        """Give memory back, at once and from any thread; what is read next takes longer for it.
 
-    def refresh_instruments(self) -> None:
-        for each in self._state.pipeline.instruments():
-            self._instruments[each.contract_id] = each
+        Files go before what was made of the journal, which costs more to make again. While a
+        reading goes on, what was made of the journal goes at its end.
 
-    def refresh(self) -> None:
-        """Go on to the journal's present end."""
-        numbers = segments_of(self._files)
-        if not numbers or numbers[-1] < self._behind.segment:
-            return
-        stretch = Stretch(self._files, self._behind.segment - 1, numbers[-1])
-        later = stretch.told_later()
-        for read in stretch:
-            if read.behind <= self._behind:
-                continue
-            self._behind = read.behind
-            if read.run != self._state.run:
-                self.refresh_instruments()
-            self._state.enter(read, later, self._harvest.take)
-            self._state.take(read.entry, self._harvest.take)
-        self.refresh_instruments()
-        self.problems = [str(each) for each in stretch.problems if not each.expected]
+        Returns:
+            The bytes that are gone by now.
+        """
+        gone = self._cold.shrink_to(self._cold.bytes - bytes_wanted)
+        if gone >= bytes_wanted:
+            return gone
+        if not self._turn.acquire(blocking=False):
+            self._lets_go = True
+            return gone
+        try:
+            return gone + self._forget()
+        finally:
+            self._turn.release()
 
-    def frame(self, contract_id: str, wanted: HistoryQuery) -> pl.DataFrame:
-        """Rows of a contract, as the files have them."""
+    def _forget(self) -> int:
+        gone, self._warm_bytes, self._warm, self._lets_go = self._warm_bytes, 0, None, False
+        return gone
+
+    def _collected(
+        self,
+        contract: str,
+        wanted: HistoryQuery,
+        narrowed: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None,
+    ) -> pl.DataFrame:
+        for _ in range(TRIES):
+            with self._turn:
+                found = self._find(contract, wanted)
+                stamp = self._stamp
+                room = self._keep_bytes - self._warm_bytes
+            # Nothing of polars runs while the turn is held: its threads may be those that wait
+            # for the turn.
+            try:
+                if narrowed is not None:
+                    return narrowed(self._rows(found, wanted)).collect()
+                whole = [part for part in found.parts if wanted.holds(part)]
+                self._cold.load(whole, wanted.stored(), room)
+                return self._rows(found, wanted).collect()
+            except FileNotFoundError as error:
+                if self._disk.stamp(MANIFEST) == stamp:
+                    raise UnreadableSourceError(
+                        f"a file of the archive is gone: {error}"
+                    ) from error
+                # It was merged into another one between the two.
+            finally:
+                self._bound()
+        raise UnreadableSourceError(f"{self._disk.root} changes faster than it can be read")
+
+    def _bound(self) -> None:
+        """Keep what was kept within its limit."""
+        with self._turn:
+            if self._lets_go or self._warm_bytes > self._keep_bytes:
+                self._forget()
+            self._cold.shrink_to(self._keep_bytes - self._warm_bytes)
+
+    def _find(self, contract: str, wanted: HistoryQuery) -> _Found:
+        warm = self._refreshed()
+        known = {each.contract_id: each for each in self._manifest.instruments}
+        known |= {each.contract_id: each for each in warm.instruments()}
+        instrument = match_contract(contract, list(known.values()))
+        contract_id = instrument.contract_id
+        parts = [part for part in self._manifest.parts if wanted.wants(part, contract_id)]
         if wanted.timeframe:
-            return stored_bars(self._harvest.bars().get((contract_id, wanted.timeframe), ()))
-        columns = self._harvest.trades.get(contract_id, TradeColumns())
-        return columns.frame()
+            return _Found(instrument, parts, None, warm.bars(contract_id, wanted.timeframe))
+        return _Found(instrument, parts, warm.trades(contract_id), [])
+
+    def _refreshed(self) -> Warm:
+        """What the journal has behind the archive, of one moment with the manifest.
+
+        Archiving goes on meanwhile, and what it has confirmed may be removed at once: where
+        something is not there, and the archive has changed, it is in the archive by now.
+        """
+        for _ in range(TRIES):
+            self._stamp, before = self._disk.stamp(MANIFEST), self._stamp
+            if self._stamp != before:
+                self._manifest, through = read_manifest(self._disk), self._manifest.through_segment
+                self._cold.keep_only(self._manifest.parts)
+                if self._manifest.through_segment != through:
+                    self._forget()
+            try:
+                warm = self._warm or self._begun()
+                warm.refresh()
+            except UnreadableSourceError:
+                if self._disk.stamp(MANIFEST) == self._stamp:
+                    raise
+                self._forget()
+                continue
+            if warm.is_cut and self._disk.stamp(MANIFEST) != self._stamp:
+                self._forget()
+                continue
+            self._warm, self._warm_bytes = warm, warm.bytes
+            self._problems = warm.problems
+            return warm
+        raise UnreadableSourceError(f"{self._disk.root} changes faster than it can be read")
+
+    def _begun(self) -> Warm:
+        manifest = self._manifest
+        if not manifest.parts and not segments_of(self._files):
+            raise UnreadableSourceError(f"there is no journal in {self._files}")
+        state, note = state_of(self._disk, self._files, manifest)
+        size = 0 if manifest.carry is None else self._disk.size(manifest.carry.path)
+        return Warm(self._files, manifest.through_segment, state, size, is_cut=bool(note))
+
+    def _rows(self, found: _Found, wanted: HistoryQuery) -> pl.LazyFrame:
+        contract_id = found.instrument.contract_id
+        frames = self._cold.scan(found.parts, wanted.stored())
+        if found.trades is None:
+            rows = [*frames, stored_bars(found.bars).lazy()]
+            made = _bars(pl.concat(rows).filter(wanted.within()), found.instrument)
+            return made.select(wanted.columns)
+        # The steps of arrival numbers are added up file by file, before rows are left out.
+        columns = [name for name in wanted.columns if name != "contract_id"]
+        chosen = list(dict.fromkeys(["ts_event", *columns]))
+        rows = [
+            *(_as_trades(frame, chosen) for frame in frames),
+            found.trades.lazy().select(chosen),
+        ]
+        trades = pl.concat(rows).filter(wanted.within()).sort("ts_event", maintain_order=True)
+        return trades.with_columns(contract_id=pl.lit(contract_id)).select(wanted.columns)
 
 
-def _as_trades(rows: pl.LazyFrame, number: pl.Expr) -> pl.LazyFrame:
-    """Rows of files in the columns of `TradeColumns`."""
-    return rows.select(
-        "ts_event",
-        "price",
-        "size",
-        "side",
-        ts_recv=pl.col("ts_event") + pl.col("delay_ns"),
-        seq=number,
-        run="run",
-    )
+_MADE = {
+    "ts_recv": pl.col("ts_event") + pl.col("delay_ns"),
+    "seq": pl.col("seq_step").cum_sum(),
+}
+
+
+def _as_trades(rows: pl.LazyFrame, columns: Iterable[str]) -> pl.LazyFrame:
+    """Rows of a file in columns of `TradeColumns`."""
+    return rows.select(_MADE.get(name, pl.col(name)).alias(name) for name in columns)
 
 
 def _bars(rows: pl.LazyFrame, instrument: Instrument) -> pl.LazyFrame:

@@ -24,6 +24,19 @@ class LiveHistory:
         self._source = source
         self._in_thread = in_thread
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that is kept between two readings, never above `archive.cache_mb` after one."""
+        return self._source.held_bytes
+
+    def shrink(self, bytes_wanted: int) -> int:
+        """Give memory back, at once; what is read next takes longer for it.
+
+        Returns:
+            The bytes that are gone by now; what a reading holds that goes on now, goes at its end.
+        """
+        return self._source.shrink(bytes_wanted)
+
     @overload
     async def __call__(
         self,
@@ -59,9 +72,9 @@ class LiveHistory:
         """Trades or bars of a contract, of this run and of all before, archived or not.
 
         It is read in a thread, one reading after the other. What a tape tells is in the journal
-        before it is told, so a reading has all that was told before it was asked for. What the
-        journal has behind the archive is kept for the next reading, as far as memory is given to
-        it, and only gone on with.
+        before it is told, so a reading has all that was told before it was asked for. What was
+        read of the files, and what the journal has behind them, is kept for the next reading within
+        `archive.cache_mb` of memory.
 
         Args and what comes back are those of `read_history`.
 
@@ -74,8 +87,8 @@ class LiveHistory:
         found: list[pl.DataFrame | pl.LazyFrame] = []
 
         def read() -> None:
-            frame = self._source.read(contract, query)
-            found.append(frame if lazy else frame.collect())
+            source = self._source
+            found.append(source.scan(contract, query) if lazy else source.read(contract, query))
 
         if self._in_thread is None:
             read()

@@ -1,0 +1,95 @@
+"""What a journal makes behind its archive, by repetition, as far as it has been read."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from tapekeeper.app.archive import carry
+from tapekeeper.app.archive.harvest import Harvest, TradeColumns
+from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
+from tapekeeper.core.journal import Position
+from tapekeeper.model.bar import Bar
+from tapekeeper.model.instrument import Instrument
+from tapekeeper.ports import Files
+from tapekeeper.runtime.journal_reader import ProblemKind
+
+STATE_SHARE = 4
+"""Memory of a state by the size of its pickle, of recorded gold: 3.4; rounded up."""
+MEASURE_ROWS = 20_000
+"""Prints after which the state is measured again, which takes a tenth of a second where repeating
+them takes one."""
+_NOT_THERE = {ProblemKind.MISSING, ProblemKind.UNREADABLE}
+
+
+class Warm:
+    """What the journal makes behind its archive; only gone on with, never taken back.
+
+    Args:
+        files: of the journal.
+        after: the last segment that is archived.
+        state: of the repetition behind it.
+        state_bytes: its size when it was put away.
+        is_cut: whether the state is not the one that the archive was left with.
+
+    Attributes:
+        problems: what could not be read of the journal, one sentence each.
+        is_cut: whether segments were not there that should have been.
+    """
+
+    def __init__(
+        self, files: Files, after: int, state: Continued, state_bytes: int, *, is_cut: bool = False
+    ) -> None:
+        self._files = files
+        self._state = state
+        self._state_bytes = state_bytes * STATE_SHARE
+        self._measured_rows = 0
+        self._harvest = Harvest()
+        self._behind = Position(after + 1, 0)
+        self._instruments: dict[str, Instrument] = {}
+        self.problems: list[str] = []
+        self.is_cut = self._begun_cut = is_cut
+        self._refresh_instruments()
+
+    @property
+    def bytes(self) -> int:
+        """Memory of what was made, and of the state in which more is made."""
+        return self._harvest.bytes + self._state_bytes
+
+    def instruments(self) -> list[Instrument]:
+        """Every contract that was met."""
+        return list(self._instruments.values())
+
+    def refresh(self) -> None:
+        """Go on to the journal's present end."""
+        numbers = segments_of(self._files)
+        if not numbers or numbers[-1] < self._behind.segment:
+            return
+        stretch = Stretch(self._files, self._behind.segment - 1, numbers[-1])
+        later = stretch.told_later()
+        for read in stretch:
+            if read.behind <= self._behind:
+                continue
+            self._behind = read.behind
+            if read.run != self._state.run:
+                self._refresh_instruments()
+            self._state.enter(read, later, self._harvest.take)
+            self._state.take(read.entry, self._harvest.take)
+        self._refresh_instruments()
+        self.problems = [str(each) for each in stretch.problems if not each.expected]
+        gone = any(each.kind in _NOT_THERE for each in stretch.problems)
+        self.is_cut = self._begun_cut or gone
+        if self._harvest.rows - self._measured_rows > MEASURE_ROWS:
+            self._measured_rows = self._harvest.rows
+            self._state_bytes = len(carry.dump(self._state)) * STATE_SHARE
+
+    def bars(self, contract_id: str, timeframe: str) -> list[tuple[int, Bar]]:
+        """The last word of each run on the bars of one kind, with the run."""
+        return self._harvest.bars_of(contract_id, timeframe)
+
+    def trades(self, contract_id: str) -> pl.DataFrame:
+        """Prints with the columns of `TradeColumns`."""
+        return self._harvest.trades.get(contract_id, TradeColumns()).frame()
+
+    def _refresh_instruments(self) -> None:
+        for each in self._state.pipeline.instruments():
+            self._instruments[each.contract_id] = each
