@@ -7,7 +7,9 @@ Durability level of all figures: process (one write per burst, no sync but at ro
 Real frames: the wire captures of the recorded data, and one frame for each of its gold trades.
 `of wire` is what the files have, heads and seals included, for each byte that came over the
 wire. `encode` is the block alone: checksums and compression, in CPU time. `write alone` appends
-as many bytes in as many writes without the journal's format. `append p99.9` is of whole bursts,
+as many bytes in as many writes without the journal's format. `append` writes in the caller's
+thread, `bounded` as a tape does, by a thread that is waited for with a bound; `by burst` is what
+that adds to each burst. `append p99.9` is of whole bursts,
 rotations included. `memory` is what one compressor and one reader hold.
 """
 
@@ -30,11 +32,16 @@ from statistics import median
 import polars as pl
 import zstandard
 
+from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.adapters.threads import ThreadWorker
 from tapekeeper.core.journal import Entry, EntryKind, SegmentEncoder, SegmentHeader
 from tapekeeper.core.journal.encoder import LEVEL, WINDOW_LOG
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.patience import Patience
+from tapekeeper.runtime.patient_files import PatientFiles
+from tapekeeper.runtime.slowness import DiskLimits, Slowness
 from tapekeeper.runtime.syncer import Durability
 
 BURSTS = (1, 8, 64, 256)
@@ -138,6 +145,21 @@ def write_ns(folder: Path, writes: int, each_bytes: int) -> int:
     return total
 
 
+def bounded_ns(folder: Path, bursts: Sequence[Sequence[Entry]]) -> int:
+    """Wall time of appending as a tape does: by a thread that is waited for with a bound, ns."""
+    clock = SystemClock()
+    slowness = Slowness("writes", DiskLimits(), clock=clock, log=lambda *_, **__: None)
+    patience = Patience(ThreadWorker(), slowness, clock=clock)
+    journaler = Journaler(PatientFiles(FolderFiles(folder), patience), created_ns=1)
+    start = time.perf_counter_ns()
+    for burst in bursts:
+        journaler.append(burst)
+    total = time.perf_counter_ns() - start
+    journaler.close()
+    patience.close()
+    return total
+
+
 def bench(name: str, entries: list[Entry], size: int, parent: Path | None) -> float:
     """Measure and print one row of the table; the bytes on disk for each byte of wire."""
     bursts = cut(entries, size)
@@ -150,16 +172,18 @@ def bench(name: str, entries: list[Entry], size: int, parent: Path | None) -> fl
             journaler = Journaler(FolderFiles(folder), created_ns=1)
             times = [wall_ns(partial(journaler.append, burst)) for burst in bursts]
             journaler.close()
+            bounded = bounded_ns(folder / "bounded", bursts)
             disk_bytes = journaler.statistics().bytes
             read = wall_ns(partial(count_entries, folder))
             plain = write_ns(folder, len(bursts), disk_bytes // len(bursts))
         late = sorted(times)[int(len(times) * 0.999)]
-        rows.append((encode_ns(bursts), plain, sum(times), read, late))
-    encode, plain, append, read, late = (median(column) for column in zip(*rows, strict=True))
+        rows.append((encode_ns(bursts), plain, sum(times), bounded, read, late))
+    encode, plain, append, bounded, read, late = (median(each) for each in zip(*rows, strict=True))
     share = disk_bytes / wire_bytes
     print(
         f"{name:>10} {size:>5} {wire_bytes / count:>10.1f} {disk_bytes / count:>10.1f} "
         f"{share:>7.1%} {encode / count:>9,.0f} {plain / count:>11,.0f} {append / count:>9,.0f} "
+        f"{bounded / count:>10,.0f} {(bounded - append) / len(bursts):>9,.0f} "
         f"{read / count:>8,.0f} {late / 1e3:>15,.0f}"
     )
     return share
@@ -189,7 +213,8 @@ def main() -> int:
         print(f"the recorded sessions are not at {arguments.data}: made-up ones instead")
     print(
         f"{'session':>10} {'burst':>5} {'wire bytes':>10} {'disk bytes':>10} {'of wire':>7} "
-        f"{'encode ns':>9} {'write alone':>11} {'append ns':>9} {'read ns':>8} "
+        f"{'encode ns':>9} {'write alone':>11} {'append ns':>9} "
+        f"{'bounded ns':>10} {'by burst':>9} {'read ns':>8} "
         f"{'append p99.9 us':>15}   (each frame)"
     )
     found = sessions if arguments.data.is_dir() else lambda _, frames: made_up(frames)

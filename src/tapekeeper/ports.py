@@ -186,6 +186,22 @@ class Files(Protocol):
         ...
 
 
+class Worker(Protocol):
+    """Does one thing at a time beside the caller, for as long as that takes."""
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Begin something that raises nothing; only while nothing else is being done."""
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether what was begun is done within that time; True is said once."""
+        ...
+
+    def close(self) -> None:
+        """Do nothing more behind what is being done; does not wait."""
+        ...
+
+
 class ScratchFile(Protocol):
     """A file for this process alone, which is gone when it is closed or the process dies."""
 

@@ -12,6 +12,7 @@ import pytest
 from tapekeeper.core.journal import Entry, EntryKind, Position, segment_number
 from tapekeeper.runtime.journal_reader import JournalReader, ProblemKind
 from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.slowness import DiskLimits, Slowness
 from tapekeeper.runtime.syncer import WAITING_MAX, Durability, SyncAtOnce, Syncer
 from tapekeeper.sim.power_disk import Fate, PowerDisk
 
@@ -66,7 +67,10 @@ class Run:
         self.entries: dict[int, list[Entry]] = {}
         every_s = 0.1 if durability is Durability.POWER else None
         self.turns = Turns()
-        self.syncer = Syncer(self.turns.in_thread, clock=self.turns, log=no_log, every_s=every_s)
+        slowness = Slowness("syncs", DiskLimits(), clock=self.turns, log=no_log)
+        self.syncer = Syncer(
+            self.turns.in_thread, clock=self.turns, slowness=slowness, every_s=every_s
+        )
         self.journaler = Journaler(
             self.disk,
             segment_bytes_max=SEGMENT_BYTES,

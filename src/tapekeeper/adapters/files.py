@@ -107,11 +107,12 @@ else:
 class FolderSegmentFile:
     """A file open for appending; fills `ports.SegmentFile`."""
 
-    __slots__ = ("_descriptor", "_is_named", "_path", "_syncing", "_unsynced")
+    __slots__ = ("_descriptor", "_is_closing", "_is_named", "_path", "_syncing", "_unsynced")
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
         self._path = path
+        self._is_closing = False
         self._is_named = False
         self._unsynced = ""
         self._syncing = Lock()
@@ -143,27 +144,43 @@ class FolderSegmentFile:
             JournalError: the disk did not confirm it, now or ever before: what it could not write
                 the system has forgotten, and a second answer would not speak of it.
         """
-        with self._syncing:
-            if self._unsynced:
-                raise JournalError(self._unsynced)
-            descriptor = self._open_descriptor()
-            try:
-                _force(descriptor)
-                if not self._is_named:
-                    _force_name(self._path)
-                    self._is_named = True
-            except OSError as error:
-                self._unsynced = f"cannot sync {self._path}: {_why(error)}"
-                raise JournalError(self._unsynced) from error
+        try:
+            with self._syncing:
+                self._sync()
+        finally:
+            if self._is_closing:
+                # Nobody is there to hear of it, and what was to be confirmed is.
+                with suppress(JournalError):
+                    self._close_unless_syncing()
+
+    def _sync(self) -> None:
+        if self._unsynced:
+            raise JournalError(self._unsynced)
+        descriptor = self._open_descriptor()
+        try:
+            _force(descriptor)
+            if not self._is_named:
+                _force_name(self._path)
+                self._is_named = True
+        except OSError as error:
+            self._unsynced = f"cannot sync {self._path}: {_why(error)}"
+            raise JournalError(self._unsynced) from error
 
     def close(self) -> None:
-        """Close the file; safe to call twice.
+        """Close the file; safe to call twice. A thread that syncs it does so when it is done.
 
         Raises:
             JournalError: the system reports on closing that a write failed.
         """
+        # Said first: either we find nobody syncing, or who does finds this behind it.
+        self._is_closing = True
+        self._close_unless_syncing()
+
+    def _close_unless_syncing(self) -> None:
         # Not under a thread that syncs: its number may be another file's by then.
-        with self._syncing:
+        if not self._syncing.acquire(blocking=False):
+            return
+        try:
             descriptor, self._descriptor = self._descriptor, None
             if descriptor is None:
                 return
@@ -173,6 +190,8 @@ class FolderSegmentFile:
                 os.close(descriptor)
             except OSError as error:
                 raise JournalError(f"cannot close {self._path}: {_why(error)}") from error
+        finally:
+            self._syncing.release()
 
     def _open_descriptor(self) -> int:
         if self._descriptor is None:

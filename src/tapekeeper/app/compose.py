@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -23,6 +23,7 @@ from tapekeeper.app.archive.history import Archive
 from tapekeeper.app.archive.live import LiveHistory
 from tapekeeper.app.config import Config
 from tapekeeper.app.contracts import find_contract
+from tapekeeper.app.disk import Disk, open_disk
 from tapekeeper.app.outside import Outside, real_outside
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
@@ -38,7 +39,7 @@ from tapekeeper.core.signalr.session import SessionTimers
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.queue import OnFull
 from tapekeeper.model.snapshot import Census
-from tapekeeper.ports import Clock, Files, Log, Random, Transport
+from tapekeeper.ports import Clock, Files, Log, Random, Scratch, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.caretaker import Caretaker
 from tapekeeper.runtime.comparison import Comparison
@@ -60,8 +61,6 @@ from tapekeeper.runtime.syncer import Syncer
 from tapekeeper.runtime.token_keeper import TokenKeeper
 from tapekeeper.runtime.watch import Watch
 
-SPILL_FOLDER = "spill"
-"""Beside the segments of the journal; there is nothing in it that outlives the process."""
 RELEASE_TIMEOUT_S = 5.0
 """For closing idle connections, where the farewell of a TLS peer may not come."""
 _MEGABYTE = 1_000_000
@@ -203,16 +202,17 @@ async def compose(
         dates = GatewayDates(wall)
         caller = RestCaller(session, config.gateway.rest_url, wall, dates=dates)
         tokens, rest = _gateway(config, given, caller, wall, outside.random)
-        files = outside.files(config.journal.dir)
-        journaler, syncer = _journal(config, outside, files, log)
-        feed = _feed(config, outside, journaler, log)
+        disk = stack.enter_context(closing(open_disk(config, outside, log)))
+        files = disk.files
+        journaler, syncer = _journal(config, outside, disk)
+        feed = _feed(config, outside, journaler, disk.scratch, log)
         care = _care(config, outside, files, journaler, log)
         gaps = _gaps(config, outside, feed, files, log)
         stack.callback(gaps.close)
         history = _history(config, outside, feed=feed, rest=rest, log=log)
         forms = TokenForms(config.gateway.auth, log)
         transport = AiohttpTransport(session, forms, dates=dates)
-        announcer = _announcer(outside, feed, journaler, gaps, log)
+        announcer = _announcer(outside, feed, journaler, disk, gaps, log)
         hubs = _Hubs(transport, tokens, feed, log, gaps, announcer)
         pools = _pools(config, outside, hubs)
         keeper = _keeper(tokens, pools, wall, outside.random, log)
@@ -305,26 +305,25 @@ def _archiving(config: Config, outside: Outside, files: Files, log: Log) -> Arch
     )
 
 
-def _journal(
-    config: Config, outside: Outside, files: Files, log: Log
-) -> tuple[Journaler, Syncer | None]:
+def _journal(config: Config, outside: Outside, disk: Disk) -> tuple[Journaler, Syncer | None]:
     every_ms = config.journal.sync_every_ms if config.journal.durability == "power" else None
     syncer = None
     if outside.in_thread is not None or every_ms is not None:
         syncer = Syncer(
             outside.in_thread or _in_the_loop,
             clock=outside.clock,
-            log=log,
+            slowness=disk.syncs,
             every_s=None if every_ms is None else every_ms / 1_000,
             goes_on=config.journal.on_failure == "shed",
         )
     journaler = Journaler(
-        files,
+        disk.files,
         segment_bytes_max=config.journal.segment_mb * _MEGABYTE,
         created_ns=outside.clock.now_ns(),
         settle=syncer,
         sync_every_ms=every_ms,
         on_failure=FailurePolicy(config.journal.on_failure),
+        disk=disk.writes.statistics,
     )
     return journaler, syncer
 
@@ -341,9 +340,10 @@ def _gaps(config: Config, outside: Outside, feed: Feed, files: Files, log: Log) 
 
 
 def _announcer(
-    outside: Outside, feed: Feed, journaler: Journaler, gaps: GapKeeper, log: Log
+    outside: Outside, feed: Feed, journaler: Journaler, disk: Disk, gaps: GapKeeper, log: Log
 ) -> Announcer:
     announcer = Announcer(feed.dispatch, clock=outside.clock, log=log)
+    disk.on_change(announcer.look)
     journaler.on_shed(partial(_tell_of_shedding, gaps, announcer))
     return announcer
 
@@ -370,8 +370,9 @@ async def _in_the_loop(work: Callable[[], None]) -> None:
     work()
 
 
-def _feed(config: Config, outside: Outside, journaler: Journaler, log: Log) -> Feed:
-    scratch = outside.scratch(config.journal.dir / SPILL_FOLDER)
+def _feed(
+    config: Config, outside: Outside, journaler: Journaler, scratch: Scratch, log: Log
+) -> Feed:
     return Feed(
         pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
         journaler=journaler,

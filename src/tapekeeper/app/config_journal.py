@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tapekeeper.app.config_types import Count, Section, UserPath
 from tapekeeper.core.journal.retention import Retention
+from tapekeeper.runtime.slowness import DiskLimits
 
 
 class JournalConfig(Section):
@@ -42,6 +43,20 @@ class JournalConfig(Section):
         description="What is done when the journal cannot accept, as on a full disk: stop, or "
         "shed (go on without recording, say so, and try again each second).",
     )
+    slow_after_ms: Count = Field(
+        default=1_000,
+        ge=1,
+        le=60_000,
+        description="Milliseconds of one write or sync after which the disk is called slow: in the "
+        "log, in the health of the tape and in its status.",
+    )
+    stuck_after_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Seconds of one write or sync after which it is waited for no more, and has "
+        "failed: on_failure says what is done. Below the 15 s in which a hub must hear of us.",
+    )
     retain_days: float | None = Field(
         default=None,
         gt=0,
@@ -58,6 +73,10 @@ class JournalConfig(Section):
         "has confirmed that it has them.",
         examples=[50.0],
     )
+
+    def disk_limits(self) -> DiskLimits:
+        """How long the disk may take."""
+        return DiskLimits(min(self.slow_after_ms / 1_000, self.stuck_after_s), self.stuck_after_s)
 
     def retention(self) -> Retention:
         """How much is kept, as the caretaker has it."""

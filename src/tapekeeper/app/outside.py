@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.log import open_log
 from tapekeeper.adapters.scratch import FolderScratch
+from tapekeeper.adapters.threads import ThreadWorker, in_daemon_thread
 from tapekeeper.app.config import LogConfig
-from tapekeeper.ports import Clock, Files, Log, Random, Scratch
+from tapekeeper.ports import Clock, Files, Log, Random, Scratch, Worker
 from tapekeeper.runtime.loop_lag import LOOK_S
 from tapekeeper.runtime.syncer import InThread
 
@@ -39,6 +39,8 @@ class Outside:
         in_thread: calls what would hold the event loop; None calls it in the loop, because
             virtual time does not wait for a thread.
         scratch: what waits on the disk in the folder of a path.
+        worker: gives a thread for what is asked of the disk, which may hang; None asks it in the
+            event loop, because where time is virtual nothing hangs.
     """
 
     clock: Clock
@@ -49,8 +51,15 @@ class Outside:
     loop_look_s: float | None = None
     in_thread: InThread | None = None
     scratch: Callable[[Path], Scratch] = FolderScratch
+    worker: Callable[[], Worker] | None = None
 
 
 def real_outside() -> Outside:
     """The outside of a program."""
-    return Outside(SystemClock(), SystemRandom(), loop_look_s=LOOK_S, in_thread=asyncio.to_thread)
+    return Outside(
+        SystemClock(),
+        SystemRandom(),
+        loop_look_s=LOOK_S,
+        in_thread=in_daemon_thread,
+        worker=ThreadWorker,
+    )

@@ -86,7 +86,12 @@ class CareStatistics(msgspec.Struct, frozen=True):
 def troubles(journal: JournalStatistics, care: CareStatistics) -> tuple[str, ...]:
     """What makes the journal less safe than wanted, a sentence each."""
     shed = journal.shed.reason
-    found = (f"nothing is recorded: {shed}" if shed else "", care.failure)
+    slow = [each for each in (journal.disk, journal.synced.disk) if each.reason]
+    found = (
+        f"nothing is recorded: {shed}" if shed else "",
+        *(f"its disk is {each.state.value}: {each.reason}" for each in slow),
+        care.failure,
+    )
     return tuple(f"journal: {one}" for one in found if one)
 
 

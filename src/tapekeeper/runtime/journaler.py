@@ -21,6 +21,7 @@ from tapekeeper.core.journal.retention import retired_through
 from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.ports import Files, FolderLock, SegmentFile
 from tapekeeper.runtime.shedding import RETRY_NS, FailurePolicy, ShedStatistics
+from tapekeeper.runtime.slowness import DiskStatistics
 from tapekeeper.runtime.syncer import Durability, Mark, Settle, SyncAtOnce, SyncStatistics
 
 DEFAULT_SEGMENT_BYTES_MAX = 16_000_000
@@ -42,6 +43,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
             synced once they are sealed.
         synced: what the disk has confirmed.
         shed: what was not recorded, by the policy for failures.
+        disk: whether it takes what is written in time; of syncs `synced.disk` tells.
     """
 
     entries: int = 0
@@ -52,6 +54,7 @@ class JournalStatistics(msgspec.Struct, frozen=True):
     sync_every_ms: int | None = None
     synced: SyncStatistics = SyncStatistics()
     shed: ShedStatistics = ShedStatistics()
+    disk: DiskStatistics = DiskStatistics()
 
 
 class Journaler:
@@ -74,6 +77,7 @@ class Journaler:
         sync_every_ms: in which `settle` syncs what is written; None means that it waits for the
             seal.
         on_failure: whether a burst that cannot be written ends the run.
+        disk: says whether it answers in time.
 
     Raises:
         JournalError: another process writes here, or the folder cannot be written.
@@ -82,6 +86,7 @@ class Journaler:
 
     __slots__ = (
         "_bytes",
+        "_disk",
         "_each_segment",
         "_encoder",
         "_entries",
@@ -113,8 +118,10 @@ class Journaler:
         settle: Settle | None = None,
         sync_every_ms: int | None = None,
         on_failure: FailurePolicy = FailurePolicy.STOP,
+        disk: Callable[[], DiskStatistics] = DiskStatistics,
     ) -> None:
         self._files = files
+        self._disk = disk
         self._may_shed = on_failure is FailurePolicy.SHED
         self._shed = ShedStatistics()
         self._tried_ns = 0
@@ -239,6 +246,7 @@ class Journaler:
             sync_every_ms=self._sync_every_ms,
             synced=self._settle.statistics(),
             shed=self._shed,
+            disk=self._disk(),
         )
 
     @property

@@ -20,7 +20,8 @@ import msgspec
 
 from tapekeeper.core.journal import Position
 from tapekeeper.errors import JournalError
-from tapekeeper.ports import Clock, Log, SegmentFile
+from tapekeeper.ports import Clock, SegmentFile
+from tapekeeper.runtime.slowness import DiskStatistics, Slowness
 
 InThread: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 """Calls something in a thread, and returns or raises what it does."""
@@ -31,8 +32,8 @@ WAITING_MAX = 4
 SEALED_MAX = 64
 """Sealed segments that are remembered for who reads them back; beyond it the oldest are not."""
 
-SLOW_NS = 1_000_000_000
-"""A sync that takes longer is told of in the log: `power` promises less than it says."""
+_SYNC = "sync the journal"
+_NO_ANSWER = f"cannot {_SYNC}: the disk has not answered"
 
 
 class Durability(StrEnum):
@@ -67,12 +68,14 @@ class SyncStatistics(msgspec.Struct, frozen=True):
         durable_ts_ns: host time of that entry, ns UTC; 0 before the first confirmation.
         syncs: confirmations.
         slowest_ms: the longest that one took.
+        disk: whether it answers in time.
     """
 
     durable: Position = NOTHING.position
     durable_ts_ns: int = 0
     syncs: int = 0
     slowest_ms: float = 0.0
+    disk: DiskStatistics = DiskStatistics()
 
 
 class Settle(Protocol):
@@ -171,7 +174,8 @@ class Syncer:
     Args:
         in_thread: see `InThread`.
         clock: of the interval.
-        log: told of syncs that take long.
+        slowness: says what takes too long, and is told of it: `power` promises less then. A sync
+            that is not answered at all has failed, and nothing is synced until it is answered.
         every_s: seconds between two syncs of the open segment; None leaves it alone until it is
             sealed, which is the level `process`.
         goes_on: whether a failure is left to the journal, which may begin anew, instead of ending
@@ -183,14 +187,15 @@ class Syncer:
         in_thread: InThread,
         *,
         clock: Clock,
-        log: Log,
+        slowness: Slowness,
         every_s: float | None = None,
         goes_on: bool = False,
     ) -> None:
         self._goes_on = goes_on
         self._in_thread = in_thread
         self._clock = clock
-        self._log = log
+        self._slowness = slowness
+        self._is_unanswered = False
         self._every_s = every_s
         self._waiting: deque[tuple[SegmentFile, Mark]] = deque()  # bound: WAITING_MAX
         self._news = asyncio.Event()
@@ -215,7 +220,11 @@ class Syncer:
         """What the disk has confirmed."""
         durable = self._durable
         return SyncStatistics(
-            durable.position, durable.ts_ns, self._syncs, self._slowest_ns / 1_000_000
+            durable.position,
+            durable.ts_ns,
+            self._syncs,
+            self._slowest_ns / 1_000_000,
+            self._slowness.statistics(),
         )
 
     def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
@@ -288,7 +297,13 @@ class Syncer:
         return _taken(self._sealed)
 
     def renew(self) -> None:
-        """Begin anew with another run; what the one before did not confirm is given up."""
+        """Begin anew with another run; what the one before did not confirm is given up.
+
+        Raises:
+            JournalError: a sync of that one is still not answered.
+        """
+        if self._is_unanswered:
+            raise JournalError(self._failure or _NO_ANSWER)
         while self._waiting:
             file, _ = self._waiting.popleft()
             with suppress(JournalError):
@@ -300,7 +315,7 @@ class Syncer:
             return
         start_ns = self._clock.monotonic_ns()
         try:
-            await self._in_thread(file.sync)
+            await self._ask(file)
         except JournalError as error:
             # A thread that comes too late finds the file closed, after `finish` has synced it.
             if mark.position > self._durable.position:
@@ -308,9 +323,36 @@ class Syncer:
                 raise
         took_ns = self._clock.monotonic_ns() - start_ns
         self._slowest_ns = max(self._slowest_ns, took_ns)
-        if took_ns > SLOW_NS:
-            self._log("journal_sync_slow", level="warning", took_s=round(took_ns / 1e9, 1))
+        if took_ns > self._slowness.limits.slow_s * 1e9:
+            self._slowness.takes_long(_SYNC)  # where nothing could be told meanwhile
+            self._slowness.answered(_SYNC, took_ns)
+        else:
+            self._slowness.look()
         self._confirmed(mark)
+
+    async def _ask(self, file: SegmentFile) -> None:
+        """Sync a file in a thread, which may never come back."""
+        if self._is_unanswered:
+            raise JournalError(_NO_ANSWER)
+        limits = self._slowness.limits
+
+        def work() -> None:
+            try:
+                file.sync()
+            finally:
+                self._is_unanswered = False
+
+        self._is_unanswered = True
+        loop = asyncio.get_running_loop()
+        soon = loop.call_later(limits.slow_s, self._slowness.takes_long, _SYNC)
+        try:
+            async with asyncio.timeout(limits.stuck_s):
+                await self._in_thread(work)
+        except TimeoutError:
+            self._slowness.gave_up(_SYNC)
+            raise JournalError(f"{_NO_ANSWER} for {limits.stuck_s:g} s") from None
+        finally:
+            soon.cancel()
 
     def _confirmed(self, mark: Mark) -> None:
         # Never back: a thread may come in behind what the end of the journal has synced.

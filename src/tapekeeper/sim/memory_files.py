@@ -23,6 +23,7 @@ class MemoryDisk:
         delay_s: how long every write takes.
         room_bytes: what still fits; None is no limit.
         is_broken: whether every write and every new file fails.
+        hangs: whether nothing is answered; of use where a `MemoryWorker` asks.
         syncs_fail: so many of the next syncs fail.
         wait: lets the time of a write pass, s, while nothing else happens.
         refusals: writes, files and syncs that failed, by reason, in order.
@@ -34,6 +35,7 @@ class MemoryDisk:
         self.delay_s = 0.0
         self.room_bytes: int | None = None
         self.is_broken = False
+        self.hangs = False
         self.syncs_fail = 0
         self.wait: Callable[[float], None] = _at_once
         self.refusals: list[str] = []  # bound: a process stops at the first one
@@ -43,6 +45,7 @@ class MemoryDisk:
         self.delay_s = 0.0
         self.room_bytes = None
         self.is_broken = False
+        self.hangs = False
 
     def write(self, name: str, data: bytes) -> None:
         """Append to a file.
@@ -99,6 +102,37 @@ class MemoryDisk:
     def _refuse(self, what: str, number: int) -> None:
         self.refusals.append(f"{what}: {os.strerror(number)}")
         raise JournalError(self.refusals[-1])
+
+
+class MemoryWorker:
+    """The thread that asks a disk; fills `ports.Worker`. Waiting for it passes the disk's time.
+
+    Args:
+        disk: what is done is done when somebody waits for it, unless it hangs.
+    """
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        self._disk = disk
+        self._work: Callable[[], None] | None = None
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Begin something."""
+        self._work = work
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it is done within that time."""
+        work = self._work
+        if work is None:
+            return False
+        if self._disk.hangs:
+            self._disk.wait(timeout_s)
+            return False
+        self._work = None
+        work()
+        return True
+
+    def close(self) -> None:
+        """Do nothing more."""
 
 
 class MemorySegment:

@@ -11,7 +11,11 @@ from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.core.journal import Ending, Entry, EntryKind, Position, scan, segment_name
 from tapekeeper.errors import JournalError
 from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.slowness import DiskLimits, DiskState, Slowness
 from tapekeeper.runtime.syncer import WAITING_MAX, Mark, SyncAtOnce, Syncer, SyncStatistics
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+LIMITS = DiskLimits(1.0, 10.0)
 
 
 class Disk:
@@ -63,8 +67,8 @@ class SlowClock:
         self.waits: list[float] = []
 
     def now_ns(self) -> int:
-        """Not asked."""
-        raise AssertionError
+        """As late."""
+        return self.ns
 
     def monotonic_ns(self) -> int:
         """Later."""
@@ -81,9 +85,11 @@ def made(disk: Disk, every_s: float | None = None) -> Syncer:
     """A syncer whose log goes to the disk's notes."""
 
     def log(event: str, /, **fields: object) -> None:
-        disk.told.append((event, fields["took_s"]))
+        disk.told.append((event, fields["state"]))
 
-    return Syncer(disk.in_thread, clock=SlowClock(), log=log, every_s=every_s)
+    clock = SlowClock()
+    slowness = Slowness("syncs", LIMITS, clock=clock, log=log)
+    return Syncer(disk.in_thread, clock=clock, slowness=slowness, every_s=every_s)
 
 
 def mark(segment: int, entries: int = 1) -> Mark:
@@ -247,7 +253,8 @@ async def test_a_journal_whose_disk_failed_takes_nothing_more(
     async def failing(work: Callable[[], None]) -> None:
         raise JournalError("cannot sync: no such device")
 
-    syncer = Syncer(failing, clock=SlowClock(), log=lambda *_, **__: None, every_s=0.1)
+    slowness = Slowness("syncs", LIMITS, clock=SlowClock(), log=lambda *_, **__: None)
+    syncer = Syncer(failing, clock=SlowClock(), slowness=slowness, every_s=0.1)
     files = FolderFiles(tmp_path_factory.mktemp("journal"))
     journaler = Journaler(files, created_ns=1, settle=syncer, sync_every_ms=100)
     entry = Entry(EntryKind.FRAME, 1, 1, b"x")
@@ -270,5 +277,62 @@ async def test_a_slow_disk_is_told_of() -> None:
     syncer = made(disk)
     syncer(Segment(disk, "1"), mark(1))
     await running(disk, syncer, lambda: None)
-    assert disk.told == [("journal_sync_slow", 2.0)]
-    assert syncer.statistics().slowest_ms == 2_000
+    assert disk.told == [("disk_state", "slow")]
+    found = syncer.statistics()
+    assert (found.slowest_ms, found.disk.slowest_ms) == (2_000, 2_000)
+    assert found.disk.state is DiskState.SLOW
+
+
+def hanging(
+    clock: VirtualClock, told: list[object], *, goes_on: bool
+) -> tuple[Syncer, list[Callable[[], None]]]:
+    """A syncer whose threads hang, by what they were to do."""
+    asked: list[Callable[[], None]] = []
+
+    async def in_thread(work: Callable[[], None]) -> None:
+        asked.append(work)
+        await asyncio.get_running_loop().create_future()
+
+    def log(event: str, /, **fields: object) -> None:
+        told.append((event, fields["state"]))
+
+    slowness = Slowness("syncs", DiskLimits(1.0, 10.0), clock=clock, log=log)
+    return Syncer(in_thread, clock=clock, slowness=slowness, every_s=0.1, goes_on=goes_on), asked
+
+
+def test_a_sync_that_is_never_answered_has_failed() -> None:
+    """It is told of when it is slow and when it is given up, and then ends the task."""
+    told: list[object] = []
+
+    async def main(clock: VirtualClock) -> None:
+        syncer, _ = hanging(clock, told, goes_on=False)
+        syncer(Segment(Disk(), "1"), mark(1))
+        start_ns = clock.monotonic_ns()
+        with pytest.raises(JournalError, match="has not answered for 10 s"):
+            await syncer.run()
+        assert 10e9 <= clock.monotonic_ns() - start_ns < 11e9
+        with pytest.raises(JournalError, match="has not answered"):
+            syncer.finish()
+
+    run_virtual(main)
+    assert told == [("disk_state", "slow"), ("disk_state", "stuck")]
+
+
+def test_no_run_is_begun_while_a_sync_is_not_answered() -> None:
+    """Otherwise each would be given up in turn, with a thread that hangs; behind it, one is."""
+
+    async def main(clock: VirtualClock) -> None:
+        syncer, asked = hanging(clock, [], goes_on=True)
+        syncer(Segment(Disk(), "1"), mark(1))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(syncer.run())
+            await clock.sleep_s(60)
+            assert len(asked) == 1
+            with pytest.raises(JournalError, match="has not answered for 10 s"):
+                syncer.renew()
+            asked[0]()
+            syncer.renew()
+            assert syncer.failure == ""
+            task.cancel()
+
+    run_virtual(main)
