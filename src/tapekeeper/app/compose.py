@@ -378,7 +378,7 @@ def _feed(
         journaler=journaler,
         recent=RecentBars(config.bars.keep),
         recent_quotes=RecentQuotes(config.quotes.keep),
-        dispatch=Dispatch(config.queues.defaults(), log=log, scratch=scratch),
+        dispatch=Dispatch(config.queues.defaults(), log=log, scratch=scratch, clock=outside.clock),
         clock=outside.clock,
         limits=FeedLimits(
             config.feed.max_frames,

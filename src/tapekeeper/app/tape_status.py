@@ -10,6 +10,7 @@ from tapekeeper.core.breaker import BreakerTally
 from tapekeeper.core.skew import HostClockStatus
 from tapekeeper.model.audit import AuditTally
 from tapekeeper.model.depth import BookTally
+from tapekeeper.model.distribution import LabelCounts
 from tapekeeper.model.queue import QueueStatistics
 from tapekeeper.model.snapshot import ArbiterStatistics, Census, LineTally, TickCounts, VolumeCheck
 from tapekeeper.runtime.announcer import judge_tape
@@ -34,6 +35,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
             A quote that another line had told already is a duplicate; no other quote is left out.
         checks: the second identity, for every contract and timeframe.
         rejected: quarantined ticks by reason.
+        rejected_contracts: the same ticks by contract, as the wire names it.
         flags: accepted ticks that were remarkable, by `Flag`.
         depth: what became of the rows of depth; the same identity.
         books: the published order books.
@@ -85,6 +87,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     queues: tuple[QueueStatistics, ...] = ()
     care: CareStatistics = CareStatistics()
     archive: ArchiveStatus = ArchiveStatus()
+    rejected_contracts: LabelCounts = LabelCounts()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -126,6 +129,7 @@ def status_of(parts: Parts) -> TapeStatus:
         quotes=pipeline.quote_counts(),
         checks=tuple(pipeline.checks()),
         rejected=pipeline.reasons(),
+        rejected_contracts=pipeline.rejections.by_contract(),
         journal=parts.journaler.statistics(),
         care=parts.care.statistics(),
         feed=parts.feed.statistics(),

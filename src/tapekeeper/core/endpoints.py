@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tapekeeper.core.breaker import Breaker, BreakerPolicy, BreakerState
+from tapekeeper.core.breaker import Breaker, BreakerPolicy, BreakerState, BreakerTally
 
 _NS_PER_S = 1_000_000_000
 
@@ -60,25 +60,56 @@ class EndpointHealth(msgspec.Struct, frozen=True):
 
     Attributes:
         url: without a token.
-        state: of its breaker.
-        since_ns: when it got there, on the caller's clock.
-        until_ns: when its cool-down ends, or None.
-        failures_in_row: since the last success.
-        attempts, succeeded, failed: how many were told.
-        opened: how often it was given up for a while.
-        why: the last failure; "" before the first.
+        breaker: what its breaker says of itself, times on the caller's clock.
     """
 
     url: str
-    state: BreakerState
-    since_ns: int
-    until_ns: int | None
-    failures_in_row: int
-    attempts: int
-    succeeded: int
-    failed: int
-    opened: int
-    why: str
+    breaker: BreakerTally
+
+    @property
+    def state(self) -> BreakerState:
+        """Of its breaker."""
+        return self.breaker.state
+
+    @property
+    def since_ns(self) -> int:
+        """When it got there."""
+        return self.breaker.since_ns
+
+    @property
+    def until_ns(self) -> int | None:
+        """When its cool-down ends, or None."""
+        return self.breaker.until_ns
+
+    @property
+    def failures_in_row(self) -> int:
+        """Since the last success."""
+        return self.breaker.failures_in_row
+
+    @property
+    def attempts(self) -> int:
+        """Attempts that were made, also those that a cool-down was against: see the module."""
+        return self.breaker.admitted + self.breaker.refused
+
+    @property
+    def succeeded(self) -> int:
+        """Outcomes that were told: it worked."""
+        return self.breaker.succeeded
+
+    @property
+    def failed(self) -> int:
+        """Outcomes that were told: it did not."""
+        return self.breaker.failed
+
+    @property
+    def opened(self) -> int:
+        """How often it was given up for a while."""
+        return self.breaker.opened
+
+    @property
+    def why(self) -> str:
+        """The last failure; "" before the first."""
+        return self.breaker.why
 
 
 class Endpoints:
@@ -94,7 +125,6 @@ class Endpoints:
             raise ValueError(f"endpoints are at least one and each only once: {len(urls)} given")
         self._urls = tuple(urls)
         self._breakers = tuple(Breaker(policy) for _ in urls)
-        self._attempts = [0] * len(urls)
         self._left_until_ns = [0] * len(urls)  # what each has asked for
 
     def __len__(self) -> int:
@@ -128,7 +158,6 @@ class Endpoints:
 
     def begin(self, index: int, now_ns: int) -> None:
         """An attempt at this endpoint is made; until its outcome is told, no other probes it."""
-        self._attempts[index] += 1
         self._breakers[index].admit(now_ns)
 
     def succeeded(self, index: int, now_ns: int) -> None:
@@ -150,24 +179,10 @@ class Endpoints:
 
     def health(self) -> tuple[EndpointHealth, ...]:
         """A frozen view of all endpoints, in their order."""
-        views = []
-        for url, breaker, attempts in zip(self._urls, self._breakers, self._attempts, strict=True):
-            tally = breaker.tally()
-            views.append(
-                EndpointHealth(
-                    url=url,
-                    state=tally.state,
-                    since_ns=tally.since_ns,
-                    until_ns=tally.until_ns,
-                    failures_in_row=tally.failures_in_row,
-                    attempts=attempts,
-                    succeeded=tally.succeeded,
-                    failed=tally.failed,
-                    opened=tally.opened,
-                    why=tally.why,
-                )
-            )
-        return tuple(views)
+        return tuple(
+            EndpointHealth(url, breaker.tally())
+            for url, breaker in zip(self._urls, self._breakers, strict=True)
+        )
 
     def _left_ns(self, index: int, now_ns: int) -> int:
         return max(0, self._left_until_ns[index] - now_ns)

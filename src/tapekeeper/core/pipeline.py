@@ -35,6 +35,7 @@ from tapekeeper.core.gateway.user import (
     object_of,
 )
 from tapekeeper.core.quotes import QuoteStage
+from tapekeeper.core.rejections import Rejections
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.skew import Skew
 from tapekeeper.core.validate import (
@@ -133,7 +134,7 @@ class Pipeline:
         self._skew = Skew()
         self._trades = _Tally()
         self._quotes = QuoteStage()
-        self._reasons: Counter[Reason] = Counter()
+        self.rejections = Rejections()
         self._quarantined = Quarantine()
 
     # -- what comes in -----------------------------------------------------------------------
@@ -224,7 +225,7 @@ class Pipeline:
         for call in calls:
             for item in decode_user(call, recv_ns):
                 if isinstance(item, Rejected):
-                    self._reasons[item.reason] += item.ticks
+                    self.rejections.add(item.reason, item.contract_id, item.ticks)
                     outputs.rejected.append(item)
                 elif not self._is_echo(line, item):
                     outputs.user.append(item)
@@ -378,7 +379,7 @@ class Pipeline:
 
     def _note_rejected(self, rejected: list[Rejected], outputs: Outputs) -> None:
         for item in rejected:
-            self._reasons[item.reason] += item.ticks
+            self.rejections.add(item.reason, item.contract_id, item.ticks)
         outputs.rejected += rejected
 
     # -- gaps --------------------------------------------------------------------------------
@@ -430,7 +431,7 @@ class Pipeline:
     def _let_back_in(self, trade: Trade, reason: Reason, outputs: Outputs) -> None:
         """Undo the count of a print that was set aside."""
         self._quarantined.remove(trade.seq)
-        self._reasons[reason] -= 1
+        self.rejections.add(reason, trade.contract_id, -1)
         self._trades.quarantined -= 1
         outputs.readmitted.append(trade)
         if outputs.spoilt:
@@ -639,7 +640,7 @@ class Pipeline:
 
     def reasons(self) -> dict[str, int]:
         """Quarantined ticks by reason; at most one entry per `Reason`."""
-        return {str(reason): count for reason, count in sorted(self._reasons.items()) if count}
+        return self.rejections.by_reason()
 
     def flags(self) -> dict[str, int]:
         """Accepted ticks that were remarkable, by flag; at most one entry per `Flag`."""

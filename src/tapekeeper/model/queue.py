@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from tapekeeper.model.distribution import Distribution
 from tapekeeper.model.tick import Quote
 
 
@@ -104,6 +105,8 @@ class QueueStatistics(msgspec.Struct, frozen=True):
         missed: not taken any more, because the stream ends with `FellBehindError`.
         is_high: whether it was filled above its high watermark, and has not been emptied below
             its low one since.
+        delay_ns: from the offer of an event until the subscriber took it, ns. Of one event at a
+            time: the next one is that which is offered after this was taken, given up or merged.
     """
 
     name: str
@@ -118,6 +121,7 @@ class QueueStatistics(msgspec.Struct, frozen=True):
     shed: int = 0
     missed: int = 0
     is_high: bool = False
+    delay_ns: Distribution = Distribution()
 
     @property
     def holds(self) -> bool:

@@ -18,7 +18,7 @@ from tapekeeper.model.queue import (
     QueueStatistics,
 )
 from tapekeeper.model.tick import Quote
-from tapekeeper.ports import Log, Scratch
+from tapekeeper.ports import Clock, Log, Scratch
 from tapekeeper.runtime.mailbox import Mailbox
 from tapekeeper.runtime.queue_kinds import (
     BARS,
@@ -94,12 +94,19 @@ class Dispatch:
         defaults: of their queues.
         log: told of what happens to queues.
         scratch: where events are spilled to; None refuses who wants that.
+        clock: measures how long they wait; None measures nothing.
     """
 
     def __init__(
-        self, defaults: QueueDefaults, *, log: Log = _unheard, scratch: Scratch | None = None
+        self,
+        defaults: QueueDefaults,
+        *,
+        log: Log = _unheard,
+        scratch: Scratch | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._defaults = defaults
+        self._clock = clock
         self._log = log
         self._scratch = scratch
         self._bars: dict[tuple[str, str], _Register[Bar]] = {}
@@ -212,6 +219,7 @@ class Dispatch:
             size_of=kind.size_of,
             spill=spill,
             merge=kind.merge,
+            clock=self._clock,
         )
         register.add(mailbox)
         if self._closed:

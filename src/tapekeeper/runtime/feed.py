@@ -43,6 +43,7 @@ from tapekeeper.runtime.exchange_time import ExchangeTime
 from tapekeeper.runtime.intake import FeedLimits, Intake, Overflowed, Waiting
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound, Reattached
+from tapekeeper.runtime.stages import Stages, StageStatistics
 
 QUOTES_KEPT = 20_000
 """Quotes of each contract that are kept for reading unless told otherwise: some 5 MB."""
@@ -56,12 +57,12 @@ class FeedStatistics(msgspec.Struct, frozen=True):
         waiting_frames: not yet processed, those on the disk included.
         waiting_bytes: memory that they take, as estimated.
         waiting_frames_max: the most that ever waited.
-        bursts: steps made.
         quotes_forgotten: quotes that are kept for reading no more; the journal has them.
         spilled_frames, spilled_bytes: on the disk now, because they do not fit into memory.
         shed_frames, shed_bytes, shed_records: given up, because they did not fit: they are not in
             the journal, and the ledger has a gap of cause `overflow` for their prints.
         is_high: whether it was filled above its high watermark and is not yet below its low one.
+        stages: how large bursts are, and how long each stage takes.
     """
 
     frames: int
@@ -69,7 +70,6 @@ class FeedStatistics(msgspec.Struct, frozen=True):
     waiting_frames: int
     waiting_bytes: int
     waiting_frames_max: int
-    bursts: int
     quotes_forgotten: int = 0
     spilled_frames: int = 0
     spilled_bytes: int = 0
@@ -77,6 +77,12 @@ class FeedStatistics(msgspec.Struct, frozen=True):
     shed_bytes: int = 0
     shed_records: int = 0
     is_high: bool = False
+    stages: StageStatistics = StageStatistics()
+
+    @property
+    def bursts(self) -> int:
+        """Steps made."""
+        return self.stages.burst_frames.count
 
 
 class Feed:
@@ -119,7 +125,7 @@ class Feed:
         self._clock = clock
         self._log = log
         self._waiting = Intake(limits, log, scratch)
-        self._bursts = 0
+        self._stages = Stages(clock)
         self._taken = 0  # arrivals that were processed
         # What later entries of the journal depend on: repeated in front of every segment.
         self._subscriptions: dict[str, Subscription] = {}
@@ -219,8 +225,11 @@ class Feed:
         self._stepping = True
         try:
             burst = self._take_burst()
+            self._stages.begin(len(burst))
             self._journaler.append(_entries(burst))
+            self._stages.written()
             self._process(burst)
+            self._stages.published(burst[0].recv_ns)
             self._take_notes()
         except BaseException as error:
             self._failure = error
@@ -230,7 +239,6 @@ class Feed:
             self._stepping = False
 
     def _process(self, burst: list[Waiting]) -> None:
-        self._bursts += 1
         for item in burst:
             if isinstance(item, Connected):
                 self._begin(item)
@@ -469,7 +477,6 @@ class Feed:
             waiting_frames=len(waiting),
             waiting_bytes=waiting.waiting_bytes,
             waiting_frames_max=waiting.waiting_max,
-            bursts=self._bursts,
             quotes_forgotten=self.recent_quotes.forgotten,
             spilled_frames=waiting.spilled,
             spilled_bytes=waiting.spilled_bytes,
@@ -477,6 +484,7 @@ class Feed:
             shed_bytes=counts.shed_bytes,
             shed_records=counts.shed_records,
             is_high=waiting.is_high,
+            stages=self._stages.statistics(),
         )
 
 

@@ -9,8 +9,9 @@ from typing import Generic, Self, TypeVar, cast
 
 from tapekeeper.errors import FellBehindError, JournalError
 from tapekeeper.model.queue import OnFull, QueueLimits, QueueStatistics, Shed
-from tapekeeper.ports import Log
+from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.backlog import Backlog
+from tapekeeper.runtime.delay import NEVER, Delay
 from tapekeeper.runtime.spill import Spill
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Mailbox(Generic[T]):
         size_of: bytes of memory that an event takes.
         spill: for `spill`, which cannot be without, and for that alone.
         merge: the same for `conflate`: makes fewer of what waits.
+        clock: measures how long events wait; None measures nothing.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Mailbox(Generic[T]):
         size_of: Callable[[T], int],
         spill: Spill[T] | None = None,
         merge: Callable[[list[T]], list[T]] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._name = name
         self._limits = limits
@@ -68,6 +71,7 @@ class Mailbox(Generic[T]):
         self._missed = 0
         self._because = ""  # why events are missed
         self._given_up: Shed | None = None  # not told yet
+        self._delay = Delay(clock)
         if spill is not None:
             # Who lets go of a stream says nothing; its disk must be given back all the same.
             weakref.finalize(self, spill.close)
@@ -87,6 +91,8 @@ class Mailbox(Generic[T]):
         elif self._spill is None and self._items.is_full:
             self._overflow(item)
         else:
+            if self._delay.due == NEVER:
+                self._delay.follow(self._delivered + len(self._items))
             if self._items.put(item):
                 self._tell_level()
             if self._spill is not None and self._spill.refused:
@@ -94,6 +100,7 @@ class Mailbox(Generic[T]):
         self._changed.set()
 
     def _overflow(self, item: T) -> None:
+        self._delay.forget()
         if self._merge is not None:
             self._items.put(item)
             waited = self._items.all()
@@ -185,9 +192,12 @@ class Mailbox(Generic[T]):
             item = self._items.get()
         except JournalError as error:
             # What waits behind it would come out of order, so all of it is missed.
+            self._delay.forget()
             self._missed += self._items.give_up()
             self._refuse(str(error))
             return None
+        if self._delivered == self._delay.due:
+            self._delay.taken()
         self._delivered += 1
         if was_high is not self._items.is_high:
             self._tell_level()
@@ -208,4 +218,5 @@ class Mailbox(Generic[T]):
             shed=self._shed,
             missed=self._missed,
             is_high=self._items.is_high,
+            delay_ns=self._delay.view(),
         )

@@ -19,7 +19,9 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from tapekeeper.core.journal import Position
+from tapekeeper.core.measuring import Histogram
 from tapekeeper.errors import JournalError
+from tapekeeper.model.distribution import Distribution
 from tapekeeper.ports import Clock, SegmentFile
 from tapekeeper.runtime.slowness import DiskStatistics, Slowness
 
@@ -66,16 +68,25 @@ class SyncStatistics(msgspec.Struct, frozen=True):
         durable: position behind the last entry of this run that the disk has confirmed; whatever
             is in front of it survives a power cut. (0, 0) before the first confirmation.
         durable_ts_ns: host time of that entry, ns UTC; 0 before the first confirmation.
-        syncs: confirmations.
-        slowest_ms: the longest that one took.
         disk: whether it answers in time.
+        took_ns: of each confirmation, how long the disk took, ns; 0 where segments are synced in
+            their place, which is a part of the time that writing takes.
     """
 
     durable: Position = NOTHING.position
     durable_ts_ns: int = 0
-    syncs: int = 0
-    slowest_ms: float = 0.0
     disk: DiskStatistics = DiskStatistics()
+    took_ns: Distribution = Distribution()
+
+    @property
+    def syncs(self) -> int:
+        """Confirmations."""
+        return self.took_ns.count
+
+    @property
+    def slowest_ms(self) -> float:
+        """The longest that one took."""
+        return self.took_ns.most / 1_000_000
 
 
 class Settle(Protocol):
@@ -117,7 +128,7 @@ class SyncAtOnce:
     def __init__(self) -> None:
         self._failure = ""
         self._durable = NOTHING
-        self._syncs = 0
+        self._took_ns = Histogram()
         self._sealed: deque[Mark] = deque(maxlen=SEALED_MAX)
 
     def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
@@ -133,7 +144,7 @@ class SyncAtOnce:
             if not self._failure:
                 file.sync()
                 self._durable = mark
-                self._syncs += 1
+                self._took_ns.record(0)
                 self._sealed.append(mark)
         except JournalError as error:
             self._failure = str(error)
@@ -165,7 +176,9 @@ class SyncAtOnce:
 
     def statistics(self) -> SyncStatistics:
         """What the disk has confirmed."""
-        return SyncStatistics(self._durable.position, self._durable.ts_ns, self._syncs)
+        return SyncStatistics(
+            self._durable.position, self._durable.ts_ns, took_ns=self._took_ns.view()
+        )
 
 
 class Syncer:
@@ -202,8 +215,7 @@ class Syncer:
         self._latest: Callable[[], tuple[SegmentFile, Mark] | None] = _nothing
         self._durable = NOTHING
         self._failure = ""
-        self._syncs = 0
-        self._slowest_ns = 0
+        self._took_ns = Histogram()
         self._sealed: deque[Mark] = deque(maxlen=SEALED_MAX)
 
     @property
@@ -222,9 +234,8 @@ class Syncer:
         return SyncStatistics(
             durable.position,
             durable.ts_ns,
-            self._syncs,
-            self._slowest_ns / 1_000_000,
             self._slowness.statistics(),
+            self._took_ns.view(),
         )
 
     def follow(self, latest: Callable[[], tuple[SegmentFile, Mark] | None]) -> None:
@@ -280,10 +291,11 @@ class Syncer:
         """
         while self._waiting:
             file, mark = self._waiting.popleft()
+            start_ns = self._clock.monotonic_ns()
             try:
                 if not self._failure:
                     file.sync()
-                    self._confirmed(mark)
+                    self._confirmed(mark, self._clock.monotonic_ns() - start_ns)
                     self._sealed.append(mark)
             except JournalError as error:
                 self._failure = str(error)
@@ -322,13 +334,12 @@ class Syncer:
                 self._failure = self._failure or str(error)
                 raise
         took_ns = self._clock.monotonic_ns() - start_ns
-        self._slowest_ns = max(self._slowest_ns, took_ns)
         if took_ns > self._slowness.limits.slow_s * 1e9:
             self._slowness.takes_long(_SYNC)  # where nothing could be told meanwhile
             self._slowness.answered(_SYNC, took_ns)
         else:
             self._slowness.look()
-        self._confirmed(mark)
+        self._confirmed(mark, took_ns)
 
     async def _ask(self, file: SegmentFile) -> None:
         """Sync a file in a thread, which may never come back."""
@@ -354,11 +365,11 @@ class Syncer:
         finally:
             soon.cancel()
 
-    def _confirmed(self, mark: Mark) -> None:
+    def _confirmed(self, mark: Mark, took_ns: int) -> None:
         # Never back: a thread may come in behind what the end of the journal has synced.
         if mark.position > self._durable.position and not self._failure:
             self._durable = mark
-            self._syncs += 1
+            self._took_ns.record(took_ns)
 
 
 def _taken(sealed: deque[Mark]) -> list[Mark]:

@@ -187,6 +187,9 @@ def test_a_burst_is_bounded_in_bytes_too(bench: Bench) -> None:
         bench.feed(inbound(data=b"x" * round(BURST_BYTES_MAX * share)))
     bench.feed.drain()
     assert bench.feed.statistics().bursts == 4
+    stages = bench.feed.statistics().stages
+    assert stages.burst_frames.sum == 5
+    assert stages.written_ns.count == stages.published_ns.count == 4
     assert bench.feed.statistics().waiting_bytes == 0
     assert bench.kinds().count(EntryKind.FRAME) == 5
 

@@ -22,6 +22,7 @@ from tapekeeper.core.journal import (
     segment_number,
 )
 from tapekeeper.errors import JournalError, UnreadableSourceError
+from tapekeeper.model.distribution import Distribution
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.runtime.journaler import Journaler, JournalStatistics
 from tapekeeper.runtime.syncer import Durability, SyncStatistics
@@ -315,7 +316,9 @@ def test_statistics_count_what_is_on_disk(tmp_path: Path) -> None:
     journaler = Journaler(files, segment_bytes_max=HEADER_BYTES, created_ns=1)
     journaler.append(frames(0, 3))
     journaler.append(frames(3, 1))
-    synced = SyncStatistics(Position(1, 3), durable_ts_ns=2, syncs=1)
+    synced = SyncStatistics(
+        Position(1, 3), durable_ts_ns=2, took_ns=Distribution(1, buckets=((0, 1),))
+    )
     assert journaler.statistics().synced == synced
     journaler.close()
     on_disk = sum(files.size(segment_name(number)) for number in (1, 2))
@@ -326,7 +329,9 @@ def test_statistics_count_what_is_on_disk(tmp_path: Path) -> None:
         segments=2,
         durability=Durability.PROCESS,
         sync_every_ms=None,
-        synced=SyncStatistics(Position(2, 1), durable_ts_ns=3, syncs=2),
+        synced=SyncStatistics(
+            Position(2, 1), durable_ts_ns=3, took_ns=Distribution(2, buckets=((0, 2),))
+        ),
     )
 
 
