@@ -162,8 +162,10 @@ class HubConnection:
                         await self._inbox.wait_room()
                         self._paused_ns = None
                     data = await socket.receive()
-                    # From a socket that was just given up it comes again, by the next one.
-                    if self._session.is_attached:
+                    # From a socket that was just given up it comes again, by the next one. What
+                    # is read when the session is over belongs to nobody: of it, a replay of the
+                    # journal would make what nobody here has made.
+                    if self._session.is_attached and not self.ended.done():
                         self._has_room = self._arrived(data)
         except ConnectionLostError as error:
             return str(error)

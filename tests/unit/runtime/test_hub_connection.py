@@ -117,6 +117,27 @@ def test_messagepack_travels_in_binary_messages() -> None:
     run_virtual(main)
 
 
+def test_what_is_read_when_the_connection_is_over_is_not_kept() -> None:
+    """It was in the socket when the connection was judged: nothing is made of it, now or later."""
+
+    async def main(clock: VirtualClock) -> None:
+        socket, inbox = ScriptedConnection(Manners(), clock), _Inbox()
+        async with _open(clock, socket, inbox) as connection:
+            socket.push(_TRADE)
+            await clock.sleep_s(0)
+            kept, frames = len(inbox.arrivals), connection.frames
+            socket.push(_TRADE)
+            connection.abandon("nothing was heard")
+            await connection.ended
+            await clock.sleep_s(0)
+        read = [each.data for each in inbox.arrivals if isinstance(each, Inbound)]
+        assert read.count(_TRADE) == 1
+        assert len(inbox.arrivals) == kept
+        assert connection.frames == frames
+
+    run_virtual(main)
+
+
 def test_answers_find_their_calls_in_any_order() -> None:
     """Concurrent calls are told apart by their ids."""
 
