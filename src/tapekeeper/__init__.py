@@ -9,6 +9,7 @@ if typing.TYPE_CHECKING:
     from tapekeeper.app.continuous import Continuous, read_continuous
     from tapekeeper.app.tape import Tape
     from tapekeeper.app.tape_status import TapeStatus
+    from tapekeeper.core.limits import LimitsChange
     from tapekeeper.errors import FellBehindError, TapekeeperError
     from tapekeeper.model.bar import Bar, BarState, Completeness
     from tapekeeper.model.continuous import Roll
@@ -43,6 +44,7 @@ else:
         "GapState": "tapekeeper.model.gap",
         "HealthChange": "tapekeeper.runtime.pool_values",
         "Instrument": "tapekeeper.model.instrument",
+        "LimitsChange": "tapekeeper.core.limits",
         "Measure": "tapekeeper.model.measure",
         "OnFull": "tapekeeper.model.queue",
         "QueuePolicy": "tapekeeper.model.queue",
@@ -91,6 +93,7 @@ __all__ = [
     "GapState",
     "HealthChange",
     "Instrument",
+    "LimitsChange",
     "Measure",
     "OnFull",
     "QueuePolicy",

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from tapekeeper.core.gateway.rest_payloads import BARS_MAX, BarUnit, HistoryBar
 from tapekeeper.model.instrument import Instrument
+from tapekeeper.model.machine import Memory
 from tapekeeper.model.secret import Secret
 
 TokenSource = Callable[[], Awaitable[Secret]]
@@ -235,6 +236,18 @@ class Scratch(Protocol):
         Raises:
             JournalError: it cannot be made.
         """
+        ...
+
+
+class Machine(Protocol):
+    """What a process is told of the machine that it runs on. Each call may wait for the system."""
+
+    def memory(self) -> Memory | None:
+        """What it has and could still have; None where that cannot be told."""
+        ...
+
+    def disk_free(self) -> int | None:
+        """Bytes that may still be written where the journal is; None where that is unknown."""
         ...
 
 

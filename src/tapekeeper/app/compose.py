@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,10 +20,11 @@ from tapekeeper.app.archive.background import Archiving
 from tapekeeper.app.archive.compaction import default_archive
 from tapekeeper.app.archive.history import Archive
 from tapekeeper.app.archive.live import LiveHistory
+from tapekeeper.app.compose_limits import Limited, compose_limits
 from tapekeeper.app.config import Config
 from tapekeeper.app.contracts import find_contract
 from tapekeeper.app.disk import Disk, open_disk
-from tapekeeper.app.outside import Outside, real_outside
+from tapekeeper.app.outside import Outside, in_the_loop, real_outside
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.gateway.proofs import proves
@@ -50,6 +50,7 @@ from tapekeeper.runtime.gap_keeper import GapKeeper
 from tapekeeper.runtime.history import History, HistoryPolicy
 from tapekeeper.runtime.intake import FeedLimits
 from tapekeeper.runtime.journaler import Journaler
+from tapekeeper.runtime.limiter import Limiter
 from tapekeeper.runtime.line_values import HubCall, Inbox, LineSpec
 from tapekeeper.runtime.loop_lag import LoopWatch
 from tapekeeper.runtime.pool import LinePool
@@ -85,6 +86,7 @@ class Parts:
     watch: Watch
     comparison: Comparison | None
     loop: LoopWatch | None
+    limiter: Limiter | None
     dates: GatewayDates
     transport: AiohttpTransport
     sockets: CountsSockets
@@ -217,21 +219,19 @@ async def compose(
         pools = _pools(config, outside, hubs)
         keeper = _keeper(tokens, pools, wall, outside.random, log)
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
-        announcer.judge([pool.report for pool in pools.values()], keeper.status, care.troubles)
         loop = _loop_watch(outside, log)
+        past, hot = _past(config, outside, files), _hot(config, feed)
+        limited = Limited(feed, hot, past, syncer, loop)
+        limiter = compose_limits(config, outside, limited, log=log, tell=announcer)
+        troubles = partial(_troubles, care, limiter)
+        announcer.judge([pool.report for pool in pools.values()], keeper.status, troubles)
         comparison = _comparison(config, outside, rest, feed, log)
         archiving = _archiving(config, outside, files, log)
-        helpers = _helpers(
-            token=keeper, watch=watch, loop=loop, comparison=comparison, history=history, care=care
-        )
-        helpers |= _helpers(archive=archiving)
-        supervisor = Supervisor(
-            feed=feed,
-            journaler=journaler,
-            pools=tuple(pools.values()),
-            clock=clock,
-            helpers=helpers,
-            keepers=_helpers(sync=syncer),
+        helpers = _helpers(token=keeper, watch=watch, loop=loop, comparison=comparison)
+        helpers |= _helpers(history=history, care=care, archive=archiving, limits=limiter)
+        keepers = _helpers(sync=syncer)
+        supervisor = _supervisor(
+            feed, journaler, pools, clock=clock, helpers=helpers, keepers=keepers
         )
         return Parts(
             config=config,
@@ -249,13 +249,14 @@ async def compose(
             watch=watch,
             comparison=comparison,
             loop=loop,
+            limiter=limiter,
             dates=dates,
             transport=transport,
             sockets=socket_count(session),
             supervisor=supervisor,
             log=log,
-            past=_past(config, outside, files),
-            hot=_hot(config, feed),
+            past=past,
+            hot=hot,
             archiving=archiving,
             resources=stack.pop_all(),
         )
@@ -310,7 +311,7 @@ def _journal(config: Config, outside: Outside, disk: Disk) -> tuple[Journaler, S
     syncer = None
     if outside.in_thread is not None or every_ms is not None:
         syncer = Syncer(
-            outside.in_thread or _in_the_loop,
+            outside.in_thread or in_the_loop,
             clock=outside.clock,
             slowness=disk.syncs,
             every_s=None if every_ms is None else every_ms / 1_000,
@@ -360,14 +361,14 @@ def _care(
         files=files,
         journaler=journaler,
         policy=config.journal.retention(),
-        in_thread=outside.in_thread or _in_the_loop,
+        in_thread=outside.in_thread or in_the_loop,
         clock=outside.clock,
         log=log,
     )
 
 
-async def _in_the_loop(work: Callable[[], None]) -> None:
-    work()
+def _troubles(care: Caretaker, limiter: Limiter | None) -> tuple[str, ...]:
+    return (*care.troubles(), *(() if limiter is None else limiter.troubles()))
 
 
 def _feed(
@@ -422,6 +423,25 @@ def _history(
         clock=outside.clock,
         random=outside.random,
         log=log,
+    )
+
+
+def _supervisor(
+    feed: Feed,
+    journaler: Journaler,
+    pools: dict[str, LinePool],
+    *,
+    clock: Clock,
+    helpers: dict[str, Helper],
+    keepers: dict[str, Helper],
+) -> Supervisor:
+    return Supervisor(
+        feed=feed,
+        journaler=journaler,
+        pools=tuple(pools.values()),
+        clock=clock,
+        helpers=helpers,
+        keepers=keepers,
     )
 
 

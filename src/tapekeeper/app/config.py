@@ -37,6 +37,7 @@ from tapekeeper.app.config_errors import (
     unknown_variable,
 )
 from tapekeeper.app.config_journal import JournalConfig
+from tapekeeper.app.config_limits import LimitsConfig
 from tapekeeper.app.config_line import LINE, LineConfig
 from tapekeeper.app.config_queues import QueuesConfig
 from tapekeeper.app.config_types import (
@@ -452,6 +453,7 @@ class Config(BaseSettings):
     archive: ArchiveConfig = ArchiveConfig()
     feed: FeedConfig = FeedConfig()
     queues: QueuesConfig = QueuesConfig()
+    limits: LimitsConfig = LimitsConfig()
     freshness: FreshnessConfig = FreshnessConfig()
     audit: AuditConfig = AuditConfig()
     service: ServiceConfig = ServiceConfig()

@@ -12,10 +12,11 @@ from tapekeeper.adapters.clock import SystemClock, SystemRandom
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.log import open_log
+from tapekeeper.adapters.machine import SystemMachine
 from tapekeeper.adapters.scratch import FolderScratch
 from tapekeeper.adapters.threads import ThreadWorker, in_daemon_thread
 from tapekeeper.app.config import LogConfig
-from tapekeeper.ports import Clock, Files, Log, Random, Scratch, Worker
+from tapekeeper.ports import Clock, Files, Log, Machine, Random, Scratch, Worker
 from tapekeeper.runtime.loop_lag import LOOK_S
 from tapekeeper.runtime.syncer import InThread
 
@@ -41,6 +42,8 @@ class Outside:
         scratch: what waits on the disk in the folder of a path.
         worker: gives a thread for what is asked of the disk, which may hang; None asks it in the
             event loop, because where time is virtual nothing hangs.
+        machine: memory and disk, of a journal in the folder of a path; None measures neither, and
+            limits stay as they are set.
     """
 
     clock: Clock
@@ -52,6 +55,12 @@ class Outside:
     in_thread: InThread | None = None
     scratch: Callable[[Path], Scratch] = FolderScratch
     worker: Callable[[], Worker] | None = None
+    machine: Callable[[Path], Machine] | None = None
+
+
+async def in_the_loop(work: Callable[[], None]) -> None:
+    """Call `work` here and now: what stands for a thread where there is none."""
+    work()
 
 
 def real_outside() -> Outside:
@@ -62,4 +71,5 @@ def real_outside() -> Outside:
         loop_look_s=LOOK_S,
         in_thread=in_daemon_thread,
         worker=ThreadWorker,
+        machine=SystemMachine,
     )

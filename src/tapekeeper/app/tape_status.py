@@ -19,6 +19,7 @@ from tapekeeper.runtime.comparison import ComparisonStatus
 from tapekeeper.runtime.feed import FeedStatistics
 from tapekeeper.runtime.history import HistoryStatus
 from tapekeeper.runtime.journaler import JournalStatistics
+from tapekeeper.runtime.limiter import LimitsStatus
 from tapekeeper.runtime.line_values import LineStatus
 from tapekeeper.runtime.loop_lag import LoopLag
 from tapekeeper.runtime.pool_values import PoolHealth, PoolStatus
@@ -59,6 +60,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
         comparison: what comparing closed bars with the gateway's own has come to.
         care: what became of sealed segments: read back, and removed.
         archive: what became of archiving beside the tape.
+        limits: what is measured of the machine, and which limits are lower than they are set.
     """
 
     pools: tuple[PoolStatus, ...]
@@ -88,6 +90,7 @@ class TapeStatus(msgspec.Struct, frozen=True):
     care: CareStatistics = CareStatistics()
     archive: ArchiveStatus = ArchiveStatus()
     rejected_contracts: LabelCounts = LabelCounts()
+    limits: LimitsStatus = LimitsStatus()
 
     @property
     def lines(self) -> tuple[LineStatus, ...]:
@@ -106,7 +109,8 @@ class TapeStatus(msgspec.Struct, frozen=True):
 
     @property
     def _judged(self) -> tuple[PoolHealth, tuple[str, ...]]:
-        return judge_tape(self.pools, self.token, troubles(self.journal, self.care))
+        found = (*troubles(self.journal, self.care), *self.limits.troubles)
+        return judge_tape(self.pools, self.token, found)
 
     @property
     def holds(self) -> bool:
@@ -151,4 +155,5 @@ def status_of(parts: Parts) -> TapeStatus:
         flags=pipeline.flags(),
         queues=parts.feed.dispatch.statistics(),
         history=HistoryStatus() if parts.history is None else parts.history.status(),
+        limits=LimitsStatus() if parts.limiter is None else parts.limiter.status(),
     )

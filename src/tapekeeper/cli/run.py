@@ -20,6 +20,7 @@ from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.report import identity_lines
 from tapekeeper.cli.stopping import stop_signals
 from tapekeeper.cli.terminal import time_text
+from tapekeeper.core.limits import Load
 from tapekeeper.errors import UsageError
 from tapekeeper.model.timeframe import SECOND_NS
 from tapekeeper.runtime.journaler import JournalStatistics
@@ -80,6 +81,11 @@ def status_line(status: TapeStatus, now_ns: int) -> str:
     lines = ", ".join(f"{line.name} {line.state}" for line in status.lines) or "no line"
     health = ", ".join(f"{pool.name} {pool.health}" for pool in status.pools) or "no pool"
     health += ", token failing" if status.token.failing else ""
+    health += "".join(
+        f", {each.gauge} {each.load}"
+        for each in status.limits.gauges
+        if each.load is not Load.NORMAL
+    )
     return (
         f"{time_text(now_ns)}Z {lines}; health {health}; "
         f"uncovered {sum(pool.uncovered_count for pool in status.pools):,}; "

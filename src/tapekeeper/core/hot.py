@@ -100,6 +100,13 @@ class HotTrades:
         """Memory of all chunks."""
         return len(self._chunks) * CHUNK_ROWS * ROW_BYTES
 
+    def limit(self, bytes_max: int) -> None:
+        """Have another bound from now on; what exceeds it is forgotten at once."""
+        self._settle()
+        self._chunks_max = bytes_max // (CHUNK_ROWS * ROW_BYTES)
+        while len(self._chunks) > self._chunks_max:
+            self._forget_oldest()
+
     def add(self, batches: Iterable[TradeBatch]) -> None:
         """Take accepted trades in order of arrival; the batches must not change afterwards."""
         for batch in batches:
@@ -114,8 +121,10 @@ class HotTrades:
         return [chunk.view() for owner, chunk in self._chunks if owner == contract_id]
 
     def _settle(self) -> None:
-        pending, self._pending, self._pending_rows = self._pending, [], 0
+        pending, rows = self._pending, self._pending_rows
+        self._pending, self._pending_rows = [], 0
         if not self._chunks_max:
+            self.forgotten += rows
             return
         by_contract: dict[str, list[TradeBatch]] = {}
         for batch in pending:
@@ -134,10 +143,13 @@ class HotTrades:
         if chunk is not None and chunk.rows < CHUNK_ROWS:
             return chunk
         if len(self._chunks) >= self._chunks_max:
-            owner, oldest = self._chunks.popleft()
-            self.forgotten += oldest.rows
-            if self._open.get(owner) is oldest:
-                del self._open[owner]
+            self._forget_oldest()
         chunk = self._open[contract_id] = _Chunk()
         self._chunks.append((contract_id, chunk))
         return chunk
+
+    def _forget_oldest(self) -> None:
+        owner, oldest = self._chunks.popleft()
+        self.forgotten += oldest.rows
+        if self._open.get(owner) is oldest:
+            del self._open[owner]

@@ -106,6 +106,13 @@ class RecentQuotes:
         self._quotes: dict[str, deque[Quote]] = {}
         self.forgotten = 0
 
+    def limit(self, keep: int) -> None:
+        """Keep so many of each contract from now on; what exceeds that is forgotten at once."""
+        self._keep = keep
+        for contract_id, window in self._quotes.items():
+            self.forgotten += max(0, len(window) - keep)
+            self._quotes[contract_id] = deque(window, maxlen=keep)
+
     def add(self, quotes: Iterable[Quote]) -> None:
         """Append quotes in order of arrival."""
         for quote in quotes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from tapekeeper.core.limits import LimitsChange
 from tapekeeper.ports import Clock, Log
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
@@ -92,7 +93,7 @@ class Announcer:
     def __call__(self, event: TapeChange, /) -> None:
         """Tell of `event`, and of what it makes of the tape."""
         self._dispatch.publish_change(event)
-        if isinstance(event, HealthChange):
+        if isinstance(event, HealthChange | LimitsChange):
             self.look()
 
     def look(self) -> None:

@@ -74,6 +74,11 @@ class Backlog(Generic[T]):
         return self._bytes + (0 if self._spill is None else self._spill.tail_bytes)
 
     @property
+    def oldest(self) -> T | None:
+        """The oldest event; None where nothing waits, or it is not in memory."""
+        return self._head[0] if self._head else None
+
+    @property
     def spilled(self) -> int:
         """Events on the disk."""
         return 0 if self._spill is None else self._spill.written

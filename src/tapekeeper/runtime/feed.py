@@ -36,6 +36,7 @@ from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
 from tapekeeper.model.gap import Gap, GapCause, Repair
 from tapekeeper.model.measure import require_measurable
+from tapekeeper.model.queue import QueueLimits
 from tapekeeper.model.tick import Rejected, Trade
 from tapekeeper.ports import Clock, Log, Scratch
 from tapekeeper.runtime.dispatch import Dispatch
@@ -149,6 +150,15 @@ class Feed:
         room = self._waiting.put(item)
         self._arrived.set()
         return room
+
+    def limit_burst(self, frames: int, size: int) -> None:
+        """Take so many frames and bytes at once from now on, at most."""
+        self._waiting.burst = QueueLimits(frames, size)
+
+    def waiting_s(self) -> float:
+        """How long the oldest frame has waited; 0 where none does."""
+        oldest_ns = self._waiting.oldest_ns
+        return 0.0 if oldest_ns is None else max(0, self._clock.now_ns() - oldest_ns) / 1e9
 
     async def wait_room(self) -> None:
         """Wait until less than half of the limits is waiting."""

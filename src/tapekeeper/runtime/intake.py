@@ -195,6 +195,9 @@ class Intake:
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._waiting_max = 0
+        self._oldest_ns: int | None = None  # receive time of the last that was taken
+        self.burst = QueueLimits(BURST_FRAMES_MAX, BURST_BYTES_MAX)
+        """What is taken at once, at most."""
         self.counts = IntakeCounts()
 
     def __len__(self) -> int:
@@ -210,6 +213,17 @@ class Intake:
     def waiting_bytes(self) -> int:
         """Bytes of memory of what waits."""
         return self._items.waiting_bytes
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest that waits was received, wall clock, ns UTC; None if nothing waits.
+
+        Where it is on the disk, when the one before it was.
+        """
+        if not len(self._items):
+            return None
+        oldest = self._items.oldest
+        return self._oldest_ns if oldest is None else oldest.recv_ns
 
     @property
     def spilled(self) -> int:
@@ -326,9 +340,11 @@ class Intake:
         was_high = self._items.is_high
         self._waiting_max = max(self._waiting_max, len(self._items))
         try:
-            burst = self._items.take(BURST_FRAMES_MAX, BURST_BYTES_MAX, _weight_of, Overflowed)
+            burst = self._items.take(self.burst.events, self.burst.bytes, _weight_of, Overflowed)
         except JournalError as error:
             raise JournalError(f"{NAME} are lost that waited: {error}") from error
+        if burst:
+            self._oldest_ns = burst[-1].recv_ns
         if self._items.is_low:
             self._roomy.set()
             if self._shedding is not None:

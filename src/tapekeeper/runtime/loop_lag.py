@@ -58,7 +58,7 @@ class LoopWatch:
         self._look_ns = round(look_s * _NS_PER_S)
         # Counted in plain numbers: a frozen value a hundred times a second would be garbage.
         self._measured = self._over = 0
-        self._last_ms = self._max_ms = 0.0
+        self._last_ms = self._max_ms = self._worst_ms = 0.0
         self._minute_ms = self._minute_before_ms = 0.0
         self._minute_ends_ns = 0
 
@@ -82,10 +82,16 @@ class LoopWatch:
         self._measured += 1
         self._last_ms = lag_ms
         self._max_ms = max(self._max_ms, lag_ms)
+        self._worst_ms = max(self._worst_ms, lag_ms)
         self._minute_ms = max(self._minute_ms, lag_ms)
         self._over += lag_ms + self._look_ns / _NS_PER_MS >= STALL_MS
         if lag_ms >= WARNING_MS:
             self._log("event_loop_held", level="warning", lag_ms=round(lag_ms))
+
+    def take_worst_ms(self) -> float:
+        """The most since this was asked last, ms. For one who asks, and nobody else."""
+        worst_ms, self._worst_ms = self._worst_ms, 0.0
+        return worst_ms
 
     def lag(self) -> LoopLag:
         """A frozen view."""

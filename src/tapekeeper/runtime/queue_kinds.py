@@ -13,6 +13,7 @@ from tapekeeper.core.gateway.user import (
     PositionUpdate,
     UserEvent,
 )
+from tapekeeper.core.limits import LimitsChange
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
@@ -25,8 +26,8 @@ from tapekeeper.runtime.watch_values import StreamChange
 
 T = TypeVar("T")
 
-TapeChange: TypeAlias = Transition | HealthChange | StreamChange
-"""What a tape tells of itself: of a line, of the health, of a stream."""
+TapeChange: TypeAlias = Transition | HealthChange | StreamChange | LimitsChange
+"""What a tape tells of itself: of a line, of the health, of a stream, of its limits."""
 
 BAR_BYTES = 640
 """Of memory, measured by tracemalloc with every number an object of its own: 600 with two gaps.
@@ -90,7 +91,9 @@ USER: QueueKind[UserEvent] = QueueKind(
     EventCodec(AccountUpdate, OrderUpdate, PositionUpdate, FillUpdate),
 )
 CHANGES: QueueKind[TapeChange] = QueueKind(
-    "transitions", lambda _: CHANGE_BYTES, EventCodec(Transition, HealthChange, StreamChange)
+    "transitions",
+    lambda _: CHANGE_BYTES,
+    EventCodec(Transition, HealthChange, StreamChange, LimitsChange),
 )
 
 

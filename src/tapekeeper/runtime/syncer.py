@@ -242,6 +242,11 @@ class Syncer:
         """Ask this for the open segment."""
         self._latest = latest
 
+    def sync_every(self, every_s: float) -> None:
+        """Have another interval, after the present one; without one there is none to change."""
+        if self._every_s is not None:
+            self._every_s = every_s
+
     def __call__(self, file: SegmentFile, mark: Mark) -> None:
         """Take over a sealed segment.
 

@@ -263,6 +263,24 @@ def test_a_reading_may_be_overtaken_by_archiving(tmp_path: Path) -> None:
     assert looks > 20
 
 
+def test_what_is_kept_goes_when_less_may_be(journal: Path) -> None:
+    """At once, later readings keep no more, and nothing is missing afterwards."""
+    source = Archive(FolderFiles(journal), journal / "archive")
+    wanted = HistoryQuery.of("trades")
+    source.read("MES", wanted)
+    before = source.held_bytes
+    assert before > 0
+    source.limit(before)
+    assert source.held_bytes == before
+    source.limit(0)
+    for _ in range(2):
+        assert source.held_bytes == 0
+        assert source.read("MES", wanted).rows() == Oracle(journal).rows(MES)
+    source.limit(before)
+    source.read("MES", wanted)
+    assert 0 < source.held_bytes <= before
+
+
 def test_an_archive_is_enough(journal: Path, tmp_path: Path) -> None:
     """A journal that has been removed is not needed for what is archived."""
     (journal / "archive").rename(tmp_path / "archive")

@@ -99,3 +99,20 @@ def test_a_bound_below_a_chunk_keeps_nothing() -> None:
     hot.add([batch("A", 0, PENDING_ROWS_MAX + 1)])
     assert hot.views("A") == []
     assert hot.bytes == 0
+
+
+def test_a_bound_that_shrinks_forgets_the_oldest_at_once() -> None:
+    """And counts them, those that wait for their columns included; it may grow again."""
+    hot = HotTrades(4 * CHUNK_BYTES)
+    hot.add([batch("A", 0, 4 * CHUNK_ROWS)])
+    hot.limit(2 * CHUNK_BYTES)
+    assert numbers(hot.views("A")) == list(range(2 * CHUNK_ROWS, 4 * CHUNK_ROWS))
+    assert hot.bytes == 2 * CHUNK_BYTES
+    assert hot.forgotten == 2 * CHUNK_ROWS
+    hot.limit(0)
+    hot.add([batch("A", 4 * CHUNK_ROWS, 10)])
+    assert hot.views("A") == []
+    assert hot.forgotten == 4 * CHUNK_ROWS + 10
+    hot.limit(CHUNK_BYTES)
+    hot.add([batch("A", 4 * CHUNK_ROWS + 10, 5)])
+    assert len(numbers(hot.views("A"))) == 5

@@ -85,3 +85,16 @@ def test_without_a_bound_everything_is_kept() -> None:
     recent = RecentBars()
     recent.add([bar("A", "1s", n) for n in range(50_000)])
     assert recent.count("A", "1s") == 50_000
+
+
+def test_a_window_of_quotes_that_shrinks_forgets_the_oldest_at_once() -> None:
+    """And counts them; it may grow again."""
+    recent = RecentQuotes(5)
+    recent.add([Quote("A", 1, 1, seq) for seq in range(5)])
+    recent.limit(2)
+    assert [quote.seq for quote in recent.of("A")] == [3, 4]
+    assert recent.forgotten == 3
+    recent.limit(3)
+    recent.add([Quote("A", 1, 1, seq) for seq in (5, 6)])
+    assert [quote.seq for quote in recent.of("A")] == [4, 5, 6]
+    assert recent.forgotten == 4

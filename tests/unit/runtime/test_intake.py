@@ -11,7 +11,7 @@ from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.core.signalr.session import Garbled
 from tapekeeper.errors import JournalError, UsageError
-from tapekeeper.model.queue import OnFull
+from tapekeeper.model.queue import OnFull, QueueLimits
 from tapekeeper.runtime.intake import FeedLimits, Intake, Overflowed, Waiting
 from tapekeeper.runtime.line_values import Connected, Disconnected, Inbound, Reattached
 from tapekeeper.sim.memory_scratch import MemoryScratch
@@ -222,3 +222,33 @@ def test_evidence_stays_in_its_place() -> None:
     bench.intake.put(user_frame(3))
     bench.intake.put(frame(4))
     assert [type(each) for each in bench.rest()] == [Inbound, Overflowed, Inbound, Overflowed]
+
+
+def test_a_burst_is_as_large_as_it_may_be_now() -> None:
+    """By number and by bytes."""
+    intake = Bench(100, OnFull.BLOCK).intake
+    for number in range(9):
+        intake.put(Inbound(1, "market", number, b"x" * 10, (), ()))
+    intake.burst = QueueLimits(4, 1_000)
+    assert len(intake.take()) == 4
+    intake.burst = QueueLimits(4, 20)
+    assert len(intake.take()) == 2
+
+
+def test_the_oldest_that_waits_says_since_when() -> None:
+    """Also where it is on the disk: no earlier than the one before it."""
+    intake = Bench(4, OnFull.SPILL).intake
+
+    def oldest_ns() -> int | None:
+        return intake.oldest_ns
+
+    assert oldest_ns() is None
+    for number in range(8):
+        intake.put(Inbound(1, "market", 100 + number, b"x", (), ()))
+    assert oldest_ns() == 100
+    intake.burst = QueueLimits(4, 1_000)
+    intake.take()
+    assert oldest_ns() == 103
+    while len(intake):
+        intake.take()
+    assert oldest_ns() is None

@@ -109,3 +109,22 @@ def test_the_real_loop_is_caught_holding() -> None:
         return watch.lag()
 
     assert asyncio.run(main()).over_50_ms >= 1
+
+
+def test_the_worst_is_given_once() -> None:
+    """Of what was since it was asked for last."""
+    worst: list[float] = []
+
+    async def main(clock: VirtualClock) -> None:
+        held = Held(clock._loop)
+        held.stalls = ((1.0, 0.2),)
+        watch = LoopWatch(held, lambda _event, /, **_fields: None)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch.run())
+            for _ in range(3):
+                await clock.sleep_s(0.9)
+                worst.append(watch.take_worst_ms())
+            watching.cancel()
+
+    run_virtual(main)
+    assert [round(each, -2) for each in worst] == [0, 200, 0]

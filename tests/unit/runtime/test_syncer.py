@@ -336,3 +336,31 @@ def test_no_run_is_begun_while_a_sync_is_not_answered() -> None:
             task.cancel()
 
     run_virtual(main)
+
+
+@pytest.mark.asyncio
+async def test_an_interval_that_is_changed_is_that_of_the_next_wait() -> None:
+    """And where there is none, none begins."""
+    clock = SlowClock()
+
+    def syncer(every_s: float | None) -> Syncer:
+        slowness = Slowness("syncs", LIMITS, clock=clock, log=lambda _event, /, **_: None)
+        return Syncer(disk.in_thread, clock=clock, slowness=slowness, every_s=every_s)
+
+    async def for_turns(running: Syncer, turns: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(running.run())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.sync_every(0.025)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+
+    disk = Disk()
+    await for_turns(syncer(0.1), 3)
+    assert set(clock.waits) == {0.1, 0.025}
+    assert clock.waits == sorted(clock.waits, reverse=True)
+    clock.waits.clear()
+    await for_turns(syncer(None), 3)
+    assert clock.waits == []

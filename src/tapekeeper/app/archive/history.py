@@ -254,6 +254,12 @@ class Archive:
         self._lets_go = False
         self._problems: list[str] = []
 
+    def limit(self, keep_bytes: int) -> None:
+        """Keep at most so much between two readings from now on; at once, as `shrink`."""
+        self._keep_bytes = keep_bytes
+        if self.held_bytes > keep_bytes:
+            self.shrink(self.held_bytes - keep_bytes)
+
     def read(self, contract: str, wanted: HistoryQuery) -> pl.DataFrame:
         """What is asked for of a contract.
 

@@ -37,6 +37,10 @@ class LiveHistory:
         """
         return self._source.shrink(bytes_wanted)
 
+    def limit(self, keep_bytes: int) -> None:
+        """Keep at most so much memory between two readings from now on; at once, as `shrink`."""
+        self._source.limit(keep_bytes)
+
     @overload
     async def __call__(
         self,

@@ -1,0 +1,179 @@
+"""A machine whose memory shrinks while a tape runs on it: less is kept, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from tapekeeper.adapters.http_session import open_session
+from tapekeeper.app.config import Config, load_config
+from tapekeeper.app.outside import Outside
+from tapekeeper.app.replay import ReplayResult
+from tapekeeper.app.tape import Tape
+from tapekeeper.app.tape_status import TapeStatus
+from tapekeeper.core.calendar import calendar_by_name
+from tapekeeper.core.hot import ROW_BYTES
+from tapekeeper.core.limits import Gauge, LimitsChange, Load
+from tapekeeper.runtime.pool_values import HealthChange
+from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
+from tapekeeper.sim.gateway import SimGateway
+from tapekeeper.sim.machine import SimMachine
+from tapekeeper.sim.memory_files import MemoryFiles
+from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
+from tapekeeper.sim.memory_scratch import MemoryScratch
+from tapekeeper.sim.seeded import Seeded
+from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+
+START_NS = 1_767_625_200_000_000_000
+"""2026-01-05T15:00Z, a Monday in the middle of a session."""
+MB = 1_000_000
+USED = 400 * MB
+ROOMY, TIGHT, CRITICAL = 1_000 * MB, 480 * MB, 410 * MB
+
+
+class World:
+    """A gateway, a machine and a tape in virtual time."""
+
+    def __init__(self, clock: VirtualClock, **sections: dict[str, Any]) -> None:
+        network, files = MemoryNetwork(Seeded(1, "network")), MemoryFiles()
+        self.clock = clock
+        self.files = files
+        self.machine = SimMachine(ROOMY, USED)
+        self.logged: list[tuple[str, dict[str, object]]] = []
+        self.gateway = SimGateway(
+            SimConfig(products=("MES",), trades_per_s=40),
+            clock,
+            Seeded(1, "gateway"),
+            sessions=calendar_by_name("cme"),
+            network=network,
+        )
+        self.scratch = MemoryScratch()
+        self.outside = Outside(
+            clock=clock,
+            random=Seeded(1, "jitter"),
+            files=lambda _: files,
+            session=lambda: open_session(connector=MemoryConnector(network)),
+            log=lambda _: self._log,
+            scratch=lambda _: self.scratch,
+            machine=lambda _: self.machine,
+        )
+        self._sections = sections
+
+    def config(self) -> Config:
+        """Of the tape; the gateway must be up."""
+        urls = self.gateway.urls
+        return load_config(
+            {
+                "gateway": {
+                    "rest_url": urls.rest,
+                    "market_hub_url": urls.market_hub,
+                    "user_hub": False,
+                    "user_name": TEST_USER,
+                    "api_key": TEST_API_KEY,
+                },
+                "calendar": {"default": "cme"},
+                "trades": {"keep_mb": 2},
+                "quotes": {"keep": 4_000},
+                **self._sections,
+            }
+        )
+
+    def _log(self, event: str, /, *, level: str = "info", **fields: object) -> None:
+        self.logged.append((event, {"level": level, **fields}))
+
+
+async def _all(stream: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in stream]
+
+
+Act = Callable[[World, Tape], Awaitable[None]]
+
+
+def run(act: Act, **sections: dict[str, Any]) -> tuple[World, TapeStatus, ReplayResult, list[Any]]:
+    """Follow MES while `act` goes on; the world, the status and bars at the end, and all told."""
+
+    async def main(clock: VirtualClock) -> tuple[World, TapeStatus, ReplayResult, list[Any]]:
+        world = World(clock, **sections)
+        async with world.gateway, asyncio.TaskGroup() as group:
+            tape = Tape(world.config(), outside=world.outside)
+            async with tape:
+                told = group.create_task(_all(tape.transitions()))
+                await tape.subscribe("MES", ["1s", "1m"])
+                await act(world, tape)
+            return world, tape.status(), tape.result(), await told
+
+    return run_virtual(main, start_ns=START_NS)
+
+
+def test_less_is_kept_while_memory_is_short_and_all_is_as_it_would_have_been() -> None:
+    """The bars are those of a roomy machine, byte for byte; both identities hold."""
+    kept: dict[str, tuple[int, int]] = {}
+
+    async def roomy(world: World, _tape: Tape) -> None:
+        await world.clock.sleep_s(780)
+
+    async def shrinking(world: World, tape: Tape) -> None:
+        def note(when: str) -> None:
+            rows = sum(len(view) for view in tape.trades("MES"))
+            kept[when] = (rows, len(tape.quotes_frame("MES")))
+
+        await world.clock.sleep_s(600)
+        note("before")
+        for total in (TIGHT, CRITICAL):
+            world.machine.total = total
+            await world.clock.sleep_s(60)
+            note("critical" if total == CRITICAL else "tight")
+        world.machine.total = ROOMY
+        await world.clock.sleep_s(60)
+
+    _, _, expected, _ = run(roomy)
+    world, status, result, told = run(shrinking)
+    assert result.bars == expected.bars
+    assert status.holds
+    assert expected.trades == result.trades
+    assert result.trades.accepted > 20_000
+    changes = [one for one in told if isinstance(one, LimitsChange)]
+    assert [(one.gauge, one.before, one.after) for one in changes] == [
+        (Gauge.MEMORY, Load.NORMAL, Load.TIGHT),
+        (Gauge.MEMORY, Load.TIGHT, Load.CRITICAL),
+        (Gauge.MEMORY, Load.CRITICAL, Load.TIGHT),
+        (Gauge.MEMORY, Load.TIGHT, Load.NORMAL),
+    ]
+    assert changes[1].reason == ("400 MB are used of 410 MB, the most by the simulated machine")
+    health = [one for one in told if isinstance(one, HealthChange) and one.name == "tape"]
+    assert [one.after.value for one in health][-3:] == ["up", "degraded", "up"]
+    assert health[-2].reason == f"memory: {changes[1].reason}"
+    logged = [fields["after"] for event, fields in world.logged if event == "limits_changed"]
+    assert logged == [one.after.value for one in changes]
+    assert kept["before"][0] > MB // ROW_BYTES >= kept["tight"][0] > MB // 4 // ROW_BYTES
+    assert MB // 4 // ROW_BYTES >= kept["critical"][0] > 0
+    assert [kept[each][1] for each in kept] == [4_000, 2_000, 500]
+    assert all(each.figure == each.ceiling for each in status.limits.knobs)
+
+
+def test_a_tape_that_is_to_measure_nothing_measures_nothing() -> None:
+    """With `limits.adapt = false` every limit stays where it was set."""
+
+    async def act(world: World, _tape: Tape) -> None:
+        world.machine.total = CRITICAL
+        await world.clock.sleep_s(30)
+
+    world, status, _, told = run(act, limits={"adapt": False})
+    assert status.limits.gauges == ()
+    assert not [one for one in told if isinstance(one, LimitsChange)]
+    assert "limits_changed" not in {event for event, _ in world.logged}
+
+
+def test_a_disk_that_fills_up_is_told_before_it_is_full() -> None:
+    """While the journal can still accept."""
+
+    async def act(world: World, tape: Tape) -> None:
+        world.machine.free = 400 * MB
+        await world.clock.sleep_s(30)
+        assert tape.status().reasons == (
+            "disk: 400 MB are free on the journal's disk, and 2,000 MB are wanted",
+        )
+
+    _, _, _, told = run(act)
+    assert [one.gauge for one in told if isinstance(one, LimitsChange)] == [Gauge.DISK]
