@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
     from tapekeeper.model.gap import Gap, GapCause, GapState, Span
     from tapekeeper.model.instrument import Instrument
     from tapekeeper.model.measure import Measure
-    from tapekeeper.model.queue import Conflated, OnFull, QueuePolicy, Shed
+    from tapekeeper.model.queue import Conflated, OnFull, QueueChange, QueuePolicy, Shed
     from tapekeeper.model.tick import Quote, Trade
     from tapekeeper.model.timeframe import Timeframe
     from tapekeeper.runtime.history import WarmUp
@@ -47,6 +47,7 @@ else:
         "LimitsChange": "tapekeeper.core.limits",
         "Measure": "tapekeeper.model.measure",
         "OnFull": "tapekeeper.model.queue",
+        "QueueChange": "tapekeeper.model.queue",
         "QueuePolicy": "tapekeeper.model.queue",
         "Quote": "tapekeeper.model.tick",
         "Roll": "tapekeeper.model.continuous",
@@ -96,6 +97,7 @@ __all__ = [
     "LimitsChange",
     "Measure",
     "OnFull",
+    "QueueChange",
     "QueuePolicy",
     "Quote",
     "Roll",

@@ -22,7 +22,9 @@ from tapekeeper.core.recent import RecentBars
 from tapekeeper.core.runlog import Rerun
 from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.queue import QueueChange
 from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.intake import NAME
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.fault_menu import Fault, Trickle
@@ -84,6 +86,7 @@ class Ran:
     gateway: SimGateway
     scratch: MemoryScratch
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    crossed: list[QueueChange] = field(default_factory=list)
     in_memory_max: int = 0
     waiting_bytes_max: int = 0
     spilled_bytes_max: int = 0
@@ -178,6 +181,7 @@ def run(
             async with tape:
                 for product in PRODUCTS:
                     await tape.subscribe(product, ["1s", "1m"])
+                changes = tape.transitions()
                 await clock.sleep_s(30)
                 gate.open.clear()
                 most = await _stand_still(tape, clock, stall_s)
@@ -185,6 +189,7 @@ def run(
                 gate.open.set()
                 await clock.sleep_s(after_s)
                 gaps = tape.gaps()
+            crossed = [each async for each in changes if isinstance(each, QueueChange)]
             return Ran(
                 stalled,
                 tape.status(),
@@ -195,6 +200,7 @@ def run(
                 gateway,
                 scratch,
                 events,
+                crossed,
                 *most,
             )
 
@@ -255,6 +261,7 @@ def test_a_tape_that_spills_loses_no_print_and_no_connection(
     assert ran.status.holds
     assert ran.again == ran.result
     assert (ran.said("queue_high"), ran.said("queue_low")) == (1, 1)
+    assert [(each.name, each.is_high) for each in ran.crossed] == [(NAME, True), (NAME, False)]
 
 
 def test_a_tape_that_blocks_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -385,10 +385,11 @@ class Tape:
         """What the tape tells of itself, from this call on, until it has stopped.
 
         Every transition of a line (`Transition`), of the health of a hub or of the whole, which
-        is called `tape` (`HealthChange`), of a stream (`StreamChange`) and of limits that adapt
-        (`LimitsChange`), in the order in which they happen, and exactly those that the log shows
-        as `line_state`, `pool_health`, `tape_health`, `stream_stale`, `stream_fresh` and
-        `limits_changed`. The last are those of the stop.
+        is called `tape` (`HealthChange`), of a stream (`StreamChange`), of a queue (`QueueChange`)
+        and of limits that adapt (`LimitsChange`), in the order in which they happen, and exactly
+        those that the log shows as `line_state`, `pool_health`, `tape_health`, `stream_stale`,
+        `stream_fresh`, `queue_high`, `queue_low` and `limits_changed`. The last are those of the
+        stop.
 
         Raises (while iterating):
             FellBehindError: the reader did not keep up.

@@ -90,6 +90,24 @@ class Conflated(msgspec.Struct, frozen=True, gc=False):
     stands_for: int = 1
 
 
+class QueueChange(msgspec.Struct, frozen=True):
+    """A queue was filled above its high watermark, or emptied below its low one since.
+
+    Attributes:
+        name: what it is of.
+        is_high: which of the two.
+        at_ns: wall clock, ns UTC.
+        reason: how much waits, of how much, one clause for a person.
+        on_full: what happens when it is full.
+    """
+
+    name: str
+    is_high: bool
+    at_ns: int
+    reason: str
+    on_full: OnFull
+
+
 class QueueStatistics(msgspec.Struct, frozen=True):
     """Counters of a subscriber's queue; see `holds`.
 

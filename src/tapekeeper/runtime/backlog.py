@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from tapekeeper.model.queue import QueueLimits
+from tapekeeper.model.queue import OnFull, QueueLimits
 from tapekeeper.runtime.spill import Spill
 
 T = TypeVar("T")
@@ -21,6 +21,19 @@ HIGH_SHARE = 0.75
 """Of either limit: from here on a queue is called high."""
 LOW_SHARE = 0.5
 """Of both limits: down to here it stays so, and who waits for room goes on waiting."""
+
+
+class TellLevel(Protocol):
+    """Is told when a watermark is crossed."""
+
+    def __call__(self, name: str, reason: str, on_full: OnFull, /, *, is_high: bool) -> None:
+        """The queue called `name` is high, or is not any more; `reason` says how much waits."""
+        ...
+
+
+def nobody_listens(_name: str, _reason: str, _on_full: OnFull, /, *, is_high: bool) -> None:
+    """Nobody wants to know."""
+    del is_high
 
 
 class Backlog(Generic[T]):

@@ -13,6 +13,7 @@ from tapekeeper.model.depth import DepthUpdate
 from tapekeeper.model.queue import (
     Conflated,
     OnFull,
+    QueueChange,
     QueueDefaults,
     QueuePolicy,
     QueueStatistics,
@@ -94,7 +95,7 @@ class Dispatch:
         defaults: of their queues.
         log: told of what happens to queues.
         scratch: where events are spilled to; None refuses who wants that.
-        clock: measures how long they wait; None measures nothing.
+        clock: measures how long they wait, and stamps what is told of queues; None does neither.
     """
 
     def __init__(
@@ -149,6 +150,11 @@ class Dispatch:
         """Offer what the tape tells of itself to whoever listens."""
         for mailbox in self._changes:
             mailbox.put(change)
+
+    def publish_level(self, name: str, reason: str, on_full: OnFull, /, *, is_high: bool) -> None:
+        """Tell whoever listens that a queue has crossed a watermark."""
+        now_ns = 0 if self._clock is None else self._clock.now_ns()
+        self.publish_change(QueueChange(name, is_high, now_ns, reason, on_full))
 
     def bars(
         self, contract_id: str, timeframe: str, policy: QueuePolicy = _AS_CONFIGURED
@@ -220,6 +226,7 @@ class Dispatch:
             spill=spill,
             merge=kind.merge,
             clock=self._clock,
+            tell=self.publish_level,
         )
         register.add(mailbox)
         if self._closed:

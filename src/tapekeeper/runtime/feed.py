@@ -125,7 +125,7 @@ class Feed:
         self._journaler = journaler
         self._clock = clock
         self._log = log
-        self._waiting = Intake(limits, log, scratch)
+        self._waiting = Intake(limits, log, scratch, dispatch.publish_level)
         self._stages = Stages(clock)
         self._taken = 0  # arrivals that were processed
         # What later entries of the journal depend on: repeated in front of every segment.

@@ -34,7 +34,7 @@ from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.queue import OnFull, QueueLimits
 from tapekeeper.ports import Log, Scratch
-from tapekeeper.runtime.backlog import Backlog
+from tapekeeper.runtime.backlog import Backlog, TellLevel, nobody_listens
 from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound, Reattached
 from tapekeeper.runtime.spill import EventCodec, Spill
 
@@ -163,12 +163,19 @@ class Intake:
         limits: and the policy.
         log: told when a watermark is crossed, when frames are given up, and of the disk.
         scratch: where frames are spilled to.
+        tell: told when a watermark is crossed, as the log is.
 
     Raises:
         UsageError: the policy cannot be.
     """
 
-    def __init__(self, limits: FeedLimits, log: Log, scratch: Scratch | None = None) -> None:
+    def __init__(
+        self,
+        limits: FeedLimits,
+        log: Log,
+        scratch: Scratch | None = None,
+        tell: TellLevel = nobody_listens,
+    ) -> None:
         if limits.on_full not in {OnFull.BLOCK, OnFull.SPILL, OnFull.SHED}:
             raise UsageError(
                 f"{NAME} cannot {limits.on_full}: choose {OnFull.BLOCK}, {OnFull.SPILL} or "
@@ -189,6 +196,7 @@ class Intake:
         self._limits = memory
         self._on_full = limits.on_full
         self._log = log
+        self._tell = tell
         self._refused = ""
         self._items: Backlog[Waiting] = Backlog(memory, _size_of, self._spill)
         self._shedding = _Shedding() if limits.on_full is OnFull.SHED else None
@@ -276,14 +284,15 @@ class Intake:
         await self._roomy.wait()
 
     def _tell_level(self) -> None:
-        is_high = self._items.is_high
+        is_high, reason = self._items.is_high, self._items.level()
         self._log(
             "queue_high" if is_high else "queue_low",
             level="warning" if is_high else "info",
             queue=NAME,
-            reason=self._items.level(),
+            reason=reason,
             on_full=self._on_full.value,
         )
+        self._tell(NAME, reason, self._on_full, is_high=is_high)
 
     # -- shedding --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar, cast
 from tapekeeper.errors import FellBehindError, JournalError
 from tapekeeper.model.queue import OnFull, QueueLimits, QueueStatistics, Shed
 from tapekeeper.ports import Clock, Log
-from tapekeeper.runtime.backlog import Backlog
+from tapekeeper.runtime.backlog import Backlog, TellLevel, nobody_listens
 from tapekeeper.runtime.delay import NEVER, Delay
 from tapekeeper.runtime.spill import Spill
 
@@ -40,6 +40,7 @@ class Mailbox(Generic[T]):
         spill: for `spill`, which cannot be without, and for that alone.
         merge: the same for `conflate`: makes fewer of what waits.
         clock: measures how long events wait; None measures nothing.
+        tell: told when a watermark is crossed, as the log is.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Mailbox(Generic[T]):
         spill: Spill[T] | None = None,
         merge: Callable[[list[T]], list[T]] | None = None,
         clock: Clock | None = None,
+        tell: TellLevel = nobody_listens,
     ) -> None:
         self._name = name
         self._limits = limits
@@ -60,6 +62,7 @@ class Mailbox(Generic[T]):
         self._on_full = on_full
         self._spill = spill
         self._merge = merge
+        self._tell = tell
         self._items: Backlog[T] = Backlog(limits, size_of, spill)
         self._changed = asyncio.Event()
         self._closed = False
@@ -136,14 +139,15 @@ class Mailbox(Generic[T]):
         self._log("queue_missed", level="error", queue=self._name, reason=because)
 
     def _tell_level(self) -> None:
-        is_high = self._items.is_high
+        is_high, reason = self._items.is_high, self._items.level()
         self._log(
             "queue_high" if is_high else "queue_low",
             level="warning" if is_high else "info",
             queue=self._name,
-            reason=self._items.level(),
+            reason=reason,
             on_full=self._on_full.value,
         )
+        self._tell(self._name, reason, self._on_full, is_high=is_high)
 
     def close(self) -> None:
         """End the stream after what waits has been read."""

@@ -17,7 +17,7 @@ from tapekeeper.core.limits import LimitsChange
 from tapekeeper.errors import UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthUpdate
-from tapekeeper.model.queue import Conflated, OnFull, QueueLimits, QueuePolicy
+from tapekeeper.model.queue import Conflated, OnFull, QueueChange, QueueLimits, QueuePolicy
 from tapekeeper.model.tick import Quote
 from tapekeeper.runtime.line_values import Transition
 from tapekeeper.runtime.pool_values import HealthChange
@@ -26,8 +26,8 @@ from tapekeeper.runtime.watch_values import StreamChange
 
 T = TypeVar("T")
 
-TapeChange: TypeAlias = Transition | HealthChange | StreamChange | LimitsChange
-"""What a tape tells of itself: of a line, of the health, of a stream, of its limits."""
+TapeChange: TypeAlias = Transition | HealthChange | StreamChange | QueueChange | LimitsChange
+"""What a tape tells of itself: of a line, the health, a stream, a queue, its limits."""
 
 BAR_BYTES = 640
 """Of memory, measured by tracemalloc with every number an object of its own: 600 with two gaps.
@@ -93,7 +93,7 @@ USER: QueueKind[UserEvent] = QueueKind(
 CHANGES: QueueKind[TapeChange] = QueueKind(
     "transitions",
     lambda _: CHANGE_BYTES,
-    EventCodec(Transition, HealthChange, StreamChange, LimitsChange),
+    EventCodec(Transition, HealthChange, StreamChange, QueueChange, LimitsChange),
 )
 
 

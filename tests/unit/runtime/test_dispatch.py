@@ -12,12 +12,20 @@ from tapekeeper.core.gateway.user import PositionUpdate
 from tapekeeper.errors import FellBehindError, UsageError
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.depth import DepthRow, DepthUpdate
-from tapekeeper.model.queue import Conflated, QueueDefaults, QueueLimits, QueuePolicy
+from tapekeeper.model.queue import (
+    Conflated,
+    OnFull,
+    QueueChange,
+    QueueDefaults,
+    QueueLimits,
+    QueuePolicy,
+)
 from tapekeeper.model.tick import Quote
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.line_values import LineState, Transition
 from tapekeeper.runtime.pool_values import HealthChange, PoolHealth
 from tapekeeper.runtime.queue_kinds import BARS, CHANGES, DEPTH, QUOTES, USER, QueueKind
+from tapekeeper.sim.manual_clock import ManualClock
 
 
 def bar(contract_id: str, timeframe: str, ts_open: int) -> Bar:
@@ -156,6 +164,7 @@ def test_a_queue_that_cannot_be_is_refused(policy: QueuePolicy, sentence: str) -
         (DEPTH, DepthUpdate("A", 1, True, False, (DepthRow(5, 0.1, 2, 3, 4, 5, 6),))),
         (USER, PositionUpdate(1, 2, "A", 1, 3, 6_000.1, None, None, 9)),
         (CHANGES, HealthChange("market", PoolHealth.UP, PoolHealth.DOWN, 5, "gone")),
+        (CHANGES, QueueChange("the bars", True, 5, "much", OnFull.SPILL)),
         (CHANGES, Transition("market", LineState.LIVE, LineState.DOWN, 5, "gone", heard_ns=7)),
     ],
 )
@@ -165,3 +174,26 @@ def test_every_kind_of_event_comes_back_from_the_disk_as_it_was(
     """To the last digit of a price and of a sum that exceeds 64 bits."""
     assert kind.codec.decode(kind.codec.encode([event, event])) == [event, event]
     assert kind.size_of(event) > 0
+
+
+@pytest.mark.asyncio
+async def test_a_queue_that_crosses_a_watermark_is_told_of_once() -> None:
+    """High at three quarters, low at one half; what goes to and fro in between is not told."""
+    dispatch = Dispatch(QueueDefaults(limits=QueueLimits(8, 10**6)), clock=ManualClock(7))
+    changes = dispatch.changes()
+    bars = dispatch.bars("X", "1m")
+    for number in range(6):
+        dispatch.publish_bars([bar("X", "1m", number)])
+    for _ in range(5):  # between the two
+        await anext(bars)
+        dispatch.publish_bars([bar("X", "1m", 9)])
+    for _ in range(3):
+        await anext(bars)
+    dispatch.close()
+    told = [each async for each in changes if isinstance(each, QueueChange)]
+    assert [(each.name, each.is_high, each.at_ns, each.on_full) for each in told] == [
+        ("the 1m bars of X", True, 7, OnFull.FAIL),
+        ("the 1m bars of X", False, 7, OnFull.FAIL),
+    ]
+    assert told[0].reason.startswith("6 of 8 events wait")
+    assert told[1].reason.startswith("4 of 8 events wait")
