@@ -139,6 +139,8 @@ def run(
     *schedule: Fault,
     on_full: str,
     after_s: float = 60.0,
+    trades_per_s: float = TRADES_PER_S,
+    frames_max: int = FRAMES_MAX,
 ) -> Ran:
     """Follow two contracts, stand still for so long, and go on for a while."""
 
@@ -146,14 +148,7 @@ def run(
         gate = Gate(monkeypatch)
         gate.open.set()
         network = MemoryNetwork(Seeded(1, "network"))
-        gateway = SimGateway(
-            SimConfig(products=PRODUCTS, trades_per_s=TRADES_PER_S),
-            clock,
-            Seeded(1, "gateway"),
-            sessions=calendar_by_name("cme"),
-            schedule=schedule,
-            network=network,
-        )
+        gateway = _gateway(clock, network, schedule, trades_per_s)
         files, scratch = MemoryFiles(MemoryDisk()), MemoryScratch()
         events: list[tuple[str, dict[str, Any]]] = []
         made: Counter[Second] = Counter()
@@ -177,7 +172,7 @@ def run(
         )
         gateway.feed.taps.append(count)
         async with gateway:
-            tape = Tape(_config(gateway, on_full), outside=outside)
+            tape = Tape(_config(gateway, on_full, frames_max), outside=outside)
             async with tape:
                 for product in PRODUCTS:
                     await tape.subscribe(product, ["1s", "1m"])
@@ -207,6 +202,19 @@ def run(
     return run_virtual(main, start_ns=START_NS)
 
 
+def _gateway(
+    clock: VirtualClock, network: MemoryNetwork, schedule: tuple[Fault, ...], trades_per_s: float
+) -> SimGateway:
+    return SimGateway(
+        SimConfig(products=PRODUCTS, trades_per_s=trades_per_s),
+        clock,
+        Seeded(1, "gateway"),
+        sessions=calendar_by_name("cme"),
+        schedule=schedule,
+        network=network,
+    )
+
+
 async def _stand_still(tape: Tape, clock: VirtualClock, stall_s: float) -> tuple[int, int, int]:
     """Look once a second; the most frames in memory, bytes of memory, and bytes of the disk."""
     frames, memory, disk = 0, 0, 0
@@ -220,7 +228,7 @@ async def _stand_still(tape: Tape, clock: VirtualClock, stall_s: float) -> tuple
     return frames, memory, disk
 
 
-def _config(gateway: SimGateway, on_full: str) -> Any:
+def _config(gateway: SimGateway, on_full: str, frames_max: int) -> Any:
     return load_config(
         {
             "gateway": {
@@ -232,7 +240,7 @@ def _config(gateway: SimGateway, on_full: str) -> Any:
             },
             "calendar": {"default": "cme"},
             "bars": {"keep": 1_000_000},
-            "feed": {"on_full": on_full, "max_frames": FRAMES_MAX, "max_mb": 1},
+            "feed": {"on_full": on_full, "max_frames": frames_max, "max_mb": 1},
             "history": {"warm_up_bars": 0},
         }
     )
@@ -264,8 +272,24 @@ def test_a_tape_that_spills_loses_no_print_and_no_connection(
     assert [(each.name, each.is_high) for each in ran.crossed] == [(NAME, True), (NAME, False)]
 
 
-def test_a_tape_that_blocks_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reads no more, and in the end is cut off; the ledger has the gap. Not so above."""
+def test_a_tape_that_blocks_keeps_its_connection_while_the_network_holds_what_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten minutes without reading: our pings go on, and the gateway, which times us, is content."""
+    ran = run(monkeypatch, 600, on_full="block", trades_per_s=0.03, frames_max=4)
+    assert ran.stalled.feed.waiting_frames >= 4
+    assert _connections(ran) == [1, 1]
+    assert ran.gateway.statistics().market.aborted == {}
+    assert {gap.cause for gap in ran.gaps} == {GapCause.START}
+    assert ran.lacking() == Counter()
+    assert ran.status.holds
+    assert ran.again == ran.result
+
+
+def test_a_tape_that_blocks_for_too_much_loses_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway bears a blocked write for ten seconds; the ledger has the gap. Not so above."""
     ran = run(monkeypatch, 600, on_full="block")
     assert ran.in_memory_max <= 1.5 * FRAMES_MAX
     assert max(_connections(ran)) > 1

@@ -161,6 +161,7 @@ class HubConnection:
                         self._paused_ns = self._clock.monotonic_ns()
                         await self._inbox.wait_room()
                         self._paused_ns = None
+                        self._session.excuse(self._clock.monotonic_ns())
                     data = await socket.receive()
                     # From a socket that was just given up it comes again, by the next one. What
                     # is read when the session is over belongs to nobody: of it, a replay of the
@@ -207,6 +208,9 @@ class HubConnection:
         """Send what is to be sent and do what is due, until the connection ends."""
         while not self.ended.done():
             self._wake.clear()
+            if self._paused_ns is not None:
+                # We do not read, so the silence is ours. Our own pings go on.
+                self._session.excuse(self._clock.monotonic_ns())
             await self._let_read()
             self._absorb(self._session.on_time(self._clock.monotonic_ns()))
             self._collect()
@@ -385,8 +389,8 @@ class HubConnection:
             answer.set_result(completed.result)
 
     def _explained(self, end: Ended) -> Ended:
-        """`end`, with our own share where the silence was ours."""
-        if end.cause is not EndCause.SERVER_TIMEOUT or self._paused_ns is None:
+        """`end`, with our own share where we did not read: a server does not bear that for long."""
+        if end.cause is EndCause.LOCAL_STOP or self._paused_ns is None:
             return end
         paused_s = (self._clock.monotonic_ns() - self._paused_ns) / _NS_PER_S
         detail = f"{end.detail}; our own inbox had no room for {paused_s:.0f} s"

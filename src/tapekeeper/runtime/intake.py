@@ -2,9 +2,8 @@
 
     policy   when a limit is reached
     -------  ---------------------------------------------------------------------------------
-    block    the line is told, and reads no more until half is free. The gateway's server buffers,
-             and drops a connection that does not read; one that is not read for as long as the
-             server may be silent is given up by ourselves
+    block    the line is told, and reads no more until half is free; its pings go on. The gateway's
+             server buffers, and drops a connection that does not read for long once that is full
     spill    what comes behind it goes to the disk, in order, and is processed in its place. Lines
              go on reading, so nothing is lost and no connection is. Where the disk refuses, it
              blocks

@@ -293,16 +293,38 @@ def test_a_full_inbox_pauses_the_reader_and_loses_nothing() -> None:
     run_virtual(main)
 
 
-def test_a_silence_of_our_own_making_is_named_as_such() -> None:
-    """When the inbox had no room, the reason of the timeout says so."""
+def test_a_silence_of_our_own_making_is_none_of_the_peers() -> None:
+    """While the inbox has no room we ping and wait; only when we read again does silence count."""
+
+    async def main(clock: VirtualClock) -> None:
+        socket, inbox = ScriptedConnection(Manners(pings=False), clock), _Inbox(room=2)
+        async with _open(clock, socket, inbox) as connection:
+            socket.push(_TRADE)
+            await clock.sleep_s(607)  # between two pings
+            assert not connection.ended.done()
+            assert len(socket.pinged_ns) >= 600 / 15
+            read_ns = clock.monotonic_ns()
+            inbox.room = 1_000
+            inbox.emptied.set()
+            ended = await connection.ended
+        assert ended.cause is EndCause.SERVER_TIMEOUT
+        assert "inbox" not in ended.detail
+        assert clock.monotonic_ns() - read_ns == 30 * _NS
+
+    run_virtual(main)
+
+
+def test_a_peer_that_does_not_bear_our_silence_is_told_of_with_our_share() -> None:
+    """It drops us because its buffer is full; the reason says that we did not read."""
 
     async def main(clock: VirtualClock) -> None:
         socket = ScriptedConnection(Manners(pings=False), clock)
         async with _open(clock, socket, _Inbox(room=2)) as connection:
             socket.push(_TRADE)
+            await clock.sleep_s(45)
+            connection.abandon("the connection ended")
             ended = await connection.ended
-        assert ended.cause is EndCause.SERVER_TIMEOUT
-        assert ended.detail.endswith("; our own inbox had no room for 30 s")
+        assert ended.detail == "the connection ended; our own inbox had no room for 45 s"
 
     run_virtual(main)
 

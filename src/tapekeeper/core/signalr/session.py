@@ -247,6 +247,7 @@ class Session:
         self._now_ns: int | None = None
         self._phase_ns = 0  # when the present state was entered
         self._received_ns = 0
+        self._unread_ns = 0  # up to when what came may not have been read
         self._sent_ns = 0
         self._outgoing: list[bytes] = []
         self._next_id = 1
@@ -374,6 +375,10 @@ class Session:
         self._pending[invocation_id] = now_ns + self._timers.invocation_timeout_ns
         return invocation_id
 
+    def excuse(self, now_ns: int) -> None:
+        """Nothing was read up to now: the peer may have spoken, and is not called silent for it."""
+        self._unread_ns = now_ns
+
     def on_time(self, now_ns: int) -> list[Event]:
         """Do what is due at `now_ns`; harmless when nothing is."""
         self._advance(now_ns)
@@ -404,9 +409,7 @@ class Session:
         if self._state is SessionState.RESUMING:
             due = self._phase_ns + timers.resume_timeout_ns
         elif self._state is SessionState.OPEN:
-            due = min(
-                self._sent_ns + timers.keep_alive_ns, self._received_ns + timers.server_timeout_ns
-            )
+            due = min(self._sent_ns + timers.keep_alive_ns, self._silent_too_long_ns())
             if self._resume is not None and self._resume.ack_due_ns is not None:
                 due = min(due, self._resume.ack_due_ns)
         else:
@@ -571,7 +574,7 @@ class Session:
 
     def _on_time_open(self, now_ns: int, events: list[Event]) -> None:
         timers = self._timers
-        if now_ns >= self._received_ns + timers.server_timeout_ns:
+        if now_ns >= self._silent_too_long_ns():
             text = f"nothing received from the server for {_seconds(timers.server_timeout_ns)}"
             if self._resume is not None and not self._resume.doubt:
                 self._interrupt(EndCause.SERVER_TIMEOUT, text, events)
@@ -584,6 +587,9 @@ class Session:
             self._end_if_ignored(self._resume, events)
         if self.state is SessionState.OPEN and now_ns >= self._sent_ns + timers.keep_alive_ns:
             self._send(self._protocol.ping, now_ns)
+
+    def _silent_too_long_ns(self) -> int:
+        return max(self._received_ns, self._unread_ns) + self._timers.server_timeout_ns
 
     def _on_time_resuming(self, now_ns: int, events: list[Event]) -> None:
         within_ns = self._timers.resume_timeout_ns
