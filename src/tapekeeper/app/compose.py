@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +21,7 @@ from tapekeeper.app.archive.background import Archiving
 from tapekeeper.app.archive.compaction import default_archive
 from tapekeeper.app.archive.history import Archive
 from tapekeeper.app.archive.live import LiveHistory
+from tapekeeper.app.archive.warm import Hot
 from tapekeeper.app.compose_limits import Limited, compose_limits
 from tapekeeper.app.config import Config
 from tapekeeper.app.contracts import find_contract
@@ -28,6 +30,7 @@ from tapekeeper.app.outside import Outside, in_the_loop, real_outside
 from tapekeeper.core.calendar import Calendar
 from tapekeeper.core.endpoints import Endpoints
 from tapekeeper.core.gateway.proofs import proves
+from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.stamps import stamp_ns
 from tapekeeper.core.hot import HotTrades
 from tapekeeper.core.pipeline import Pipeline
@@ -36,6 +39,7 @@ from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
 from tapekeeper.core.signalr.protocol import protocol_by_name
 from tapekeeper.core.signalr.records import Invocation
 from tapekeeper.core.signalr.session import SessionTimers
+from tapekeeper.errors import UnknownContractError
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.queue import OnFull
 from tapekeeper.model.snapshot import Census
@@ -220,7 +224,8 @@ async def compose(
         keeper = _keeper(tokens, pools, wall, outside.random, log)
         watch = _watch(config, outside, feed, pools[MARKET_HUB], hubs)
         loop = _loop_watch(outside, log)
-        past, hot = _past(config, outside, files), _hot(config, feed)
+        hot = _hot(config, feed)
+        past = _past(config, outside, files, partial(_hot_of, hot, feed, journaler))
         limited = Limited(feed, hot, past, syncer, loop)
         limiter = compose_limits(config, outside, limited, log=log, tell=announcer)
         troubles = partial(_troubles, care, limiter)
@@ -285,10 +290,29 @@ def _hot(config: Config, feed: Feed) -> HotTrades:
     return hot
 
 
-def _past(config: Config, outside: Outside, files: Files) -> LiveHistory:
+def _hot_of(trades: HotTrades, feed: Feed, journaler: Journaler, contract: str) -> Hot | None:
+    """What is in memory of a contract, where it can be said what of the journal it is."""
+    if journaler.statistics().shed.times:
+        return None  # what was not recorded is of no run
+    instruments = tuple(feed.pipeline.instruments())
+    try:
+        contract_id = match_contract(contract, list(instruments)).contract_id
+    except UnknownContractError:
+        return None
+    return Hot(journaler.run, contract_id, trades.window(contract_id), instruments)
+
+
+def _nothing_hot(_contract: str) -> Hot | None:
+    """Where no trades are kept in memory."""
+    return None
+
+
+def _past(
+    config: Config, outside: Outside, files: Files, hot_of: Callable[[str], Hot | None]
+) -> LiveHistory:
     folder = config.archive.dir or default_archive(config.journal.dir)
     kept = Archive(files, folder, keep_bytes=config.archive.cache_mb * _MEGABYTE)
-    return LiveHistory(kept, outside.in_thread)
+    return LiveHistory(kept, outside.in_thread, hot_of if config.trades.keep_mb else _nothing_hot)
 
 
 def _archiving(config: Config, outside: Outside, files: Files, log: Log) -> Archiving | None:

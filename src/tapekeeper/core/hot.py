@@ -47,12 +47,26 @@ class TradeView:
         return len(self.ts_event)
 
 
+@dataclass(frozen=True, slots=True)
+class HotWindow:
+    """The latest trades of a contract, and how many came before them.
+
+    Attributes:
+        first: trades of the contract in front of the first one that is kept.
+        views: oldest first; of the latest trades without a hole.
+    """
+
+    first: int
+    views: list[TradeView]
+
+
 class _Chunk:
     """Columns of a fixed length; rows are added and never changed."""
 
-    __slots__ = ("columns", "rows")
+    __slots__ = ("columns", "first", "rows")
 
-    def __init__(self) -> None:
+    def __init__(self, first: int) -> None:
+        self.first = first
         self.rows = 0
         self.columns: dict[str, memoryview[Any]] = {
             name: memoryview(array(code, bytes(CHUNK_ROWS * array(code).itemsize)))
@@ -93,6 +107,7 @@ class HotTrades:
         self._pending_rows = 0
         self._chunks: deque[tuple[str, _Chunk]] = deque()  # bound: _chunks_max, oldest first
         self._open: dict[str, _Chunk] = {}  # that have room, by contract
+        self._came: dict[str, int] = {}  # of each contract, without those that are pending
         self.forgotten = 0
 
     @property
@@ -120,11 +135,20 @@ class HotTrades:
         self._settle()
         return [chunk.view() for owner, chunk in self._chunks if owner == contract_id]
 
+    def window(self, contract_id: str) -> HotWindow:
+        """What is kept of a contract, with its place among all that came of it."""
+        self._settle()
+        chunks = [chunk for owner, chunk in self._chunks if owner == contract_id]
+        first = chunks[0].first if chunks else self._came.get(contract_id, 0)
+        return HotWindow(first, [chunk.view() for chunk in chunks])
+
     def _settle(self) -> None:
         pending, rows = self._pending, self._pending_rows
         self._pending, self._pending_rows = [], 0
         if not self._chunks_max:
             self.forgotten += rows
+            for batch in pending:
+                self._came[batch.contract_id] = self._came.get(batch.contract_id, 0) + len(batch)
             return
         by_contract: dict[str, list[TradeBatch]] = {}
         for batch in pending:
@@ -136,7 +160,9 @@ class HotTrades:
             }
             first, rows = 0, len(columns["seq"])
             while first < rows:
-                first += self._room(contract_id).add(columns, first)
+                added = self._room(contract_id).add(columns, first)
+                self._came[contract_id] = self._came.get(contract_id, 0) + added
+                first += added
 
     def _room(self, contract_id: str) -> _Chunk:
         chunk = self._open.get(contract_id)
@@ -144,7 +170,7 @@ class HotTrades:
             return chunk
         if len(self._chunks) >= self._chunks_max:
             self._forget_oldest()
-        chunk = self._open[contract_id] = _Chunk()
+        chunk = self._open[contract_id] = _Chunk(self._came.get(contract_id, 0))
         self._chunks.append((contract_id, chunk))
         return chunk
 

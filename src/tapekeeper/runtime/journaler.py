@@ -250,6 +250,11 @@ class Journaler:
         )
 
     @property
+    def run(self) -> int:
+        """The run that is written, by the number of its first segment."""
+        return self._run_first
+
+    @property
     def position(self) -> Position:
         """Where the next entry goes, unless a new segment is begun for it."""
         return Position(self._encoder.header.number, self._encoder.entries)

@@ -116,3 +116,17 @@ def test_a_bound_that_shrinks_forgets_the_oldest_at_once() -> None:
     hot.limit(CHUNK_BYTES)
     hot.add([batch("A", 4 * CHUNK_ROWS + 10, 5)])
     assert len(numbers(hot.views("A"))) == 5
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 3])
+def test_a_window_knows_its_place(chunks: int) -> None:
+    """How many came before the first one that is kept, also where none is kept."""
+    hot = HotTrades(chunks * CHUNK_BYTES)
+    for first in range(0, 20_000, 1_000):
+        hot.add([batch("A", first, 1_000), batch("B", first, 10)])
+        for contract_id, came in (("A", first + 1_000), ("B", first + 10)):
+            window = hot.window(contract_id)
+            kept = numbers(window.views)
+            rows = (first // 1_000 + 1) * 10 if contract_id == "B" else came
+            assert window.first + len(kept) == rows
+            assert not kept or kept[-1] == came - 1

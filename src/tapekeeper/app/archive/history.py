@@ -25,7 +25,7 @@ from tapekeeper.app.archive.harvest import stored_bars
 from tapekeeper.app.archive.layout import BARS, BARS_SCHEMA, MANIFEST, TRADES
 from tapekeeper.app.archive.manifest import Manifest, Part
 from tapekeeper.app.archive.rerunning import segments_of
-from tapekeeper.app.archive.warm import Warm
+from tapekeeper.app.archive.warm import Hot, Warm
 from tapekeeper.app.frames import SCHEMA
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.errors import UnreadableSourceError, UsageError
@@ -218,12 +218,25 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is there of a contract at a moment, each row once."""
+    """What is there of a contract at a moment.
+
+    Attributes:
+        instrument: the contract.
+        parts: files that may have what is wanted.
+        trades: what the journal has behind them; None where bars are wanted.
+        bars: the same.
+        hot: what a tape has in memory, if it goes on from there.
+        hot_behind: prints of the tape's run that archive and journal gave.
+        hot_parts: files that may have some of the prints that are in memory, too.
+    """
 
     instrument: Instrument
     parts: list[Part]
     trades: pl.DataFrame | None
     bars: list[tuple[int, Bar]]
+    hot: Hot | None = None
+    hot_behind: int = 0
+    hot_parts: tuple[Part, ...] = ()
 
 
 class Archive:
@@ -260,16 +273,22 @@ class Archive:
         if self.held_bytes > keep_bytes:
             self.shrink(self.held_bytes - keep_bytes)
 
-    def read(self, contract: str, wanted: HistoryQuery) -> pl.DataFrame:
+    def read(self, contract: str, wanted: HistoryQuery, hot: Hot | None = None) -> pl.DataFrame:
         """What is asked for of a contract.
+
+        Args:
+            contract: an id, a name or a product.
+            wanted: what is asked for.
+            hot: the latest prints, where somebody has them in memory: nothing that is there is
+                made of the journal.
 
         Raises:
             UnreadableSourceError: there is neither a journal nor an archive, or one is damaged.
             UnknownContractError: no contract, or more than one, matches.
         """
-        return self._collected(contract, wanted)
+        return self._collected(contract, wanted, hot)
 
-    def scan(self, contract: str, wanted: HistoryQuery) -> pl.LazyFrame:
+    def scan(self, contract: str, wanted: HistoryQuery, hot: Hot | None = None) -> pl.LazyFrame:
         """The same, to be read when it is collected; see `read_history`.
 
         It is read anew at each collection, so that it needs no file that was merged meanwhile.
@@ -278,14 +297,14 @@ class Archive:
             As `read`.
         """
         with self._turn:
-            contract_id = self._find(contract, wanted).instrument.contract_id
+            contract_id = self._find(contract, wanted, hot).instrument.contract_id
 
         def rows(
             columns: list[str] | None, chosen: pl.Expr | None, rows_max: int | None, _batch: object
         ) -> Iterator[pl.DataFrame]:
             asked = wanted if columns is None else replace(wanted, columns=tuple(columns))
             if chosen is None and rows_max is None:
-                yield self._collected(contract_id, asked)
+                yield self._collected(contract_id, asked, hot)
                 return
 
             def narrowed(found: pl.LazyFrame) -> pl.LazyFrame:
@@ -293,7 +312,7 @@ class Archive:
                 found = found if columns is None else found.select(columns)
                 return found if rows_max is None else found.head(rows_max)
 
-            yield self._collected(contract_id, wanted, narrowed)
+            yield self._collected(contract_id, wanted, hot, narrowed)
 
         there = HISTORY_BARS if wanted.timeframe else HISTORY_TRADES
         schema = {name: there[name] for name in wanted.columns}
@@ -337,11 +356,12 @@ class Archive:
         self,
         contract: str,
         wanted: HistoryQuery,
+        hot: Hot | None,
         narrowed: Callable[[pl.LazyFrame], pl.LazyFrame] | None = None,
     ) -> pl.DataFrame:
         for _ in range(TRIES):
             with self._turn:
-                found = self._find(contract, wanted)
+                found = self._find(contract, wanted, hot)
                 stamp = self._stamp
                 room = self._keep_bytes - self._warm_bytes
             # Nothing of polars runs while the turn is held: its threads may be those that wait
@@ -369,18 +389,31 @@ class Archive:
                 self._forget()
             self._cold.shrink_to(self._keep_bytes - self._warm_bytes)
 
-    def _find(self, contract: str, wanted: HistoryQuery) -> _Found:
-        warm = self._refreshed()
-        known = {each.contract_id: each for each in self._manifest.instruments}
-        known |= {each.contract_id: each for each in warm.instruments()}
-        instrument = match_contract(contract, list(known.values()))
+    def _find(self, contract: str, wanted: HistoryQuery, hot: Hot | None) -> _Found:
+        hot = None if wanted.timeframe else hot
+        warm = self._refreshed(hot)
+        instrument = match_contract(contract, self._known(warm, hot))
         contract_id = instrument.contract_id
+        if hot is not None and hot.contract_id != contract_id:
+            return self._find(contract_id, wanted, None)
         parts = [part for part in self._manifest.parts if wanted.wants(part, contract_id)]
         if wanted.timeframe:
             return _Found(instrument, parts, None, warm.bars(contract_id, wanted.timeframe))
-        return _Found(instrument, parts, warm.trades(contract_id), [])
+        trades = warm.trades(contract_id)
+        if hot is None:
+            return _Found(instrument, parts, trades, [])
+        rows = warm.rows(hot)
+        both = HistoryQuery(wanted.timeframe, *_bounds_of(hot.frames(rows)[0]), ("seq",))
+        shared = [part for part in self._manifest.parts if both.wants(part, contract_id)]
+        return _Found(instrument, parts, trades, [], hot, rows, tuple(shared))
 
-    def _refreshed(self) -> Warm:
+    def _known(self, warm: Warm, hot: Hot | None) -> list[Instrument]:
+        known = {each.contract_id: each for each in self._manifest.instruments}
+        known |= {each.contract_id: each for each in warm.instruments()}
+        known |= {each.contract_id: each for each in (() if hot is None else hot.instruments)}
+        return list(known.values())
+
+    def _refreshed(self, hot: Hot | None) -> Warm:
         """What the journal has behind the archive, of one moment with the manifest.
 
         Archiving goes on meanwhile, and what it has confirmed may be removed at once: where
@@ -395,7 +428,7 @@ class Archive:
                     self._forget()
             try:
                 warm = self._warm or self._begun()
-                warm.refresh()
+                warm.refresh(hot)
             except UnreadableSourceError:
                 if self._disk.stamp(MANIFEST) == self._stamp:
                     raise
@@ -417,6 +450,25 @@ class Archive:
         size = 0 if manifest.carry is None else self._disk.size(manifest.carry.path)
         return Warm(self._files, manifest.through_segment, state, size, is_cut=bool(note))
 
+    def _hot(self, found: _Found) -> list[pl.DataFrame]:
+        """What is in memory and in no other tier.
+
+        By arrival numbers where the two meet, for there they may be in another order.
+        """
+        if found.hot is None or found.trades is None:
+            return []
+        shared, behind = found.hot.frames(found.hot_behind)
+        if shared.height:
+            numbers = [
+                _as_trades(frame, ("seq", "run"))
+                for frame in self._cold.scan(found.hot_parts, ("seq_step", "run"))
+            ]
+            given = pl.concat([*numbers, found.trades.lazy().select("seq", "run")]).filter(
+                run=found.hot.run
+            )
+            shared = shared.filter(~pl.col("seq").is_in(given.collect()["seq"].implode()))
+        return [shared, behind]
+
     def _rows(self, found: _Found, wanted: HistoryQuery) -> pl.LazyFrame:
         contract_id = found.instrument.contract_id
         frames = self._cold.scan(found.parts, wanted.stored())
@@ -430,9 +482,18 @@ class Archive:
         rows = [
             *(_as_trades(frame, chosen) for frame in frames),
             found.trades.lazy().select(chosen),
+            *(frame.lazy().select(chosen) for frame in self._hot(found)),
         ]
         trades = pl.concat(rows).filter(wanted.within()).sort("ts_event", maintain_order=True)
         return trades.with_columns(contract_id=pl.lit(contract_id)).select(wanted.columns)
+
+
+def _bounds_of(rows: pl.DataFrame) -> tuple[int | None, int | None]:
+    """The times that some rows are in, half-open; no time where there is none."""
+    if not rows.height:
+        return 0, 0
+    low, high = rows.select(low=pl.col("ts_event").min(), high=pl.col("ts_event").max()).row(0)
+    return low, high + 1
 
 
 _MADE = {

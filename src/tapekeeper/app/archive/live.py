@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, overload
 
 import polars as pl
 
 from tapekeeper.app.archive.history import Archive, HistoryQuery, When
+from tapekeeper.app.archive.warm import Hot
 from tapekeeper.model.measure import BarSize
 from tapekeeper.runtime.syncer import InThread
 
@@ -18,11 +19,18 @@ class LiveHistory:
     Args:
         source: the archive and the journal.
         in_thread: see `InThread`; None reads in the event loop.
+        hot: what is in memory of a contract at the moment.
     """
 
-    def __init__(self, source: Archive, in_thread: InThread | None) -> None:
+    def __init__(
+        self,
+        source: Archive,
+        in_thread: InThread | None,
+        hot: Callable[[str], Hot | None] = lambda _contract: None,
+    ) -> None:
         self._source = source
         self._in_thread = in_thread
+        self._hot = hot
 
     @property
     def held_bytes(self) -> int:
@@ -76,7 +84,8 @@ class LiveHistory:
         """Trades or bars of a contract, of this run and of all before, archived or not.
 
         It is read in a thread, one reading after the other. What a tape tells is in the journal
-        before it is told, so a reading has all that was told before it was asked for. What was
+        before it is told, so a reading has all that was told before it was asked for. Trades that
+        are in memory (`trades.keep_mb`) are taken from there. What was
         read of the files, and what the journal has behind them, is kept for the next reading within
         `archive.cache_mb` of memory.
 
@@ -88,14 +97,16 @@ class LiveHistory:
             UnreadableSourceError: the journal or the archive cannot be read.
         """
         query = HistoryQuery.of(timeframe, start, end, columns)
+        hot = None if query.timeframe else self._hot(contract)
         found: list[pl.DataFrame | pl.LazyFrame] = []
 
-        def read() -> None:
+        def reading() -> None:
             source = self._source
-            found.append(source.scan(contract, query) if lazy else source.read(contract, query))
+            read = source.scan if lazy else source.read
+            found.append(read(contract, query, hot))
 
         if self._in_thread is None:
-            read()
+            reading()
         else:
-            await self._in_thread(read)
+            await self._in_thread(reading)
         return found[0]

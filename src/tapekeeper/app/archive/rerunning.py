@@ -179,6 +179,7 @@ class Continued:
         pipeline: what makes its ticks and bars.
         calendars: of every contract of any run so far, by its id.
         broken: whether it was begun in the middle, because what was in front of it is gone.
+        rows: prints of the run that came of it so far, by contract.
         first_ns: of a broken one, the event time of each contract's first print, ns UTC.
     """
 
@@ -186,6 +187,7 @@ class Continued:
     pipeline: Pipeline = field(default_factory=lambda: Pipeline(grace_ns=0))
     calendars: dict[str, Calendar] = field(default_factory=dict)
     broken: bool = False
+    rows: dict[str, int] = field(default_factory=dict)
     first_ns: dict[str, int] = field(default_factory=dict)
     _rerun: Rerun | None = None
 
@@ -206,11 +208,14 @@ class Continued:
         self._rerun = Rerun(self.pipeline, pardons=later.pardons.get(read.run, ()))
         self.broken = read.run < read.segment
         self.first_ns = {}
+        self.rows = {}
 
     def take(self, entry: Entry, taken: Taken) -> None:
         """Repeat an entry of the run that was entered."""
         assert self._rerun is not None  # noqa: S101 - `enter` comes first
         for outputs in self._rerun.take(entry):
+            for batch in outputs.trades:
+                self.rows[batch.contract_id] = self.rows.get(batch.contract_id, 0) + len(batch)
             taken(self.run, self._honest(outputs))
         if entry.kind is EntryKind.META:
             self.calendars |= self._rerun.calendars

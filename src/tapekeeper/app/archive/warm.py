@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass, fields
+
+import numpy as np
 import polars as pl
 
 from tapekeeper.app.archive import carry
 from tapekeeper.app.archive.harvest import Harvest, TradeColumns
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
+from tapekeeper.core.hot import HotWindow, TradeView
 from tapekeeper.core.journal import Position
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
@@ -18,7 +23,49 @@ STATE_SHARE = 4
 MEASURE_ROWS = 20_000
 """Prints after which the state is measured again, which takes a tenth of a second where repeating
 them takes one."""
+_COLUMNS = [field.name for field in fields(TradeView)]
 _NOT_THERE = {ProblemKind.MISSING, ProblemKind.UNREADABLE}
+
+MARGIN_ROWS = 4_096
+"""Prints by which a repetition, which goes entry by entry, and a tape, which takes bursts, may be
+in another order: one that broke a rule is let in where a later one of its burst confirms it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """What a running tape has in memory of a contract.
+
+    Attributes:
+        run: the tape's, by its first segment.
+        contract_id: of the contract.
+        window: its latest trades.
+        instruments: of all contracts of the run.
+    """
+
+    run: int
+    contract_id: str
+    window: HotWindow
+    instruments: tuple[Instrument, ...] = ()
+
+    def goes_on_from(self, rows: int) -> bool:
+        """Whether nothing is missing between so many prints of the run and those in memory."""
+        first = self.window.first
+        return first == 0 or rows >= first + MARGIN_ROWS
+
+    def frames(self, rows: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Those that may be among so many prints of the run, and those that are certainly not.
+
+        With the columns of `TradeColumns`; nothing is copied.
+        """
+        views = [
+            pl.DataFrame({name: np.asarray(getattr(view, name)) for name in _COLUMNS})
+            for view in self.window.views
+        ]
+        every = pl.concat(views) if views else TradeColumns().frame().drop("run")
+        every = every.with_columns(run=pl.lit(self.run, pl.Int32))
+        first = max(0, rows - MARGIN_ROWS - self.window.first)
+        behind = max(0, rows + MARGIN_ROWS - self.window.first) if rows else 0
+        return every[first:behind], every[behind:]
 
 
 class Warm:
@@ -59,21 +106,28 @@ class Warm:
         """Every contract that was met."""
         return list(self._instruments.values())
 
-    def refresh(self) -> None:
-        """Go on to the journal's present end."""
+    def rows(self, hot: Hot) -> int:
+        """Prints of the run and contract of what is in memory that archive and journal gave."""
+        return self._state.rows.get(hot.contract_id, 0) if self._state.run == hot.run else 0
+
+    def refresh(self, hot: Hot | None = None) -> None:
+        """Go on to the journal's present end, or to where what is in memory goes on."""
         numbers = segments_of(self._files)
-        if not numbers or numbers[-1] < self._behind.segment:
+        if self._meets(hot) or not numbers or numbers[-1] < self._behind.segment:
             return
         stretch = Stretch(self._files, self._behind.segment - 1, numbers[-1])
         later = stretch.told_later()
-        for read in stretch:
-            if read.behind <= self._behind:
-                continue
-            self._behind = read.behind
-            if read.run != self._state.run:
-                self._refresh_instruments()
-            self._state.enter(read, later, self._harvest.take)
-            self._state.take(read.entry, self._harvest.take)
+        with closing(iter(stretch)) as entries:
+            for read in entries:
+                if read.behind <= self._behind:
+                    continue
+                if read.run != self._state.run:
+                    self._refresh_instruments()
+                self._state.enter(read, later, self._harvest.take)
+                if self._meets(hot):
+                    break
+                self._behind = read.behind
+                self._state.take(read.entry, self._harvest.take)
         self._refresh_instruments()
         self.problems = [str(each) for each in stretch.problems if not each.expected]
         gone = any(each.kind in _NOT_THERE for each in stretch.problems)
@@ -81,6 +135,9 @@ class Warm:
         if self._harvest.rows - self._measured_rows > MEASURE_ROWS:
             self._measured_rows = self._harvest.rows
             self._state_bytes = len(carry.dump(self._state)) * STATE_SHARE
+
+    def _meets(self, hot: Hot | None) -> bool:
+        return hot is not None and self._state.run == hot.run and hot.goes_on_from(self.rows(hot))
 
     def bars(self, contract_id: str, timeframe: str) -> list[tuple[int, Bar]]:
         """The last word of each run on the bars of one kind, with the run."""
