@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
@@ -10,14 +11,21 @@ from random import Random
 import pytest
 
 from tapekeeper.core.journal import Entry, EntryKind, Position, segment_number
+from tapekeeper.core.ledger import line_of
+from tapekeeper.model.gap import Gap, GapCause
+from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader, ProblemKind
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.slowness import DiskLimits, Slowness
 from tapekeeper.runtime.syncer import WAITING_MAX, Durability, SyncAtOnce, Syncer
-from tapekeeper.sim.power_disk import Fate, PowerDisk
+from tapekeeper.sim.power_disk import Fate, Moment, PowerDisk
 
 SEEDS = 60
 SEGMENT_BYTES = 700
+SMALL_SEEDS = 3
+SMALL_STEPS = 22
+PAGES_MAX = 6
+"""What is not synced is divided into so many pages, of which each may be there or not."""
 
 
 class Turns:
@@ -110,7 +118,11 @@ class Run:
 def judged(run: Run, moment_number: int, fate: Fate, seed: int) -> tuple[str, int]:
     """What is wrong with what a power cut left, or "", and how many segments lost anything."""
     moment = run.disk.moments[moment_number]
-    left = run.disk.left_at(moment, fate, Random(seed))
+    return judged_left(run, moment, run.disk.left_at(moment, fate, Random(seed)))
+
+
+def judged_left(run: Run, moment: Moment, left: dict[str, bytes]) -> tuple[str, int]:
+    """The same of what is found."""
     durable = moment.observed
     assert isinstance(durable, Position)
     written = {number for name in moment.files if (number := segment_number(name))}
@@ -172,6 +184,50 @@ def test_what_the_disk_has_confirmed_survives_every_power_cut(durability: Durabi
         assert run.journaler.statistics().segments > 2
     assert cuts >= 5_000
     assert 1 <= lost_most <= WAITING_MAX + 2
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_whatever_a_power_cut_leaves_of_a_small_journal_keeps_what_was_confirmed(
+    durability: Durability,
+) -> None:
+    """Every subset of the pages that were not synced, torn at each, at every moment of a run."""
+    cuts = 0
+    for seed in range(SMALL_SEEDS):
+        run = Run(seed, durability).go(SMALL_STEPS)
+        for number, moment in enumerate(run.disk.moments):
+            for left in run.disk.every_left_at(moment, PAGES_MAX):
+                wrong, _ = judged_left(run, moment, left)
+                assert not wrong, f"seed {seed}, moment {number}: {wrong}"
+                cuts += 1
+        assert run.journaler.statistics().segments > 1
+    assert cuts >= 5_000
+
+
+def test_whatever_a_power_cut_leaves_of_a_ledger_is_read_and_invents_nothing() -> None:
+    """Its file is never synced: each gap of it is as it was told, or is not there.
+
+    What was lost with its end is told again by the journal, in which every gap stands as well.
+    """
+    disk = PowerDisk()
+    gaps = [
+        Gap(number, "CON.F.US.MES.H26", GapCause.DISCONNECT, number, number + 5, "it was cut", 7)
+        for number in range(1, 6)
+    ]
+    file = disk.create("gaps-000001.jsonl")
+    for gap in gaps:
+        file.append(line_of(gap))
+    found_of: Counter[int] = Counter()
+    for moment in disk.moments:
+        for left in disk.every_left_at(moment, 8):
+            ledger, problems = read_ledger(PowerDisk.of(left))
+            found = ledger.find()
+            assert all(gap in gaps for gap in found)
+            lines = left.get("gaps-000001.jsonl", b"").split(b"\n")
+            whole = [gap for gap in gaps if line_of(gap).rstrip() in lines]
+            assert found == whole
+            assert len(problems) <= len(lines)
+            found_of[len(found)] += 1
+    assert set(found_of) == set(range(6))
 
 
 @pytest.mark.parametrize("durability", Durability)

@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,10 @@ _CREATE_FLAGS = (
 )
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _PID_BYTES_MAX = 32
+LOOK_S = 1.0
+"""Between two looks whether an open file is still where it was made. A system goes on taking what
+is written to one that was removed, or whose disk was unmounted: nobody would find it again."""
+
 _TRIAL = bytes(4096)
 """A block, which a full disk refuses; less may fit into what a file has already."""
 
@@ -107,12 +112,21 @@ else:
 class FolderSegmentFile:
     """A file open for appending; fills `ports.SegmentFile`."""
 
-    __slots__ = ("_descriptor", "_is_closing", "_is_named", "_path", "_syncing", "_unsynced")
+    __slots__ = (
+        "_descriptor",
+        "_is_closing",
+        "_is_named",
+        "_looked_s",
+        "_path",
+        "_syncing",
+        "_unsynced",
+    )
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
         self._path = path
         self._is_closing = False
+        self._looked_s = time.monotonic()
         self._is_named = False
         self._unsynced = ""
         self._syncing = Lock()
@@ -121,9 +135,14 @@ class FolderSegmentFile:
         """Hand all of `data` to the operating system, in one write as long as it takes it whole.
 
         Raises:
-            JournalError: it did not take all of it; a part of it may be in the file.
+            JournalError: it did not take all of it; a part of it may be in the file. Or the file is
+                not in its folder any more.
         """
         descriptor = self._open_descriptor()
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            self._look(descriptor)
         try:
             written = os.write(descriptor, data)
             # A short write names no reason; asking for the rest brings it to light.
@@ -134,6 +153,14 @@ class FolderSegmentFile:
                 written += more
         except OSError as error:
             raise JournalError(f"cannot write {self._path}: {_why(error)}") from error
+
+    def _look(self, descriptor: int) -> None:
+        try:
+            there, ours = self._path.stat(), os.fstat(descriptor)
+        except OSError as error:
+            raise JournalError(f"{self._path} has vanished: {_why(error)}") from error
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+            raise JournalError(f"{self._path} has vanished: another file is in its place")
 
     def sync(self) -> None:
         """Force what was appended to the disk, and with the first time the file's name.

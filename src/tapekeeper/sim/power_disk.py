@@ -8,8 +8,9 @@ content, or something that nobody wrote. A file whose name was not synced may no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import product
 from typing import NamedTuple
 
 from tapekeeper.errors import JournalError, UnreadableSourceError
@@ -104,6 +105,42 @@ class PowerDisk:
             rest = _after(written[state.synced :], fate, random)
             found[name] = written[: state.synced] + rest
         return found
+
+    def every_left_at(self, moment: Moment, pages_max: int) -> Iterator[dict[str, bytes]]:
+        """Everything that may be found after the power failed at a moment, by whole pages.
+
+        Of what was not synced any pages may be there and any others not, up to any length, which
+        may end within a page; in each file on its own, and with a name that was not synced or
+        without.
+
+        Args:
+            moment: one of `moments`.
+            pages_max: into so many pages all that was not synced is divided, at most: each of them
+                doubles what may be found.
+        """
+        unsynced = sum(state.written - state.synced for state in moment.files.values())
+        page_bytes = max(PAGE_BYTES, -(-unsynced // pages_max))
+        names = list(moment.files)
+        of_each = [list(self._every(name, moment.files[name], page_bytes)) for name in names]
+        for found in product(*of_each):
+            yield {name: data for name, data in zip(names, found, strict=True) if data is not None}
+
+    def _every(self, name: str, state: FileState, page_bytes: int) -> Iterator[bytes | None]:
+        """What may be found of one file; None where it is not found at all."""
+        if not state.named:
+            yield None
+        written = bytes(self._content[name][: state.written])
+        kept, rest = written[: state.synced], written[state.synced :]
+        pages = [rest[at : at + page_bytes] for at in range(0, len(rest), page_bytes)]
+        for count in range(len(pages) + 1):
+            for there in product((True, False), repeat=count):
+                found = [
+                    page if is_there else bytes(len(page))
+                    for page, is_there in zip(pages, there, strict=False)
+                ]
+                yield kept + b"".join(found)
+                if found and there[-1]:
+                    yield kept + b"".join(found)[: -max(1, len(found[-1]) // 2)]
 
     # --- what files do --------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tapekeeper.adapters import files as adapters_files
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.core.journal import Entry, EntryKind, Position
 from tapekeeper.errors import JournalError
@@ -225,6 +228,67 @@ def test_folder_that_vanished(tmp_path: Path, policy: FailurePolicy) -> None:
         (tmp_path / "away").rename(files.path)
 
     _judge(journaler, files, policy, "is not a folder", back)
+
+
+@pytest.mark.parametrize("policy", FailurePolicy)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps what is open from being removed")
+def test_folder_that_was_removed(
+    tmp_path: Path, policy: FailurePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system would take what is written to it, and nobody would find it: noticed in a second.
+
+    Going on begins a journal anew, in a folder made anew.
+    """
+    monkeypatch.setattr(adapters_files, "LOOK_S", 0.0)
+    files = FolderFiles(tmp_path / "journal")
+    journaler = Journaler(files, created_ns=1, on_failure=policy)
+    journaler.append(frame(1))
+    shutil.rmtree(files.path)
+    if policy is FailurePolicy.STOP:
+        with pytest.raises(JournalError, match=r"000001\.tkj has vanished: No such file"):
+            journaler.append(frame(2))
+        return
+    journaler.append(frame(2))
+    assert "has vanished" in journaler.statistics().shed.reason
+    journaler.append(frame(9))
+    journaler.close()
+    assert [entry.ts_ns // RETRY_NS for entry in JournalReader(files)] == [9]
+
+
+@pytest.mark.parametrize("policy", FailurePolicy)
+def test_disk_that_was_unmounted(
+    small_disk: Path, policy: FailurePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where the folder of before shows again behind it."""
+    monkeypatch.setattr(adapters_files, "LOOK_S", 0.0)
+    files = FolderFiles(small_disk / "journal")
+    journaler = Journaler(files, created_ns=1, on_failure=policy)
+    journaler.append(frame(1))
+    # Hidden behind another disk, and shown again.
+    _mount("-t", "tmpfs", "tmpfs", str(small_disk))
+    _judge(journaler, files, policy, "has vanished: No such file", lambda: _unmount(small_disk))
+
+
+@pytest.mark.parametrize("policy", FailurePolicy)
+@pytest.mark.parametrize(
+    "number", ["EIO", "ENOENT", "ESTALE", "ENODEV", "EROFS", "ENOSPC", "EDQUOT"]
+)
+def test_every_way_in_which_a_disk_is_lost_is_named(
+    tmp_path: Path, policy: FailurePolicy, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the system's words, and by the policy."""
+    code = getattr(errno, number, None)
+    if code is None:
+        pytest.skip(f"this system has no {number}")
+    files = FolderFiles(tmp_path / "journal")
+    journaler = Journaler(files, created_ns=1, on_failure=policy)
+    journaler.append(frame(1))
+
+    def lost(_descriptor: int, _data: bytes) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "write", lost)
+    _judge(journaler, files, policy, os.strerror(code), monkeypatch.undo)
 
 
 def _judge(
