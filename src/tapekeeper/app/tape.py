@@ -460,7 +460,8 @@ class Tape:
     async def wait_ready(self, contract: str, timeframe: str | BarSize) -> WarmUp:
         """Wait until the bars before the subscription are there, or cannot be had.
 
-        The second is `WarmUp.SHORT`: why is in the `note` of the contract's gap of cause `start`.
+        The second is `WarmUp.SHORT`: why is in the `note` of the contract's gap of cause `start`,
+        or the tape has stopped.
         """
         contract_id, wanted = self._key(contract, timeframe)
         history = self._running().history

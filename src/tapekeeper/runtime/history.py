@@ -38,7 +38,8 @@ _LOOK_S = 1.0
 """How often it is looked whether bars are over: the shortest there are last so long."""
 
 JOBS_MAX = 1_000
-"""Gaps that wait or were given up; the oldest are left to the ledger."""
+"""Gaps that wait, and gaps that were given up. What is more is left to the ledger: of those that
+wait the newest that nobody waits for, of the others the oldest."""
 
 START_PATIENCE_NS = 60_000_000_000
 """A start does not wait longer for the end of the smallest bar that it lies in: what was before
@@ -53,7 +54,7 @@ class WarmUp(StrEnum):
     OFF = "off"  # nobody asks for them
     PENDING = "pending"  # they are on their way
     READY = "ready"  # they are there, as far as the gateway's history reaches
-    SHORT = "short"  # the gateway could not be asked, or told less than came live
+    SHORT = "short"  # the gateway could not be asked, or told less than came live, or all is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class _Job:
     gap: Gap
     backoff: Backoff = field(default_factory=lambda: Backoff(_BASE_MS, _CAP_MS))
     not_before_ns: int = 0  # monotonic
+    is_due_only: bool = False  # nothing of it is to be had before its smallest bars are over
 
     @property
     def order(self) -> tuple[bool, int]:
@@ -138,6 +140,7 @@ class History:
         self._given_up: dict[int, Gap] = {}  # bound: JOBS_MAX
         self._warm: dict[str, dict[str, WarmUp]] = {}  # bound: followed contracts, ever
         self._changed = asyncio.Event()  # of `_warm`; replaced at every change
+        self._is_over = False  # nothing is asked for any more
         self._wake = asyncio.Event()
         self._told: Gap | None = None  # what is being told by this itself
         self._repaired = self._partly = self._requests = self._rows = 0
@@ -151,7 +154,7 @@ class History:
         return self._warm.get(contract_id, {}).get(timeframe, WarmUp.OFF)
 
     async def wait_warm(self, contract_id: str, timeframe: str) -> WarmUp:
-        """Wait until a warm-up is over, however it ended."""
+        """Wait until a warm-up is over, however it ended: at the latest when this stops."""
         while (state := self.warm_up(contract_id, timeframe)) is WarmUp.PENDING:
             await self._changed.wait()
         return state
@@ -190,6 +193,7 @@ class History:
         job = self._jobs.get(gap.gap_id)
         if job is not None and gap.state is GapState.REPAIRED:
             del self._jobs[gap.gap_id]
+            self._end_warm(gap, WarmUp.READY)
         elif job is not None and gap.state is GapState.PARTLY_REPAIRED:
             job.gap = gap
         elif gap.state is GapState.REPAIRED:
@@ -198,17 +202,31 @@ class History:
     def _put(self, job: _Job) -> None:
         self._jobs[job.gap.gap_id] = job
         if len(self._jobs) > JOBS_MAX:
-            oldest = self._jobs.pop(min(self._jobs))
-            self._log("history", level="warning", gap=oldest.gap.gap_id, reason="too many gaps")
+            last = self._jobs.pop(max(self._jobs.values(), key=lambda one: one.order).gap.gap_id)
+            self._log("history", level="warning", gap=last.gap.gap_id, reason="too many gaps")
+            self._end_warm(last.gap, WarmUp.SHORT)
         self._wake.set()
 
     def _set_warm(self, start: Gap, state: WarmUp) -> None:
+        if state is WarmUp.PENDING and self._is_over:
+            state = WarmUp.SHORT
+        wanted = dict.fromkeys(self._warmed_by(start), state)
+        self._warm.setdefault(start.contract_id, {}).update(wanted)
+        self._notify()
+
+    def _end_warm(self, gap: Gap, state: WarmUp) -> None:
+        """Let go who waits for a start, however; one that has an end keeps it."""
+        warm = self._warm.get(gap.contract_id, {})
+        if gap.cause is GapCause.START:
+            pending = [one for one in self._warmed_by(gap) if warm.get(one) is WarmUp.PENDING]
+            warm.update(dict.fromkeys(pending, state))
+            self._notify()
+
+    def _warmed_by(self, start: Gap) -> list[str]:
         # Measured bars have no history, so nobody waits for it.
         sizes = timeframes_of(self._feed.pipeline.timeframes(start.contract_id))
         names = map(str, sizes)
-        wanted = [name for name in names if not start.timeframes or name in start.timeframes]
-        self._warm.setdefault(start.contract_id, {}).update(dict.fromkeys(wanted, state))
-        self._notify()
+        return [name for name in names if not start.timeframes or name in start.timeframes]
 
     def forget(self, contract_id: str) -> None:
         """A contract is followed no more: nobody waits for its bars."""
@@ -223,6 +241,16 @@ class History:
 
     async def run(self) -> None:
         """Repair what there is, until cancelled."""
+        try:
+            await self._run()
+        finally:
+            self._is_over = True
+            for warm in self._warm.values():
+                pending = [one for one, state in warm.items() if state is WarmUp.PENDING]
+                warm.update(dict.fromkeys(pending, WarmUp.SHORT))
+            self._notify()
+
+    async def _run(self) -> None:
         while True:
             if not self._jobs:
                 self._wake.clear()
@@ -238,9 +266,11 @@ class History:
         gap = job.gap
         wanted = self._feed.subscription(gap.contract_id)
         if wanted is None:
-            self._drop(job)  # nobody reads these bars any more
+            # Nobody reads these bars any more; who follows the contract again will.
+            self._drop(job)
+            self._keep(gap)
             return
-        plan_ = self._plan(gap, wanted)
+        plan_ = self._plan(job, wanted)
         if plan_ is None:
             return
         try:
@@ -265,8 +295,9 @@ class History:
             return
         self._repair(job, plan_, joined)
 
-    def _plan(self, gap: Gap, wanted: Subscription) -> Plan | None:
+    def _plan(self, job: _Job, wanted: Subscription) -> Plan | None:
         """What to ask for now; None to look again later."""
+        gap = job.gap
         event_ns = self._feed.exchange.earliest_ns(self._clock.now_ns())
         if event_ns is None or gap.to_ns is None:
             return None
@@ -275,7 +306,7 @@ class History:
         timeframes = timeframes_of(wanted.timeframes)
         due = due_ns(gap, timeframes, wanted.calendar)
         is_start = gap.cause is GapCause.START and not gap.restored
-        patience_ns = START_PATIENCE_NS if is_start else due
+        patience_ns = START_PATIENCE_NS if is_start and not job.is_due_only else due
         if passed_ns < gap.to_ns or (passed_ns < due and due - gap.to_ns < patience_ns):
             return None
         plan_ = plan(
@@ -289,9 +320,18 @@ class History:
             lacks=self._feed.pipeline.lacks(gap.contract_id),
         )
         if plan_ is None:
-            # Nothing of it is to be had: it has no begin, or no bars of time are wanted.
-            self._jobs.pop(gap.gap_id)
+            self._put_off(job, is_over=passed_ns >= due)
         return plan_
+
+    def _put_off(self, job: _Job, *, is_over: bool) -> None:
+        """Nothing of a gap is to be had: not yet, or not at all."""
+        if is_over:  # it has no begin, or no bars of time are wanted
+            self._drop(job)
+            self._end_warm(job.gap, WarmUp.SHORT)
+            return
+        # It lies in bars that form: what was before these is there already.
+        job.is_due_only = True
+        self._end_warm(job.gap, WarmUp.READY)
 
     async def _ask(self, contract_id: str, ask: Ask) -> list[HistoryRow]:
         pages = Pages(ask)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.gateway.rest_payloads import BARS_MAX, BarUnit, HistoryBar
 from tapekeeper.core.pipeline import Pipeline, Subscription
@@ -17,6 +19,7 @@ from tapekeeper.model.measure import parse_size
 from tapekeeper.model.queue import QueueDefaults, QueueLimits
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime import history
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.history import ATTEMPTS_MAX, History, HistoryPolicy, WarmUp
@@ -90,9 +93,9 @@ class Bench:
         self.gaps: dict[int, Gap] = {}
         self.feed.listen(lambda outputs: self.gaps.update({g.gap_id: g for g in outputs.gaps}))
 
-    def subscribe(self) -> None:
+    def subscribe(self, *timeframes: str) -> None:
         """Follow the contract."""
-        names = tuple(map(Timeframe.parse, ("1s", "1m")))
+        names = tuple(map(Timeframe.parse, timeframes or ("1s", "1m")))
         self.feed.subscribe(Subscription(Instrument(MES, "MESH6"), names, calendar_by_name("24x7")))
 
     def trade(self) -> None:
@@ -119,12 +122,12 @@ class Bench:
         return bars[START + second * S].completeness
 
 
-def with_bench(use: Callable[[Bench], Awaitable[None]]) -> None:
+def with_bench(use: Callable[[Bench], Awaitable[None]], *timeframes: str) -> None:
     """Run history in virtual time."""
 
     async def main(clock: VirtualClock) -> None:
         bench = Bench(clock)
-        bench.subscribe()
+        bench.subscribe(*timeframes)
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(bench.history.run(), name="history")
             await use(bench)
@@ -261,6 +264,98 @@ def test_what_nobody_follows_any_more_is_not_asked_for() -> None:
         await bench.clock.sleep_s(30)
         assert bench.gateway.asked == []
         assert bench.history.status().waiting == 0
+
+    with_bench(use)
+
+
+def test_a_gap_that_nobody_followed_is_repaired_when_its_contract_is_followed_again() -> None:
+    """It waits for the next start; meanwhile it is counted as given up, and not asked for."""
+
+    async def use(bench: Bench) -> None:
+        for _ in range(10):
+            bench.trade()
+            await bench.clock.sleep_s(1)
+        bench.gap(1, 4.5, 7.2, GapCause.DISCONNECT)
+        bench.feed.unsubscribe(MES)
+        bench.history.forget(MES)
+        await bench.clock.sleep_s(70)
+        status = bench.history.status()
+        assert (status.waiting, status.given_up, bench.gateway.asked) == (0, 1, [])
+        bench.subscribe()
+        bench.gap(2, 9.0, 80.0, GapCause.START)
+        bench.trade()
+        await bench.clock.sleep_s(20)
+        assert {gap.state for gap in bench.gaps.values()} == {GapState.REPAIRED}
+        assert bench.history.status().given_up == 0
+
+    with_bench(use)
+
+
+def test_who_follows_again_within_a_bar_is_warm_at_once_and_whole_when_it_is_over() -> None:
+    """The bars before are there, and of the one that forms nothing is to be had before its end."""
+
+    async def use(bench: Bench) -> None:
+        bench.trade()
+        await bench.clock.sleep_s(400)
+        bench.trade()
+        bench.gap(1, 310.0, 330.0, GapCause.START)
+        async with asyncio.timeout(10):
+            assert await bench.history.wait_warm(MES, "5m") is WarmUp.READY
+        assert bench.gateway.asked == []
+        assert (bench.state(1), bench.history.status().waiting) == (GapState.ENDED, 1)
+        await bench.clock.sleep_s(210)
+        bench.trade()
+        await bench.clock.sleep_s(10)
+        assert (bench.state(1), bench.history.status().waiting) == (GapState.REPAIRED, 0)
+        assert bench.history.warm_up(MES, "5m") is WarmUp.READY
+
+    with_bench(use, "5m")
+
+
+def test_who_waits_for_a_warm_up_is_let_go_when_all_is_over() -> None:
+    """Nobody asks any more, so the bars before cannot be had; nor for what is wanted later."""
+
+    async def main(clock: VirtualClock) -> None:
+        bench = Bench(clock)
+        bench.subscribe()
+        async with asyncio.TaskGroup() as tasks:
+            run = tasks.create_task(bench.history.run(), name="history")
+            bench.gap(1, None, 0.0, GapCause.START)
+            waiting = tasks.create_task(bench.history.wait_warm(MES, "1m"), name="waiting")
+            await clock.sleep_s(1)
+            assert not waiting.done()
+            run.cancel()
+        assert waiting.result() is WarmUp.SHORT
+        bench.gap(2, None, 1.0, GapCause.START)
+        assert bench.history.warm_up(MES, "1s") is WarmUp.SHORT
+
+    run_virtual(main)
+
+
+def test_of_too_many_gaps_the_newest_that_nobody_waits_for_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A start stays, and where there are too many of these whoever waits for the last is told."""
+    monkeypatch.setattr(history, "JOBS_MAX", 2)
+
+    async def use(bench: Bench) -> None:
+        bench.gap(1, None, 0.0, GapCause.START)
+        for number in (2, 3, 4):
+            bench.gap(number, 1.0, 2.0, GapCause.DISCONNECT)
+        assert bench.history.status().waiting == 2
+        assert bench.history.warm_up(MES, "1m") is WarmUp.PENDING
+        names = ("1s", "1m", "5m", "1h")
+        bench.subscribe(*names)
+        for number, name in ((5, "5m"), (6, "1h")):
+            gap = Gap(number, MES, GapCause.START, None, START, "a", START, timeframes=(name,))
+            bench.feed.know([gap])
+        states = [bench.history.warm_up(MES, name) for name in names]
+        assert states == [WarmUp.PENDING] * 3 + [WarmUp.SHORT]
+        await bench.clock.sleep_s(1)
+        bench.trade()
+        await bench.clock.sleep_s(20)
+        states = [bench.history.warm_up(MES, name) for name in names]
+        assert states == [WarmUp.READY] * 4  # the start of all has brought the last, too
 
     with_bench(use)
 
