@@ -26,13 +26,14 @@ class Histogram:
     make one.
     """
 
-    __slots__ = ("_buckets", "_least", "_most", "_sum", "count")
+    __slots__ = ("_buckets", "_least", "_most", "count", "sum")
 
     def __init__(self) -> None:
         self._buckets = array("Q", bytes(8 * _BUCKETS))
         self.count = 0
         """Of values so far."""
-        self._sum = 0
+        self.sum = 0
+        """Of their values."""
         self._least = VALUE_MAX
         self._most = 0
 
@@ -41,7 +42,7 @@ class Histogram:
         value = max(value, 0)
         self._buckets[bucket_of(value) if value < VALUE_MAX else -1] += 1
         self.count += 1
-        self._sum += value
+        self.sum += value
         if value < self._least or self.count == 1:
             self._least = value
         self._most = max(self._most, value)
@@ -52,7 +53,7 @@ class Histogram:
             return Distribution()
         return Distribution(
             self.count,
-            self._sum,
+            self.sum,
             self._least,
             self._most,
             tuple((bucket, count) for bucket, count in enumerate(self._buckets) if count),

@@ -54,7 +54,6 @@ class FeedStatistics(msgspec.Struct, frozen=True):
     """Counters of the hand-over.
 
     Attributes:
-        frames, bytes: received by lines so far.
         waiting_frames: not yet processed, those on the disk included.
         waiting_bytes: memory that they take, as estimated.
         waiting_frames_max: the most that ever waited.
@@ -66,8 +65,6 @@ class FeedStatistics(msgspec.Struct, frozen=True):
         stages: how large bursts are, and how long each stage takes.
     """
 
-    frames: int
-    bytes: int
     waiting_frames: int
     waiting_bytes: int
     waiting_frames_max: int
@@ -127,7 +124,6 @@ class Feed:
         self._log = log
         self._waiting = Intake(limits, log, scratch, dispatch.publish_level)
         self._stages = Stages(clock)
-        self._taken = 0  # arrivals that were processed
         # What later entries of the journal depend on: repeated in front of every segment.
         self._subscriptions: dict[str, Subscription] = {}
         self._connected: dict[int, Connected] = {}  # by connection, oldest first
@@ -193,12 +189,12 @@ class Feed:
 
         Among them is `run`: one burst in each turn of the loop, however many want to catch up.
         """
-        until = self._taken + len(self._waiting)
+        until = self._stages.frames + len(self._waiting)
         before = -1
-        while self._taken < until:
-            if self._taken == before:
+        while self._stages.frames < until:
+            if self._stages.frames == before:
                 self._step()
-            before = self._taken
+            before = self._stages.frames
             if before < until:
                 await asyncio.sleep(0)
 
@@ -213,12 +209,7 @@ class Feed:
             self._publish(self.pipeline.release())
         elif not isinstance(self._failure, JournalError):
             while self._waiting:
-                self._journaler.append(_entries(self._take_burst()))
-
-    def _take_burst(self) -> list[Waiting]:
-        burst = self._waiting.take()
-        self._taken += len(burst)
-        return burst
+                self._journaler.append(_entries(self._waiting.take()))
 
     def _put_in_order(self) -> None:
         """Process what waits, before somebody changes what it means.
@@ -234,7 +225,7 @@ class Feed:
             raise self._failure
         self._stepping = True
         try:
-            burst = self._take_burst()
+            burst = self._waiting.take()
             self._stages.begin(len(burst))
             self._journaler.append(_entries(burst))
             self._stages.written()
@@ -482,8 +473,6 @@ class Feed:
         """A frozen view of the counters."""
         waiting, counts = self._waiting, self._waiting.counts
         return FeedStatistics(
-            frames=counts.frames,
-            bytes=counts.bytes,
             waiting_frames=len(waiting),
             waiting_bytes=waiting.waiting_bytes,
             waiting_frames_max=waiting.waiting_max,

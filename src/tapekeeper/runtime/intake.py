@@ -98,15 +98,12 @@ class _Cut:
 
 @dataclass(slots=True)
 class IntakeCounts:
-    """What came and what was given up.
+    """What was given up.
 
     Attributes:
-        frames, bytes: taken from lines, those that were given up included.
         shed_frames, shed_bytes, shed_records: given up; records are calls of the hub.
     """
 
-    frames: int = 0
-    bytes: int = 0
     shed_frames: int = 0
     shed_bytes: int = 0
     shed_records: int = 0
@@ -251,10 +248,6 @@ class Intake:
 
     def put(self, item: Arrival) -> bool:
         """Take one arrival; whether there is room for another one."""
-        counts = self.counts
-        if isinstance(item, Inbound):
-            counts.frames += 1
-            counts.bytes += len(item.data)
         if self._shedding is not None and self._sheds(self._shedding, item):
             return True
         if self._items.put(item):

@@ -50,9 +50,9 @@ class Stages:
         self._began_ns = 0
 
     @property
-    def bursts(self) -> int:
-        """How many there were."""
-        return self._burst_frames.count
+    def frames(self) -> int:
+        """Arrivals in all bursts so far."""
+        return self._burst_frames.sum
 
     def begin(self, frames: int) -> None:
         """A burst of so many arrivals goes to the journal."""

@@ -39,7 +39,7 @@ STATUS = TapeStatus(
     checks=(),
     rejected={},
     journal=JournalStatistics(entries=5, bytes=2_500_000, segments=2),
-    feed=FeedStatistics(0, 0, 7, 0, 0),
+    feed=FeedStatistics(7, 0, 0),
     token=TokenStatus(tokens=1, failures=0, failing="", renewed_ns=0, due_in_s=None),
     census=Census(),
 )

@@ -31,6 +31,8 @@ def test_ids_without_end_fill_no_memory() -> None:
     for number in range(10 * CONTRACTS_MAX):
         for reason in (Reason.MALFORMED, Reason.LATE):
             rejections.add(reason, f"CON.{number}", 1)
+    kept = [labels.view().counts for labels in rejections._by_reason.values()]
+    assert [len(counts) for counts in kept] == [CONTRACTS_MAX, CONTRACTS_MAX]
     view = rejections.by_contract()
     assert len(view.counts) == CONTRACTS_MAX
     assert view.total == 20 * CONTRACTS_MAX == sum(rejections.by_reason().values())
