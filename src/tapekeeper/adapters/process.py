@@ -14,6 +14,12 @@ def resident_bytes() -> int:
     return _SELF.memory_info().rss
 
 
+def processor_s() -> float:
+    """Seconds that this process has had a processor for."""
+    times = _SELF.cpu_times()
+    return times.user + times.system
+
+
 def open_handles() -> int:
     """Files, sockets and whatever else this process has open.
 

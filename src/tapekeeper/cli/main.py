@@ -26,6 +26,7 @@ from tapekeeper.cli.quarantine import quarantine
 from tapekeeper.cli.replay import replay_command
 from tapekeeper.cli.run import run_command
 from tapekeeper.cli.simulate import simulate_command
+from tapekeeper.cli.sitting import sitting_command
 from tapekeeper.errors import OutsideError, TapekeeperError
 
 HELP = """Holds a realtime futures feed and turns every print into journalled bars.
@@ -79,6 +80,7 @@ app.command("doctor")(doctor_command)
 app.command("gateway")(gateway_command)
 app.command("simulate")(simulate_command)
 app.command("endurance")(endurance_command)
+app.command("sitting")(sitting_command)
 app.command("kills")(kills_command)
 app.command("replay")(replay_command)
 app.command("bars")(bars_command)

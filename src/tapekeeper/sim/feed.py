@@ -128,6 +128,19 @@ class Feed:
             await self._pacers[contract_id].until(event.ts_ns)
             await self._publish_and_yield(event, waits=True)
 
+    def push(self, stream: Stream, contract_id: str, records: bytes) -> int:
+        """Send records that somebody else has made; how many connections took them.
+
+        No tap is told of them, and the gateway's history does not have them.
+
+        Args:
+            stream: whose listeners get them.
+            contract_id: the same.
+            records: JSON, whole, with their separators. A connection that counts records, or is
+                packed, takes one at a time alone.
+        """
+        return self._send(self._subscriptions.of(stream, contract_id), records)
+
     async def _publish_and_yield(self, event: MarketEvent, *, waits: bool) -> None:
         listeners = self._publish(event)
         if waits:

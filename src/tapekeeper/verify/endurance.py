@@ -21,9 +21,10 @@ import itertools
 import statistics
 import tempfile
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -138,7 +139,9 @@ class Limit(msgspec.Struct, frozen=True):
     share: float = 0.0
 
 
-LIMITS = {
+Limits: TypeAlias = Mapping[str, Limit]
+
+LIMITS: Limits = {
     "tasks": Limit(0.5),
     "sockets": Limit(0.5),
     "websockets": Limit(0.5),
@@ -219,12 +222,20 @@ def endure(plan: Plan, on_sample: Callable[[Sample], None]) -> Endured:
     return Endured(tuple(samples), trends, _grown(shots), tuple(problems(samples, trends)))
 
 
-def judge(samples: Sequence[Sample]) -> tuple[Trend, ...]:
-    """The trends of what is judged of a run."""
-    judged = samples[int(len(samples) * JUDGED_FROM) :]
+def judge(
+    samples: Sequence[Sample], judged_from: float = JUDGED_FROM, limits: Limits = LIMITS
+) -> tuple[Trend, ...]:
+    """The trends of what is judged of a run.
+
+    Args:
+        samples: all of them.
+        judged_from: share of them before what is judged.
+        limits: what each figure may grow by.
+    """
+    judged = samples[int(len(samples) * judged_from) :]
     hours = judged[-1].hour - judged[0].hour
     trends = []
-    for figure, limit in LIMITS.items():
+    for figure, limit in limits.items():
         values = [getattr(sample, figure) for sample in judged]
         if None in values:
             continue
@@ -293,7 +304,7 @@ async def _run(
             await clock.sleep_s((due_ns - clock.monotonic_ns()) / 1e9)
             status = await _at_rest(clock, tape)
             gateway.runner.happened.clear()  # the gateway's own history of its faults
-            take(_sample(clock.monotonic_ns(), status))
+            take(sample_of(clock.monotonic_ns(), status))
             if plan.trace and number in {int(count * JUDGED_FROM) + 1, count}:
                 shots.append(tracemalloc.take_snapshot())
 
@@ -315,7 +326,13 @@ async def _at_rest(clock: VirtualClock, tape: Tape) -> TapeStatus:
     raise DeadlineError(f"a line was not live again within {CALM_WITHIN_S:g} s of virtual time")
 
 
-def _sample(now_ns: int, status: TapeStatus) -> Sample:
+def sample_of(now_ns: int, status: TapeStatus) -> Sample:
+    """What is held now, besides what the status of a tape says.
+
+    Args:
+        now_ns: since the start.
+        status: of now.
+    """
     gc.collect()
     objects = gc.get_objects()
     traced = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None
