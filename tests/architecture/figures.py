@@ -42,6 +42,7 @@ COUNTED = {
     "JournalStatistics.entries": "runtime/journaler.Journaler._entries",
     "JournalStatistics.payload_bytes": "runtime/journaler.Journaler._payload_bytes",
     "JournalStatistics.segments": "runtime/journaler.Journaler._segments",
+    "LimitsStatus.changes": "runtime/limiter.Limiter._changes",
     "LineStatus.attempts": "runtime/line.Line._attempts",
     "LineStatus.bytes": "runtime/hub_connection.HubConnection.bytes",
     "LineStatus.connections": "runtime/line.Line._connections",

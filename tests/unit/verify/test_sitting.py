@@ -7,6 +7,7 @@ import pytest
 from tapekeeper.errors import UsageError
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.line_values import Arrival
+from tapekeeper.sim.prepared import PreparedMarket
 from tapekeeper.verify import sitting
 from tapekeeper.verify.endurance import Sample
 from tapekeeper.verify.sitting import Sat, SittingPlan, sit
@@ -65,13 +66,13 @@ def test_an_object_that_is_kept_for_each_burst_is_found(monkeypatch: pytest.Monk
 def test_a_tick_that_is_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """One step of a market that counts more than it sends."""
     monkeypatch.setattr(sitting, "DRAIN_S", 2.0)
-    step = sitting.PreparedMarket.step
+    step = PreparedMarket.step
 
-    def short(market: sitting.PreparedMarket, from_ns: int) -> list[bytes]:
+    def short(market: PreparedMarket, from_ns: int) -> list[bytes]:
         messages = step(market, from_ns)
         return messages[-1:] if market.quotes == 700 else messages
 
-    monkeypatch.setattr(sitting.PreparedMarket, "step", short)
+    monkeypatch.setattr(PreparedMarket, "step", short)
     with pytest.raises(ExceptionGroup) as raised:
         sit(MINUTES, lambda _: None)
     assert "were in bars 2 s later" in str(raised.value.exceptions[0])
