@@ -33,8 +33,7 @@ from tapekeeper.core.gateway.proofs import proves
 from tapekeeper.core.gateway.rest_payloads import match_contract
 from tapekeeper.core.gateway.stamps import stamp_ns
 from tapekeeper.core.hot import HotTrades
-from tapekeeper.core.pipeline import Pipeline
-from tapekeeper.core.recent import RecentBars, RecentQuotes
+from tapekeeper.core.recent import RecentQuotes
 from tapekeeper.core.runlog import MARKET_HUB, USER_HUB
 from tapekeeper.core.signalr.protocol import protocol_by_name
 from tapekeeper.core.signalr.records import Invocation
@@ -47,6 +46,7 @@ from tapekeeper.ports import Clock, Files, Log, Random, Scratch, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.caretaker import Caretaker
 from tapekeeper.runtime.comparison import Comparison
+from tapekeeper.runtime.continuing import State, state_at_end
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.forward_clock import ForwardClock
@@ -100,6 +100,7 @@ class Parts:
     past: LiveHistory
     hot: HotTrades
     archiving: Archiving | None
+    state: State
     calendars: dict[str, Calendar] = field(default_factory=dict)
 
     @property
@@ -167,8 +168,13 @@ class Parts:
             UnreadableSourceError: the journal's folder cannot be read.
         """
         end = read_run_end(self.gaps.files)
-        if end is not None:
-            self.gaps.recover(end)
+        if end is None:
+            return
+        self.gaps.recover(end)
+        state = self.state
+        if state.is_continued:
+            self.feed.go_on(state.since, state.through, self.gaps.absences(end.traded_ns))
+        self.log("state", continued=state.is_continued, entries=state.entries, reason=state.why)
 
     async def abandon(self) -> None:
         """Give everything up before the supervisor was started."""
@@ -211,7 +217,8 @@ async def compose(
         disk = stack.enter_context(closing(open_disk(config, outside, log)))
         files = disk.files
         journaler, syncer = _journal(config, outside, disk)
-        feed = _feed(config, outside, journaler, disk.scratch, log)
+        state = _state(config, files)
+        feed = _feed(config, outside, journaler, disk.scratch, log, state)
         care = _care(config, outside, files, journaler, log)
         gaps = _gaps(config, outside, feed, files, log)
         stack.callback(gaps.close)
@@ -263,6 +270,7 @@ async def compose(
             past=past,
             hot=hot,
             archiving=archiving,
+            state=state,
             resources=stack.pop_all(),
         )
 
@@ -395,13 +403,17 @@ def _troubles(care: Caretaker, limiter: Limiter | None) -> tuple[str, ...]:
     return (*care.troubles(), *(() if limiter is None else limiter.troubles()))
 
 
+def _state(config: Config, files: Files) -> State:
+    return state_at_end(files, grace_ns=config.bars.grace_ms * 1_000_000, keep=config.bars.keep)
+
+
 def _feed(
-    config: Config, outside: Outside, journaler: Journaler, scratch: Scratch, log: Log
+    config: Config, outside: Outside, journaler: Journaler, scratch: Scratch, log: Log, state: State
 ) -> Feed:
     return Feed(
-        pipeline=Pipeline(grace_ns=config.bars.grace_ms * 1_000_000),
+        pipeline=state.pipeline,
         journaler=journaler,
-        recent=RecentBars(config.bars.keep),
+        recent=state.recent,
         recent_quotes=RecentQuotes(config.quotes.keep),
         dispatch=Dispatch(config.queues.defaults(), log=log, scratch=scratch, clock=outside.clock),
         clock=outside.clock,
@@ -500,6 +512,7 @@ def _watch(config: Config, outside: Outside, feed: Feed, market: LinePool, hubs:
         log=hubs.log,
         tell=hubs.tell,
         looked=hubs.tell.look,
+        since_seq=feed.pipeline.next_seq,
     )
 
 

@@ -18,7 +18,7 @@ from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.replay import readmissions
 from tapekeeper.core.journal import Entry
 from tapekeeper.core.pipeline import Outputs, Pipeline
-from tapekeeper.core.runlog import Rerun, readmit_entry
+from tapekeeper.core.runlog import Rerun, continuation_told, readmit_entry
 from tapekeeper.core.validate import KEPT_MAX, Flagged, is_admissible
 from tapekeeper.errors import UsageError
 from tapekeeper.model.tick import Reason, Rejected, Trade
@@ -83,14 +83,15 @@ def quarantine_of(
     Raises:
         UnreadableSourceError: there is no journal.
     """
-    items: dict[tuple[int, int], SetAside] = {}  # by run and arrival number, or a negative one
+    # By the first run of those that went on from each other and arrival number, or a negative one.
+    items: dict[tuple[int, int], SetAside] = {}
     reasons: Counter[str] = Counter()
     broken: dict[tuple[int, int], Reason] = {}  # what the latest prints broke, listed or not
     reader = JournalReader(FolderFiles(folder))
-    for run, outputs in _outputs(reader, readmissions(folder)):
+    for first, run, outputs in _outputs(reader, readmissions(folder)):
         for rejected in filter(wanted, outputs.rejected):
             trade = _trade_of(rejected)
-            key = (run, -1 - reasons.total() if trade is None else trade.seq)
+            key = (first, -1 - reasons.total() if trade is None else trade.seq)
             items[key] = SetAside(run, rejected, trade)
             reasons[rejected.reason] += rejected.ticks
             if trade is not None:
@@ -98,8 +99,8 @@ def quarantine_of(
             _bound(items, last)
             _bound(broken, LET_IN_WITHIN)
         for trade in outputs.readmitted:
-            items.pop((run, trade.seq), None)
-            reason = broken.pop((run, trade.seq), None)
+            items.pop((first, trade.seq), None)
+            reason = broken.pop((first, trade.seq), None)
             if reason is not None:
                 reasons[reason] -= 1
     problems = [str(each) for each in reader.problems if not each.expected]
@@ -135,19 +136,26 @@ def _outputs(
     reader: JournalReader,
     pardons: dict[int, list[Trade]],
     on_end: Callable[[int, Pipeline], None] = lambda _run, _pipeline: None,
-) -> Iterator[tuple[int, Outputs]]:
-    """All that comes of a journal, with the run that it comes of; `on_end` looks at each run."""
-    run, pipeline = 0, Pipeline(grace_ns=0)
+) -> Iterator[tuple[int, int, Outputs]]:
+    """All that comes of a journal, with the run that it comes of; `on_end` looks at the last ones.
+
+    In front of the run is the first one of those that went on from each other.
+    """
+    first, run, pipeline = 0, 0, Pipeline(grace_ns=0)
     rerun = Rerun(pipeline)
     for entry in reader:
-        if reader.run != run:
-            yield run, pipeline.release()
+        if reader.run != run and run and continuation_told(entry) is not None:
+            run = reader.run
+            rerun.pardon(pardons.get(run, ()))
+        elif reader.run != run:
+            yield first, run, pipeline.release()
             on_end(run, pipeline)
-            run, pipeline = reader.run, Pipeline(grace_ns=0)
+            first = run = reader.run
+            pipeline = Pipeline(grace_ns=0)
             rerun = Rerun(pipeline, pardons=pardons.get(run, ()))
         for outputs in rerun.take(entry):
-            yield run, outputs
-    yield run, pipeline.release()
+            yield first, run, outputs
+    yield first, run, pipeline.release()
     on_end(run, pipeline)
 
 
@@ -197,7 +205,7 @@ def readmit(folder: Path, ids: Iterable[str], now_ns: int) -> list[SetAside]:
 def _require_effect(folder: Path, chosen: list[SetAside], pardons: dict[int, list[Trade]]) -> None:
     """Try it out first: what is written into a journal stays there."""
     outside = {(item.run, item.trade) for item in chosen}
-    for run, outputs in _outputs(JournalReader(FolderFiles(folder)), pardons):
+    for _, run, outputs in _outputs(JournalReader(FolderFiles(folder)), pardons):
         outside -= {(run, trade) for trade in outputs.readmitted}
     refused = sorted(item.id for item in chosen if (item.run, item.trade) in outside)
     if refused:

@@ -19,7 +19,13 @@ from tapekeeper.core.calendar import BY_PRODUCT, Calendar, calendar_by_name
 from tapekeeper.core.journal import Entry, EntryKind
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
-from tapekeeper.core.runlog import Rerun, absence_told, ended_by, readmitted_later
+from tapekeeper.core.runlog import (
+    Rerun,
+    absence_told,
+    continuation_told,
+    ended_by,
+    readmitted_later,
+)
 from tapekeeper.core.validate import EARLIEST_NS
 from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.audit import AuditTally
@@ -110,8 +116,9 @@ def replay(
 ) -> ReplayResult:
     """Replay `source` through the same stages as live.
 
-    Each run of a journal makes the bars that it made live. Where one ended within a bar and the
-    next one began there, both have a bar of that interval: the first is still forming.
+    Each run of a journal makes the bars that it made live. One that went on with the state of the
+    run before goes on with its bars, too. Where one began with nothing within a bar of the run
+    before, both have a bar of that interval: the first is still forming.
 
     Raises:
         UnreadableSourceError: it is absent, or is not one of the three kinds, or is damaged in
@@ -228,9 +235,12 @@ def _replay_journal(folder: Path, options: ReplayOptions, progress: Progress) ->
     collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)
     rerun = Rerun(collector.pipeline, timeframes=options.timeframes or ())
     for number, entry in enumerate(reader):
-        if reader.run != run:
-            # A process begins with nothing, so what it made is not to be had from what the one
-            # before it left: prints would be late that were not, bars whole that were in halves.
+        if reader.run != run and run and continuation_told(entry) is not None:
+            run = reader.run
+            rerun.pardon(later.pardons.get(run, ()))
+        elif reader.run != run:
+            # It began with nothing, so what it made is not to be had from what the one before it
+            # left: prints would be late that were not, bars whole that were in halves.
             results.append(collector.result(rerun.calendars, later.absences_behind(run)))
             run = reader.run
             collector = _Collector(Pipeline(grace_ns=0), quotes, options.timeframes)

@@ -42,6 +42,7 @@ class Contract:
     last: Trade | None = None
     traded_ns: int = 0  # when `last` was processed, monotonic
     held_ns: int | None = None  # since when the arbiter holds prints back, monotonic
+    is_of_before: bool = False  # whether no process has asked for it but one that is gone
 
     @classmethod
     def of(cls, subscription: Subscription) -> Contract:
@@ -65,6 +66,23 @@ class Contract:
         contract.add(subscription.timeframes)
         return contract
 
+    def is_outdated_by(self, subscription: Subscription) -> bool:
+        """Whether a process wants it otherwise than the one before did, so that it begins anew.
+
+        Within a process the first who asks decides.
+        """
+        return self.is_of_before and (
+            _measures(self.instrument),
+            self.calendar.spec,
+            self.bar_policy,
+            self.policy,
+        ) != (
+            _measures(subscription.instrument),
+            subscription.calendar.spec,
+            subscription.policy,
+            subscription.rules,
+        )
+
     def add(self, sizes: tuple[BarSize, ...]) -> None:
         """Add bar sizes; those that are there already are left as they are.
 
@@ -85,3 +103,8 @@ class Contract:
             )
             self.bars = AllBars(self.bars, measured)
         self.bars.add(sizes, self.accepted_volume)
+
+
+def _measures(instrument: Instrument) -> tuple[str, float, float]:
+    """What of an instrument bars depend on."""
+    return instrument.symbol_id, instrument.tick_size, instrument.tick_value

@@ -147,7 +147,7 @@ class Pipeline:
         """
         contract_id = subscription.instrument.contract_id
         known = self._contracts.get(contract_id)
-        if known is None:
+        if known is None or known.is_outdated_by(subscription):
             self._contracts[contract_id] = Contract.of(subscription)
             self._quotes.follow(
                 contract_id,
@@ -157,7 +157,7 @@ class Pipeline:
             )
         else:
             known.add(subscription.timeframes)
-            known.subscribed = True
+            known.subscribed, known.is_of_before = True, False
             known.depth = known.depth or subscription.depth
         self.audit.follow(contract_id, subscription.calendar)
         self._decoder.know(contract_id, subscription.instrument.symbol_id)
@@ -181,6 +181,16 @@ class Pipeline:
             self._quotes.forget(contract_id)
             self._arbiter.unfollow(contract_id)
         return outputs
+
+    def begin_process(self) -> None:
+        """Learn that another process goes on from here; nothing is connected or subscribed.
+
+        Its clock may be another one, and nobody in it was told what user events say. How contracts
+        are wanted is asked anew: see `Contract.is_outdated_by`.
+        """
+        self._skew, self._event_echoes = Skew(), EventEchoes()
+        for contract in self._contracts.values():
+            contract.is_of_before = True
 
     def connected(self, line: int, recv_ns: int) -> None:
         """Learn that a line's connection was made, at host time `recv_ns`."""
@@ -583,6 +593,11 @@ class Pipeline:
     def depth_seq(self, contract_id: str) -> int | None:
         """A number that is another one when depth of a contract has come; None before it."""
         return self.depth.last_seq(contract_id)
+
+    @property
+    def next_seq(self) -> int:
+        """The arrival number of the next trade or quote."""
+        return self._decoder.next_seq
 
     def quote(self, contract_id: str) -> Quote | None:
         """The latest accepted quote of a contract."""

@@ -16,7 +16,7 @@ import msgspec
 
 from tapekeeper.core.bars import BarPolicy
 from tapekeeper.core.calendar import Calendar, CalendarSpec
-from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.journal import Entry, EntryKind, Position
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.signalr.protocol import JSON, HubProtocol, protocol_by_name
 from tapekeeper.core.signalr.resume import ReceivePoint, Resume
@@ -40,6 +40,7 @@ More were never open at once, and what an ended one left unfinished is of no use
 _LIMIT = struct.Struct("<q")
 _READMIT = b'"readmit"'
 _GAP = b'"kind":"gap"'
+_CONTINUES = b'"kind":"continues"'
 
 
 class RecordedRules(RulePolicy, frozen=True):
@@ -147,6 +148,22 @@ class ReadmitMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="readmit"):
     run: int = 0
 
 
+class ContinuesMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="continues"):
+    """The first entry of a run that goes on with the state in which the run before it ended.
+
+    Whoever has that state goes on with it. Its connections are gone and its contracts are not
+    followed until they are asked for again, but their bars, their gaps and the numbers of ticks
+    go on. A run that begins without this entry begins with nothing.
+
+    Attributes:
+        since: number of the first segment that the state comes of.
+        through: where the entries end that it comes of.
+    """
+
+    since: int
+    through: Position
+
+
 Meta = (
     SubscribeMeta
     | UnsubscribeMeta
@@ -157,6 +174,7 @@ Meta = (
     | GapMeta
     | RepairMeta
     | ReadmitMeta
+    | ContinuesMeta
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
@@ -194,6 +212,22 @@ def readmitted_later(entry: Entry) -> ReadmitMeta | None:
     except msgspec.DecodeError:
         return None
     return meta if isinstance(meta, ReadmitMeta) and meta.run else None
+
+
+def continues_entry(since: int, through: Position, now_ns: int) -> Entry:
+    """The entry of a run that goes on with the state of the one before; see `ContinuesMeta`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(ContinuesMeta(since, through)))
+
+
+def continuation_told(entry: Entry) -> ContinuesMeta | None:
+    """What an entry says of the state that its run began with."""
+    if entry.kind is not EntryKind.META or _CONTINUES not in entry.payload:
+        return None
+    try:
+        meta = _decode(entry.payload)
+    except msgspec.DecodeError:
+        return None
+    return meta if isinstance(meta, ContinuesMeta) else None
 
 
 def absence_told(entry: Entry) -> Gap | None:
@@ -323,6 +357,10 @@ class Rerun:
         self._wires: dict[int, _Wire] = {}
         self.calendars: dict[str, Calendar] = {}
 
+    def pardon(self, pardons: Iterable[Trade]) -> None:
+        """Let these be let in, too, as soon as they are quarantined."""
+        self._pardons.extend(pardons)
+
     def take(self, entry: Entry) -> Iterator[Outputs]:
         """Carry one entry through the pipeline; yields what came of it, in order.
 
@@ -332,9 +370,9 @@ class Rerun:
         for outputs in self._take(entry):
             yield outputs
             if self._pardons and outputs.rejected:
-                yield from self._pardon()
+                yield from self._let_in()
 
-    def _pardon(self) -> Iterator[Outputs]:
+    def _let_in(self) -> Iterator[Outputs]:
         for trade in list(self._pardons):
             outputs = self._pipeline.readmit(trade)
             if outputs.readmitted:
@@ -403,6 +441,16 @@ class Rerun:
         if wire is None or wire.hub != USER_HUB:
             yield self._pipeline.disconnected(line)
 
+    def end_run(self) -> Iterator[Outputs]:
+        """The process that wrote the entries so far is gone, and another one goes on."""
+        # As where a process stops in order, and as at the end of a replay.
+        yield self._pipeline.release()
+        for line in list(self._wires):
+            yield from self._disconnected(line)
+        for contract_id in self._pipeline.followed():
+            yield self._pipeline.unsubscribe(contract_id)
+        self._pipeline.begin_process()
+
     def _of_contract(self, meta: UnsubscribeMeta | ReadmitMeta | GapMeta | RepairMeta) -> Outputs:
         if isinstance(meta, UnsubscribeMeta):
             return self._pipeline.unsubscribe(meta.contract_id)
@@ -425,6 +473,9 @@ class Rerun:
                 return
             if isinstance(meta, DisconnectedMeta):
                 yield from self._disconnected(meta.line)
+                return
+            if isinstance(meta, ContinuesMeta):
+                yield from self.end_run()
                 return
             if isinstance(meta, CountedMeta | ReattachedMeta):
                 self._resumable(meta)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.journal import Entry, EntryKind, Position
 from tapekeeper.core.pipeline import Outputs, Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars, RecentQuotes
 from tapekeeper.core.runlog import (
@@ -22,6 +22,7 @@ from tapekeeper.core.runlog import (
     clock_entry,
     connect_entry,
     connected_entry,
+    continues_entry,
     counted_entry,
     disconnected_entry,
     gap_entry,
@@ -132,6 +133,8 @@ class Feed:
         self._failure: BaseException | None = None
         self._listeners: list[Callable[[Outputs], None]] = []
         self._gaps: dict[int, Gap] = {}  # those that last: see `_known`
+        self._opening: list[Entry] = []  # bound: one for each contract that was followed
+        journaler.begin_with(lambda: self._opening)
         self._notes: list[Gap | Repair] = []  # bound: taken at the end of every step
         self._stepping = False
         self._forgetting: set[tuple[str, str]] = set()  # bound: measures of followed contracts
@@ -424,6 +427,25 @@ class Feed:
                 f"the print of {trade.contract_id} at {trade.price!r} is too old: its bars cannot "
                 "be revised any more"
             )
+
+    def go_on(self, since: int, through: Position, absences: Sequence[Gap]) -> None:
+        """Go on with the state that the run before ended in, which `pipeline` and `recent` hold.
+
+        Called before anything else. What is said here comes into the journal in front of the first
+        entry that is written: a process that never gets as far leaves no trace.
+
+        Args:
+            since: number of the first segment that the state comes of.
+            through: where the entries end that it comes of.
+            absences: what the contracts that were followed lack from then on.
+        """
+        now_ns = self._clock.now_ns()
+        self._opening.append(continues_entry(since, through, now_ns))
+        self._awake_ns = self._clock.monotonic_ns()
+        for gap in absences:
+            self._opening.append(gap_entry(gap, now_ns))
+            self._gaps[gap.gap_id] = gap
+            self._publish(self.pipeline.know_gap(gap))
 
     def _known(self, now_ns: int) -> list[Entry]:
         """What a reader must know who has not seen the segments before."""

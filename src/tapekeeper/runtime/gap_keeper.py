@@ -118,6 +118,7 @@ class GapKeeper:
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
         self._overflowed: dict[str, Gap] = {}  # bound: followed contracts
         self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
+        self._absent: dict[str, Gap] = {}  # bound: contracts that the run before followed
         self._resumed: set[int] = set()  # of earlier runs. Bound: those that lasted at the start
         self._suspects = Suspects()
         self._followed: set[str] = set()
@@ -173,6 +174,22 @@ class GapKeeper:
                 self._keep(msgspec.structs.replace(gap, from_ns=from_ns))
         self._own_id = self._next_id
 
+    def absences(self, contract_ids: Iterable[str]) -> list[Gap]:
+        """Since when contracts whose bars go on lack their prints; called behind `recover`.
+
+        Following such a contract ends its absence, and is no start.
+        """
+        found: list[Gap] = []
+        for contract_id in contract_ids:
+            self._made[contract_id] = set(self._feed.pipeline.timeframes(contract_id))
+            last = self._feed.pipeline.last_trade(contract_id)
+            absence = lasting_absence(self.ledger, contract_id)
+            if last is not None and absence is not None:
+                self._traded_ns[contract_id] = last.ts_event
+                self._absent[contract_id] = absence
+                found.append(absence)
+        return found
+
     def follow(self, contract_id: str) -> None:
         """A contract is asked for: until `followed` its prints are missing.
 
@@ -189,6 +206,10 @@ class GapKeeper:
         last = self._feed.pipeline.last_trade(contract_id)
         from_ns = None if last is None else last.ts_event
         self._begun_ns.pop(contract_id, None)
+        known_absence = self._absent.pop(contract_id, None)
+        if known_absence is not None and last is not None:
+            self._go_on(known_absence)
+            return
         gap = self._left.pop(contract_id, None)
         if gap is None:
             gap = self._new(contract_id, GapCause.START, "the contract was not followed before")
@@ -199,6 +220,15 @@ class GapKeeper:
         if absence is not None:
             self._resumed.add(absence.gap_id)
             self._feed.know([absence])
+
+    def _go_on(self, absence: Gap) -> None:
+        """A contract of the run before is followed again, and its bars go on."""
+        self._resumed.add(absence.gap_id)
+        self._starting[absence.contract_id] = _Interval(absence, None, None)
+        # What was not repaired when that run ended is asked for by this one.
+        states = [GapState.ENDED, GapState.PARTLY_REPAIRED]
+        known = self.ledger.find(contract_id=absence.contract_id, states=states)
+        self._feed.know([gap for gap in known if _can_be_repaired(gap)] + [absence])
 
     def _widen(self, contract_id: str, size: BarSize) -> None:
         """A bar size begins behind prints that there are."""
@@ -570,6 +600,12 @@ class GapKeeper:
         """Close the file; nothing is told afterwards. Safe to call twice."""
         if self._file is not None:
             self._file.close()
+
+
+def _can_be_repaired(gap: Gap) -> bool:
+    """Whether history may still stand for a part that has bounds, or for all of it."""
+    bounded = any(from_ns is not None for from_ns, _ in gap.unrestored)
+    return bounded or (gap.state is GapState.ENDED and not gap.note)
 
 
 def _remember(unwritten: dict[int, Gap], gap: Gap) -> None:

@@ -24,7 +24,7 @@ from tapekeeper.core.joining import Ask, Beginning, Joined, Pages, Plan, due_ns,
 from tapekeeper.core.pipeline import Outputs, Subscription
 from tapekeeper.errors import OutsideError
 from tapekeeper.model.bar import Bar
-from tapekeeper.model.gap import Gap, GapCause, GapState, HistoryRow, Repair
+from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState, HistoryRow, Repair
 from tapekeeper.model.measure import timeframes_of
 from tapekeeper.model.timeframe import Unit
 from tapekeeper.ports import BarHistory, Clock, Log, Random
@@ -139,6 +139,7 @@ class History:
         self._jobs: dict[int, _Job] = {}  # bound: JOBS_MAX
         self._given_up: dict[int, Gap] = {}  # bound: JOBS_MAX
         self._warm: dict[str, dict[str, WarmUp]] = {}  # bound: followed contracts, ever
+        self._absences: set[int] = set()  # of contracts whose bars go on. Bound: one for each
         self._changed = asyncio.Event()  # of `_warm`; replaced at every change
         self._is_over = False  # nothing is asked for any more
         self._wake = asyncio.Event()
@@ -180,6 +181,12 @@ class History:
                 continue
             if gap.cause is GapCause.START and gap.state in {GapState.LASTING, GapState.ENDED}:
                 self._set_warm(gap, WarmUp.PENDING)
+            elif gap.gap_id in self._absences or (
+                gap.cause in ABSENCES and self._is_followed_on(gap.contract_id)
+            ):
+                # Its bars go on, so what stands between them is what was when nobody was there.
+                self._absences.add(gap.gap_id)
+                self._set_warm(gap, WarmUp.PENDING)
             if gap.state is not GapState.ENDED:
                 self._amend(gap)
                 continue
@@ -187,6 +194,10 @@ class History:
             again, self._given_up = self._given_up, {}
             for other in again.values():
                 self._put(_Job(other))
+
+    def _is_followed_on(self, contract_id: str) -> bool:
+        """Whether a contract is followed that has had no start in this process."""
+        return contract_id not in self._warm and self._feed.subscription(contract_id) is not None
 
     def _amend(self, gap: Gap) -> None:
         """Something else was found to stand for a gap that waits: all of it, or a part."""
@@ -198,6 +209,8 @@ class History:
             job.gap = gap
         elif gap.state is GapState.REPAIRED:
             self._given_up.pop(gap.gap_id, None)
+        elif gap.state is GapState.PARTLY_REPAIRED:
+            self._keep(gap)
 
     def _put(self, job: _Job) -> None:
         self._jobs[job.gap.gap_id] = job
@@ -404,7 +417,7 @@ class History:
             differing=joined.differing,
             reason=gap.note,
         )
-        if gap.cause is GapCause.START:
+        if self._is_waited_for(gap):
             is_there = joined.is_whole or plan_.over_ns < plan_.to_ns
             is_there = is_there and joined.has_begun
             self._set_warm(gap, WarmUp.READY if is_there else WarmUp.SHORT)
@@ -423,8 +436,12 @@ class History:
         self._keep(gap)
         self._know(gap)
         self._log("history", level="warning", gap=gap.gap_id, reason=note)
-        if gap.cause is GapCause.START:
+        if self._is_waited_for(gap):
             self._set_warm(gap, WarmUp.SHORT)
+
+    def _is_waited_for(self, gap: Gap) -> bool:
+        """Whether somebody may wait for what stands in front of a contract's first bar."""
+        return gap.cause is GapCause.START or gap.gap_id in self._absences
 
     def _keep(self, gap: Gap) -> None:
         """Remember a gap for when the gateway has come back."""

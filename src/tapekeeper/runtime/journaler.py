@@ -93,6 +93,7 @@ class Journaler:
         "_failure",
         "_file",
         "_files",
+        "_first",
         "_is_closed",
         "_last_ns",
         "_lock",
@@ -136,6 +137,7 @@ class Journaler:
         self._last_ns = created_ns
         self._failure = ""
         self._each_segment: Callable[[int], Sequence[Entry]] = _nothing
+        self._first: Callable[[], Sequence[Entry]] = _nothing_first
         self._file: SegmentFile | None = None  # until the segment has something to hold
         with ExitStack() as undo:
             self._lock: FolderLock = files.lock()
@@ -159,6 +161,13 @@ class Journaler:
             entries_at: called with host time, ns UTC, when a segment is begun.
         """
         self._each_segment = entries_at
+
+    def begin_with(self, entries: Callable[[], Sequence[Entry]]) -> None:
+        """Put these entries in front of the first that are written.
+
+        They say what this run begins with, so a run that writes nothing need not say it.
+        """
+        self._first = entries
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write the whole burst at once; when this returns, the operating system has it.
@@ -193,6 +202,8 @@ class Journaler:
         # Refused unless this gets to its end, whatever interrupts it.
         self._failure = "the journal was interrupted while writing"
         try:
+            if not self._segments:
+                entries = [*self._first(), *entries]
             file = self._file or self._begin()
             # Room for the seal is kept, so that no segment passes the limit by its own end.
             whole_bytes = self._segment_bytes + encoded_bytes_max(entries) + SEAL_BYTES
@@ -365,6 +376,10 @@ class Journaler:
 
 def _nobody(_shed: ShedStatistics) -> None:
     """Nobody wants to know."""
+
+
+def _nothing_first() -> Sequence[Entry]:
+    return ()
 
 
 def _nothing(_now_ns: int) -> Sequence[Entry]:

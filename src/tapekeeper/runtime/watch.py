@@ -120,6 +120,7 @@ class Watch:
     Args:
         policy: how patient to be.
         newest: the pipeline.
+        since_seq: number of the first tick that is of this process.
         brought: what each line brought; nobody else takes it.
         mender: the pool of the market hub.
         clock: time.
@@ -139,7 +140,9 @@ class Watch:
         log: Log,
         tell: Callable[[StreamChange], None] = _unheard,
         looked: Callable[[], None] = _nothing,
+        since_seq: int = 0,
     ) -> None:
+        self._since_seq = since_seq
         self._freshness = Freshness(policy)
         self._lines = LineFreshness(policy)
         self._brought = brought
@@ -221,7 +224,7 @@ class Watch:
         grew: set[str] = set()
         for contract_id in self._seen:
             quote = self._newest.quote(contract_id)
-            if quote is None or quote.volume is None:
+            if quote is None or quote.volume is None or quote.seq < self._since_seq:
                 continue
             if quote.volume > self._volumes.get(contract_id, quote.volume):
                 grew.add(contract_id)
@@ -234,8 +237,8 @@ class Watch:
         for contract_id, before in self._seen.items():
             trade, quote = self._newest.last_trade(contract_id), self._newest.quote(contract_id)
             now = (
-                None if trade is None else trade.seq,
-                None if quote is None else quote.seq,
+                None if trade is None or trade.seq < self._since_seq else trade.seq,
+                None if quote is None or quote.seq < self._since_seq else quote.seq,
                 self._newest.depth_seq(contract_id),
             )
             self._seen[contract_id] = now

@@ -195,7 +195,7 @@ def _counts(evidence: Evidence, life: Life) -> Iterator[str]:
 
 def unlike_the_oracle(run: Run, bars: list[Bar]) -> Iterator[str]:
     """Bars of prints alone are those that sorting makes; the others are judged by the market."""
-    naive = naive_bars(run.outputs.trades, TIMEFRAMES)
+    naive = naive_bars(run.trades, TIMEFRAMES)
     engine = dict(map(numbers_of, bars))
     if len(engine) != len(bars):
         yield "an interval has two bars"
@@ -218,7 +218,7 @@ def _measured(run: Run, bars: list[Bar]) -> Iterator[str]:
             if bar.timeframe == str(measure):
                 made[bar.contract_id, "prints"] += bar.n
                 made[bar.contract_id, "volume"] += bar.volume
-        for batch in run.outputs.trades:
+        for batch in run.trades:
             made[batch.contract_id, "prints"] -= len(batch)
             made[batch.contract_id, "volume"] -= sum(batch.size)
         wrong = {key: count for key, count in made.items() if count}
@@ -228,7 +228,7 @@ def _measured(run: Run, bars: list[Bar]) -> Iterator[str]:
 
 def _added(run: Run, bars: Iterable[Bar]) -> Iterator[str]:
     """Bars of timeframes that came later, and that call themselves complete, have all prints."""
-    naive = naive_bars(run.outputs.trades, ADDED_TIMEFRAMES)
+    naive = naive_bars(run.trades, ADDED_TIMEFRAMES)
     of_added = frozenset(map(str, ADDED_TIMEFRAMES))
     whole = (
         numbers_of(bar)
@@ -299,9 +299,9 @@ def _taken(run: Run, made: Counter[Key]) -> Iterator[str]:
 
     A connection may bring more than the market made: its gateway repeats itself.
     """
-    taken = accepted(run.outputs.trades)
-    taken.update(key_of(one.raw) for one in run.outputs.rejected if one.reason is Reason.LATE)
-    missing = (run.reached.once & made) - taken
+    taken = accepted(run.trades)
+    taken.update(key_of(one.raw) for one in run.rejected if one.reason is Reason.LATE)
+    missing = (run.known.once & made) - taken
     if missing:
         first = next(iter(missing))
         yield f"{missing.total()} prints came and are not on the tape, the first: {first}"

@@ -83,7 +83,7 @@ def missing_prints(evidence: Evidence, run: Run) -> list[tuple[str, int, int]]:
         for window in _windows(evidence, life)
     ]
     until_ns = max((end_ns for _, end_ns in windows), default=0)
-    came = run.reached.trades + run.reached.spoilt
+    came = run.known.trades + run.known.spoilt
     missing: list[tuple[str, int, int]] = []
     wanted = set(evidence.contracts.values())
     for one in evidence.made:

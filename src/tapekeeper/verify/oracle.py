@@ -50,6 +50,19 @@ class Reached:
     spoilt: Counter[Key] = field(default_factory=Counter)
     connections: int = 0
 
+    def add(self, other: Reached) -> None:
+        """Add what reached a later process, by other connections."""
+        self.trades += other.trades
+        self.once |= other.once
+        self.spoilt += other.spoilt
+        self.connections += other.connections
+
+    def copy(self) -> Reached:
+        """The same, which goes its own way."""
+        return Reached(
+            Counter(self.trades), Counter(self.once), Counter(self.spoilt), self.connections
+        )
+
 
 def what_reached(entries: Iterable[Entry]) -> Reached:
     """Read the frames of all connections of one run of a journal."""

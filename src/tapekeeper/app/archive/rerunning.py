@@ -19,7 +19,13 @@ from tapekeeper.core.journal import (
     segment_number,
 )
 from tapekeeper.core.pipeline import Outputs, Pipeline
-from tapekeeper.core.runlog import Rerun, absence_told, ended_by, readmitted_later
+from tapekeeper.core.runlog import (
+    Rerun,
+    absence_told,
+    continuation_told,
+    ended_by,
+    readmitted_later,
+)
 from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.gap import Gap
 from tapekeeper.ports import Files, FolderLock, SegmentFile
@@ -176,6 +182,8 @@ class Continued:
 
     Attributes:
         run: the one that is repeated, by its first segment; 0 before any.
+        first: the first of the runs up to it that went on from each other: what comes of all of
+            them is told as of that one, because a later word on a bar of theirs is the last.
         pipeline: what makes its ticks and bars.
         calendars: of every contract of any run so far, by its id.
         broken: whether it was begun in the middle, because what was in front of it is gone.
@@ -184,6 +192,7 @@ class Continued:
     """
 
     run: int = 0
+    first: int = 0
     pipeline: Pipeline = field(default_factory=lambda: Pipeline(grace_ns=0))
     calendars: dict[str, Calendar] = field(default_factory=dict)
     broken: bool = False
@@ -201,12 +210,17 @@ class Continued:
         """Go over to the run of an entry, if it is another one; the one before is ended first."""
         if read.run == self.run:
             return
+        if self._rerun is not None and continuation_told(read.entry) is not None:
+            self.run = read.run
+            self._rerun.pardon(later.pardons.get(read.run, ()))
+            return
         self.leave(taken, later.absences_behind(self.run))
         ended(self.pipeline)
-        self.run = read.run
+        self.run = self.first = read.run
         self.pipeline = Pipeline(grace_ns=0)
         self._rerun = Rerun(self.pipeline, pardons=later.pardons.get(read.run, ()))
-        self.broken = read.run < read.segment
+        # Also where it goes on with the state of a run that is gone.
+        self.broken = read.run < read.segment or continuation_told(read.entry) is not None
         self.first_ns = {}
         self.rows = {}
 
@@ -228,10 +242,10 @@ class Continued:
             absences: times without a process that later runs told of.
         """
         if self._rerun is not None:
-            taken(self.run, self.pipeline.release())
+            taken(self.first, self.pipeline.release())
             for outputs in ended_by(self.pipeline, absences):
-                taken(self.run, self._honest(outputs))
-            taken(self.run, self._honest(Outputs(closed=self.pipeline.forming_all())))
+                taken(self.first, self._honest(outputs))
+            taken(self.first, self._honest(Outputs(closed=self.pipeline.forming_all())))
 
     def _honest(self, outputs: Outputs) -> Outputs:
         """A bar in which a repetition began in the middle says that it is no more than a part."""
