@@ -46,7 +46,7 @@ from tapekeeper.ports import Clock, Files, Log, Random, Scratch, Transport
 from tapekeeper.runtime.announcer import Announcer
 from tapekeeper.runtime.caretaker import Caretaker
 from tapekeeper.runtime.comparison import Comparison
-from tapekeeper.runtime.continuing import State, state_at_end
+from tapekeeper.runtime.continuing import State, begin_with, state_at_end
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.forward_clock import ForwardClock
@@ -161,20 +161,15 @@ class Parts:
             self.history.forget(contract_id)
 
     def recover(self) -> None:
-        """Have the ledger say since when nobody was there, before anything is connected.
+        """Go on where the last run ended, before anything is connected; say what is missing.
 
         Raises:
             JournalError: the ledger cannot be written.
             UnreadableSourceError: the journal's folder cannot be read.
         """
         end = read_run_end(self.gaps.files)
-        if end is None:
-            return
-        self.gaps.recover(end)
-        state = self.state
-        if state.is_continued:
-            self.feed.go_on(state.since, state.through, self.gaps.absences(end.traded_ns))
-        self.log("state", continued=state.is_continued, entries=state.entries, reason=state.why)
+        if end is not None:
+            begin_with(self.state, end, feed=self.feed, gaps=self.gaps, log=self.log)
 
     async def abandon(self) -> None:
         """Give everything up before the supervisor was started."""

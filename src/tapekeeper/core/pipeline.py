@@ -192,6 +192,10 @@ class Pipeline:
         for contract in self._contracts.values():
             contract.is_of_before = True
 
+    def number_from(self, next_seq: int) -> None:
+        """Give no arrival number below this one to the ticks that come."""
+        self._decoder.number_from(next_seq)
+
     def connected(self, line: int, recv_ns: int) -> None:
         """Learn that a line's connection was made, at host time `recv_ns`."""
         self._arbiter.connected(line, recv_ns)

@@ -41,6 +41,7 @@ _LIMIT = struct.Struct("<q")
 _READMIT = b'"readmit"'
 _GAP = b'"kind":"gap"'
 _CONTINUES = b'"kind":"continues"'
+_NUMBERS = b'"kind":"numbers"'
 
 
 class RecordedRules(RulePolicy, frozen=True):
@@ -164,6 +165,16 @@ class ContinuesMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="continue
     through: Position
 
 
+class NumbersMeta(msgspec.Struct, frozen=True, tag_field="kind", tag="numbers"):
+    """The arrival number of the next tick.
+
+    For a reader that has counted them itself it changes nothing. Others, and runs that begin with
+    nothing, go on from it, so that no number is given twice.
+    """
+
+    next_seq: int
+
+
 Meta = (
     SubscribeMeta
     | UnsubscribeMeta
@@ -175,6 +186,7 @@ Meta = (
     | RepairMeta
     | ReadmitMeta
     | ContinuesMeta
+    | NumbersMeta
 )
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Meta).decode
@@ -228,6 +240,22 @@ def continuation_told(entry: Entry) -> ContinuesMeta | None:
     except msgspec.DecodeError:
         return None
     return meta if isinstance(meta, ContinuesMeta) else None
+
+
+def numbers_entry(next_seq: int, now_ns: int) -> Entry:
+    """The entry of the arrival number of the next tick at host time `now_ns`."""
+    return Entry(EntryKind.META, 0, now_ns, _encode(NumbersMeta(next_seq)))
+
+
+def number_told(entry: Entry) -> int | None:
+    """The arrival number of the next tick, where an entry says it."""
+    if entry.kind is not EntryKind.META or _NUMBERS not in entry.payload:
+        return None
+    try:
+        meta = _decode(entry.payload)
+    except msgspec.DecodeError:
+        return None
+    return meta.next_seq if isinstance(meta, NumbersMeta) else None
 
 
 def absence_told(entry: Entry) -> Gap | None:
@@ -473,6 +501,9 @@ class Rerun:
                 return
             if isinstance(meta, DisconnectedMeta):
                 yield from self._disconnected(meta.line)
+                return
+            if isinstance(meta, NumbersMeta):
+                self._pipeline.number_from(meta.next_seq)
                 return
             if isinstance(meta, ContinuesMeta):
                 yield from self.end_run()

@@ -13,16 +13,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tapekeeper.core.journal import Entry, Position, segment_name
+from tapekeeper.core.journal import Entry, EntryKind, Position, segment_name
 from tapekeeper.core.pipeline import Pipeline
 from tapekeeper.core.recent import RecentBars
-from tapekeeper.core.runlog import Rerun, continuation_told
+from tapekeeper.core.runlog import Rerun, continuation_told, number_told
 from tapekeeper.errors import UnreadableSourceError
-from tapekeeper.ports import Files
+from tapekeeper.ports import Files, Log
+from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.gap_keeper import GapKeeper
 from tapekeeper.runtime.journal_reader import JournalReader, segment_numbers
+from tapekeeper.runtime.run_end import RunEnd
 
-REPLAY_BYTES_MAX = 16_000_000
-"""Of segments that are run again at a start."""
+REPLAY_BYTES_MAX = 4_000_000
+"""Of segments that are run again at a start: some 300,000 frames, which take seconds."""
+
+NUMBERED_MAX = 4
+"""Segments in which the number of a tick is looked for; each has one in front."""
+
+UNPACKED_MAX = 1_024
+"""Bytes that one byte of a segment can have held."""
 
 
 @dataclass(slots=True)
@@ -35,6 +44,7 @@ class State:
         since: number of the first segment that it comes of; 0 where it is empty.
         through: where the entries end that it comes of.
         entries: how many of them were run again.
+        next_seq: arrival number of the next tick, where nothing else is known.
         why: why it is empty although there is a journal, one clause for a person.
     """
 
@@ -43,6 +53,7 @@ class State:
     since: int = 0
     through: Position = field(default_factory=lambda: Position(0, 0))
     entries: int = 0
+    next_seq: int = 0
     why: str = ""
 
     @property
@@ -62,20 +73,31 @@ def state_at_end(files: Files, *, grace_ns: int, keep: int | None) -> State:
     Raises:
         UnreadableSourceError: the folder cannot be read.
     """
-    fresh = State(Pipeline(grace_ns=grace_ns), RecentBars(keep))
+
+    def empty(since: int = 0) -> State:
+        return State(Pipeline(grace_ns=grace_ns), RecentBars(keep), since)
+
+    fresh = empty()
     numbers = segment_numbers(files)
     if not numbers:
         return fresh
     since, fresh.why = _beginning(files, numbers)
-    if not since or fresh.why:
-        return fresh
-    size = sum(files.size(segment_name(each)) for each in numbers if each >= since)
+    if not fresh.why:
+        state = empty(since)
+        fresh.why = _run_since(files, numbers, state)
+        if not fresh.why:
+            return state
+    fresh.next_seq = _number_behind(files, numbers)
+    return fresh
+
+
+def _run_since(files: Files, numbers: list[int], state: State) -> str:
+    """Bring a state to the end of a journal; why that was not possible, "" if it was."""
+    wanted = {each for each in numbers if each >= state.since}
+    size = sum(files.size(segment_name(each)) for each in wanted)
     if size > REPLAY_BYTES_MAX:
-        fresh.why = f"{size:,} bytes would have to be run again"
-        return fresh
-    state = State(Pipeline(grace_ns=grace_ns), RecentBars(keep), since)
-    fresh.why = _run_again(state, JournalReader(files, {each for each in numbers if each >= since}))
-    return fresh if fresh.why else state
+        return f"{size:,} bytes would have to be run again"
+    return _run_again(state, JournalReader(files, wanted))
 
 
 def _beginning(files: Files, numbers: list[int]) -> tuple[int, str]:
@@ -106,6 +128,24 @@ def _first_entry(files: Files, number: int) -> tuple[int, Entry | None]:
     return reader.run, first
 
 
+def _number_behind(files: Files, numbers: list[int]) -> int:
+    """A number that no tick has had yet: each has taken a byte of a frame at least."""
+    behind = 0
+    for number in reversed(numbers[-NUMBERED_MAX:]):
+        reader, told, since = JournalReader(files, {number}), 0, 0
+        for entry in reader:
+            next_seq = number_told(entry)
+            if next_seq is not None:
+                told, since = next_seq, 0
+            elif entry.kind is EntryKind.FRAME:
+                since += len(entry.payload)
+        lost = sum(reader.progress.bytes_total - one.lost_from_byte for one in reader.problems)
+        behind += since + lost * UNPACKED_MAX
+        if told:
+            return behind + told
+    return behind
+
+
 def _run_again(state: State, reader: JournalReader) -> str:
     """Carry the entries through the stages; why that was not possible, "" if it was."""
     rerun, run = Rerun(state.pipeline), 0
@@ -124,3 +164,30 @@ def _run_again(state: State, reader: JournalReader) -> str:
         return str(error)
     damage = [str(each) for each in reader.problems if not each.expected]
     return damage[0] if damage else ""
+
+
+def begin_with(state: State, end: RunEnd, *, feed: Feed, gaps: GapKeeper, log: Log) -> None:
+    """Let a run begin, before anything is connected: what it goes on with, and what that lacks.
+
+    Args:
+        state: whose pipeline and bars `feed` has.
+        end: of the run before.
+        feed: begins.
+        gaps: has the ledger, of which the gap since that end becomes a part.
+        log: told whether the state is that of the run before.
+
+    Raises:
+        JournalError: the ledger cannot be written.
+    """
+    gaps.recover(end)
+    if state.is_continued:
+        feed.go_on(state.since, state.through, gaps.absences(end.traded_ns))
+    else:
+        feed.number_from(state.next_seq)
+    log(
+        "state",
+        level="warning" if state.why else "info",
+        continued=state.is_continued,
+        entries=state.entries,
+        reason=state.why,
+    )

@@ -26,6 +26,7 @@ from tapekeeper.core.runlog import (
     counted_entry,
     disconnected_entry,
     gap_entry,
+    numbers_entry,
     readmit_entry,
     reattached_entry,
     repair_entry,
@@ -441,15 +442,22 @@ class Feed:
         """
         now_ns = self._clock.now_ns()
         self._opening.append(continues_entry(since, through, now_ns))
+        self._opening.append(numbers_entry(self.pipeline.next_seq, now_ns))
         self._awake_ns = self._clock.monotonic_ns()
         for gap in absences:
             self._opening.append(gap_entry(gap, now_ns))
             self._gaps[gap.gap_id] = gap
             self._publish(self.pipeline.know_gap(gap))
 
+    def number_from(self, next_seq: int) -> None:
+        """Begin with nothing but the number of the next tick; called as `go_on`, instead of it."""
+        self.pipeline.number_from(next_seq)
+        self._opening.append(numbers_entry(next_seq, self._clock.now_ns()))
+
     def _known(self, now_ns: int) -> list[Entry]:
         """What a reader must know who has not seen the segments before."""
         return [
+            numbers_entry(self.pipeline.next_seq, now_ns),
             *(subscribe_entry(each, now_ns) for each in self._subscriptions.values()),
             *(
                 connected_entry(each.line, each.hub, now_ns, each.protocol)

@@ -5,8 +5,10 @@ journal, and is killed at a moment that the seed decides: most while the data fl
 starts. The last one stops in order. Then what they left is judged:
 
 - whatever a subscriber was given, a replay of that process's journal makes; no number of a quote
-  was given twice;
-- bars are those that sorting the prints of the journal makes;
+  was given twice, by whatever process, and no revision of a bar in two ways;
+- every process goes on where the one before ended;
+- bars are those that sorting the prints of the journal makes, over all processes: one that was
+  forming at a kill has the prints of both sides;
 - the ledger names each end, from the last print that there is.
 """
 
@@ -25,7 +27,9 @@ import msgspec
 
 from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.adapters.files import FolderFiles
+from tapekeeper.core.journal import segment_name
 from tapekeeper.model.gap import ABSENCES, Gap
+from tapekeeper.runtime.continuing import REPLAY_BYTES_MAX
 from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import segment_numbers
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
@@ -198,14 +202,24 @@ def judge_kills(folder: Path, killings: list[Killing]) -> Killed:
     problems = [f"the journal is damaged: {one}" for one in unread if not one.expected]
     problems += [f"the ledger is damaged: {one}" for one in damage]
     bars = quotes = 0
+    numbers: Counter[int] = Counter()
+    told: dict[tuple[object, ...], str] = {}
     for one in killings:
         items = list(_delivered(folder / DELIVERED.format(one.number)))
         run = runs.get(one.run, Run(one.run))
         problems += (f"process {one.number}: {what}" for what in _unfounded(items, run))
+        numbers.update(item.quote.seq for item in items if item.quote is not None)
+        if not run.is_continued:
+            told.clear()
+        problems += (f"process {one.number}: {what}" for what in _otherwise(items, told))
         bars += sum(item.bar is not None for item in items)
         quotes += sum(item.quote is not None for item in items)
     for run in runs.values():
         problems += (f"run {run.number}: {what}" for what in unlike_the_oracle(run, run.bars))
+    twice = [number for number, count in numbers.items() if count > 1]
+    if twice:
+        problems.append(f"{len(twice)} numbers were given out twice, the first is {min(twice)}")
+    problems += _begun_anew(files, runs)
     problems += _unnamed(runs, gaps)
     killed = killings[:-1]
     return Killed(
@@ -217,6 +231,18 @@ def judge_kills(folder: Path, killings: list[Killing]) -> Killed:
         quotes,
         len(gaps),
     )
+
+
+def _begun_anew(files: FolderFiles, runs: Mapping[int, Run]) -> Iterator[str]:
+    """Runs behind others that began with nothing, although they need not have."""
+    since = next(iter(runs), 0)
+    for run in list(runs.values())[1:]:
+        if run.is_continued:
+            continue
+        before = (each for each in segment_numbers(files) if since <= each < run.number)
+        if sum(files.size(segment_name(each)) for each in before) <= REPLAY_BYTES_MAX:
+            yield f"run {run.number} began with nothing behind that of segment {since}"
+        since = run.number
 
 
 def _delivered(path: Path) -> Iterator[Delivered]:
@@ -234,9 +260,16 @@ def _unfounded(items: list[Delivered], run: Run) -> Iterator[str]:
     ticks = [one.quote for one in items if one.quote is not None]
     if unknown := {repr(one) for one in ticks} - {repr(one) for one in run.outputs.quotes}:
         yield f"{len(unknown)} quotes were given out that its journal does not have"
-    twice = {seq: n for seq, n in Counter(one.seq for one in ticks).items() if n > 1}
-    if twice:
-        yield f"{len(twice)} numbers were given out twice, the first is {min(twice)}"
+
+
+def _otherwise(items: list[Delivered], told: dict[tuple[object, ...], str]) -> Iterator[str]:
+    """Bars that were told otherwise before, by this process or one that it goes on from."""
+    wrong = 0
+    for bar in (one.bar for one in items if one.bar is not None):
+        key = (bar.contract_id, bar.timeframe, bar.ts_open, bar.revision)
+        wrong += told.setdefault(key, repr(bar)) != repr(bar)
+    if wrong:
+        yield f"{wrong} bars were given out otherwise before, under the same revision"
 
 
 def _unnamed(runs: Mapping[int, Run], gaps: list[Gap]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
 from tapekeeper.model.queue import OnFull, QueueDefaults, QueueLimits
 from tapekeeper.model.timeframe import Timeframe
+from tapekeeper.runtime.continuing import State
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
@@ -45,15 +46,17 @@ ROOMY = FeedLimits(frames=100, bytes=100_000)
 class Bench:
     """A feed and a keeper on a folder, on a clock that is moved by hand."""
 
-    def __init__(self, folder: Path, limits: FeedLimits = ROOMY) -> None:
+    def __init__(
+        self, folder: Path, limits: FeedLimits = ROOMY, state: State | None = None
+    ) -> None:
         self.folder = folder
         self.clock = ManualClock(START + AHEAD_NS)
         self.journaler = Journaler(FolderFiles(folder), created_ns=START)
         self.events: list[str] = []
         self.feed = Feed(
-            pipeline=Pipeline(grace_ns=S),
+            pipeline=Pipeline(grace_ns=S) if state is None else state.pipeline,
             journaler=self.journaler,
-            recent=RecentBars(100),
+            recent=RecentBars(100) if state is None else state.recent,
             recent_quotes=RecentQuotes(10),
             dispatch=Dispatch(QueueDefaults(QueueLimits(10, 10**9))),
             clock=self.clock,

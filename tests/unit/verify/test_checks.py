@@ -15,6 +15,7 @@ from tapekeeper.core.pipeline import Outputs, Pipeline
 from tapekeeper.model.gap import Gap, GapCause
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.model.tick import TradeBatch
+from tapekeeper.runtime import continuing
 from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.sim.fault_host import Kill
 from tapekeeper.sim.fault_menu import Drop, LosePrints, Replay
@@ -258,6 +259,8 @@ def test_a_bar_that_was_forming_at_a_kill_is_judged_by_the_market(
     def forget(_pipeline: Pipeline, absences: Iterable[Gap]) -> Iterator[Outputs]:
         yield Outputs(gaps=list(absences))
 
+    # Processes that begin with nothing, as where the state of the one before cannot be had.
+    monkeypatch.setattr(continuing, "REPLAY_BYTES_MAX", 0)
     evidence = simulate(replace(scenario(8, (Kill(at_s=20.4, restart_s=9),)), trades_per_s=20.0))
     assert judge(evidence).problems == ()
     monkeypatch.setattr(runs, "ended_by", forget)

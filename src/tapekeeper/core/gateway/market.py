@@ -150,6 +150,10 @@ class MarketDecoder:
         """The arrival number of the next tick; every received tick takes one."""
         return self._next_seq
 
+    def number_from(self, next_seq: int) -> None:
+        """Give no number below this one to what comes."""
+        self._next_seq = max(self._next_seq, next_seq)
+
     def decode(self, invocation: Invocation, recv_ns: int, burst: Burst, *, line: int = 0) -> None:
         """Add what `invocation` carries to `burst`; targets are compared without case.
 
