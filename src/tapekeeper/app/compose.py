@@ -236,10 +236,7 @@ async def compose(
         archiving = _archiving(config, outside, files, log)
         helpers = _helpers(token=keeper, watch=watch, loop=loop, comparison=comparison)
         helpers |= _helpers(history=history, care=care, archive=archiving, limits=limiter)
-        keepers = _helpers(sync=syncer)
-        supervisor = _supervisor(
-            feed, journaler, pools, clock=clock, helpers=helpers, keepers=keepers
-        )
+        supervisor = _supervisor(feed, journaler, pools, clock=clock, helpers=helpers, sync=syncer)
         return Parts(
             config=config,
             rest=rest,
@@ -464,7 +461,7 @@ def _supervisor(
     *,
     clock: Clock,
     helpers: dict[str, Helper],
-    keepers: dict[str, Helper],
+    sync: Syncer | None,
 ) -> Supervisor:
     return Supervisor(
         feed=feed,
@@ -472,7 +469,7 @@ def _supervisor(
         pools=tuple(pools.values()),
         clock=clock,
         helpers=helpers,
-        keepers=keepers,
+        keepers=_helpers(sync=sync),
     )
 
 

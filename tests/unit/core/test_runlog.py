@@ -11,7 +11,7 @@ import pytest
 from msgspec.msgpack import Ext
 
 from tapekeeper.core.calendar import Calendar, CalendarSpec, calendar_by_name
-from tapekeeper.core.journal import Entry, EntryKind
+from tapekeeper.core.journal import Entry, EntryKind, Position
 from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.runlog import (
     CONNECTIONS_MAX,
@@ -21,7 +21,11 @@ from tapekeeper.core.runlog import (
     clock_entry,
     connect_entry,
     connected_entry,
+    continuation_told,
+    continues_entry,
     disconnected_entry,
+    number_told,
+    numbers_entry,
     subscribe_entry,
     unsubscribe_entry,
 )
@@ -114,6 +118,38 @@ def test_other_timeframes_can_be_asked_of_an_old_run() -> None:
     wanted = (Timeframe.parse("3s"),)
     pipeline = rerun(subscribe_entry(SUBSCRIPTION, START), timeframes=wanted)
     assert pipeline.timeframes(MES) == tuple(sorted({*wanted, *SUBSCRIPTION.timeframes}))
+
+
+def test_a_process_that_goes_on_follows_nothing_by_itself() -> None:
+    """Its bars and numbers go on; its connections, contracts and what was unfinished are gone."""
+    begun = [subscribe_entry(SUBSCRIPTION, START), connect_entry(7, MARKET_HUB, START)]
+    goes_on = [continues_entry(1, Position(1, 3), START), connect_entry(8, MARKET_HUB, START)]
+    pipeline = rerun(*begun, frame(trade(0) + trade(1)[:30]), *goes_on, frame(trade(2), line=8))
+    assert pipeline.followed() == []
+    assert pipeline.reasons() == {"not_subscribed": 1}
+    assert pipeline.next_seq == 2
+    assert [bar.n for bar in pipeline.forming_all()] == [1, 1]
+    again = rerun(
+        *begun,
+        frame(trade(0) + trade(1)[:30]),
+        *goes_on,
+        subscribe_entry(SUBSCRIPTION, START),
+        frame(trade(2), line=8),
+    )
+    assert again.trade_counts() == TickCounts(received=2, accepted=2)
+    assert [bar.n for bar in again.forming_all()] == [1, 2]
+
+
+def test_the_number_of_the_next_tick_is_never_set_back() -> None:
+    """Who has counted goes on; who has not begins with it."""
+    assert rerun(numbers_entry(9, START)).next_seq == 9
+    begun = [subscribe_entry(SUBSCRIPTION, START), connect_entry(7, MARKET_HUB, START)]
+    assert rerun(*begun, frame(trade(0)), numbers_entry(0, START)).next_seq == 1
+    assert number_told(numbers_entry(9, START)) == 9
+    assert number_told(begun[0]) is None
+    spoilt = Entry(EntryKind.META, 0, START, b'{"kind":"numbers","next_seq":')
+    assert number_told(spoilt) is None
+    assert continuation_told(Entry(EntryKind.META, 0, START, b'{"kind":"continues"')) is None
 
 
 def test_a_new_connection_drops_what_the_old_one_left_unfinished() -> None:

@@ -389,7 +389,7 @@ def _bounds(rows: pl.DataFrame, stamps: str) -> tuple[int, int, int, int, int, s
     return rows.height, volume, low, high, 0, ""
 
 
-def _nowhere(_run: int, _outputs: object) -> None:
+def _nowhere(_first: int, _run: int, _outputs: object) -> None:
     """What is in the archive already."""
 
 

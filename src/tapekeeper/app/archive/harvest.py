@@ -95,16 +95,16 @@ class Harvest:
         self._bars: dict[int, RecentBars] = {}
         self.rows = 0
 
-    def take(self, run: int, outputs: Outputs) -> None:
-        """Add what one step produced in a run."""
+    def take(self, first: int, run: int, outputs: Outputs) -> None:
+        """Add what one step produced in a run; bars as of the `first` that it goes on from."""
         for batch in outputs.trades if self._with_trades else ():
             if self._contract_id is None or batch.contract_id == self._contract_id:
                 self.trades.setdefault(batch.contract_id, TradeColumns()).add(run, batch)
                 self.rows += len(batch)
         if outputs.closed and self._timeframe != "":
-            bars = self._bars.get(run)
+            bars = self._bars.get(first)
             if bars is None:
-                bars = self._bars[run] = RecentBars()
+                bars = self._bars[first] = RecentBars()
             bars.add(self._of_wanted(outputs.closed))
 
     @property

@@ -51,7 +51,8 @@ HISTORY_TRADES: dict[str, type[pl.DataType]] = {
 a run, which is named by its first segment."""
 
 HISTORY_BARS = {**SCHEMA, "run": pl.Int32}
-"""Columns of a frame of bars: those of `SCHEMA`, and the run that made the bar."""
+"""Columns of a frame of bars: those of `SCHEMA`, and the run that made the bar: of runs that went
+on from each other the first."""
 
 _WORTH = {
     str(Completeness.COMPLETE): 4,

@@ -168,8 +168,9 @@ class Stretch:
         return later
 
 
-Taken = Callable[[int, Outputs], None]
-"""Takes what came of an entry, with the run that it came in."""
+Taken = Callable[[int, int, Outputs], None]
+"""Takes what came of an entry, with the run that it came in, and in front of that the first one of
+the runs that went on from each other."""
 
 
 def _ignored(_pipeline: Pipeline) -> None:
@@ -182,8 +183,9 @@ class Continued:
 
     Attributes:
         run: the one that is repeated, by its first segment; 0 before any.
-        first: the first of the runs up to it that went on from each other: what comes of all of
-            them is told as of that one, because a later word on a bar of theirs is the last.
+        first: the first of the runs up to it that went on from each other: bars are told as of that
+            one, because a later word on a bar of theirs is the last.
+        before: the run that it goes on from; 0 where it began with nothing.
         pipeline: what makes its ticks and bars.
         calendars: of every contract of any run so far, by its id.
         broken: whether it was begun in the middle, because what was in front of it is gone.
@@ -193,6 +195,7 @@ class Continued:
 
     run: int = 0
     first: int = 0
+    before: int = 0
     pipeline: Pipeline = field(default_factory=lambda: Pipeline(grace_ns=0))
     calendars: dict[str, Calendar] = field(default_factory=dict)
     broken: bool = False
@@ -211,12 +214,14 @@ class Continued:
         if read.run == self.run:
             return
         if self._rerun is not None and continuation_told(read.entry) is not None:
-            self.run = read.run
             self._rerun.pardon(later.pardons.get(read.run, ()))
+            self.before, self.run = self.run, read.run
+            self.rows = {}
             return
         self.leave(taken, later.absences_behind(self.run))
         ended(self.pipeline)
         self.run = self.first = read.run
+        self.before = 0
         self.pipeline = Pipeline(grace_ns=0)
         self._rerun = Rerun(self.pipeline, pardons=later.pardons.get(read.run, ()))
         # Also where it goes on with the state of a run that is gone.
@@ -227,10 +232,13 @@ class Continued:
     def take(self, entry: Entry, taken: Taken) -> None:
         """Repeat an entry of the run that was entered."""
         assert self._rerun is not None  # noqa: S101 - `enter` comes first
+        # What a run leaves comes of it, and is told by the first entry of the one that goes on.
+        is_end = self.before > 0 and continuation_told(entry) is not None
         for outputs in self._rerun.take(entry):
-            for batch in outputs.trades:
-                self.rows[batch.contract_id] = self.rows.get(batch.contract_id, 0) + len(batch)
-            taken(self.run, self._honest(outputs))
+            if not is_end:
+                for batch in outputs.trades:
+                    self.rows[batch.contract_id] = self.rows.get(batch.contract_id, 0) + len(batch)
+            taken(self.first, self.before if is_end else self.run, self._honest(outputs))
         if entry.kind is EntryKind.META:
             self.calendars |= self._rerun.calendars
 
@@ -242,10 +250,10 @@ class Continued:
             absences: times without a process that later runs told of.
         """
         if self._rerun is not None:
-            taken(self.first, self.pipeline.release())
+            taken(self.first, self.run, self.pipeline.release())
             for outputs in ended_by(self.pipeline, absences):
-                taken(self.first, self._honest(outputs))
-            taken(self.first, self._honest(Outputs(closed=self.pipeline.forming_all())))
+                taken(self.first, self.run, self._honest(outputs))
+            taken(self.first, self.run, self._honest(Outputs(closed=self.pipeline.forming_all())))
 
     def _honest(self, outputs: Outputs) -> Outputs:
         """A bar in which a repetition began in the middle says that it is no more than a part."""
