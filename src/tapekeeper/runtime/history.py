@@ -230,7 +230,7 @@ class History:
     def _end_warm(self, gap: Gap, state: WarmUp) -> None:
         """Let go who waits for a start, however; one that has an end keeps it."""
         warm = self._warm.get(gap.contract_id, {})
-        if gap.cause is GapCause.START:
+        if self._is_waited_for(gap):
             pending = [one for one in self._warmed_by(gap) if warm.get(one) is WarmUp.PENDING]
             warm.update(dict.fromkeys(pending, state))
             self._notify()
