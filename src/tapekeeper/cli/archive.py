@@ -72,6 +72,8 @@ def archive_command(
 
 
 def _told(done: Archived) -> str:
+    if not done.files and done.merged:
+        return f"nothing new, but {done.merged:,} files were merged into fewer"
     if not done.files:
         return f"nothing new: all is archived up to segment {done.through_segment}"
     each = f", {done.size_bytes / done.trades:.1f} bytes a trade with its bars" * bool(done.trades)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from tapekeeper.app.archive.layout import (
     trades_folder,
 )
 from tapekeeper.app.archive.manifest import CarryFile, Manifest, Part, decode_manifest
+from tapekeeper.app.archive.merging import BATCH, mergeable, merged_name, merged_rows, replaced
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of, settled_through
 from tapekeeper.core.journal import retention, segment_name
 from tapekeeper.core.journal.retention import CONFIRMATIONS
@@ -59,6 +60,7 @@ class Archived:
         confirmed: all up to this one may be removed.
         trades, bars, files: that were added.
         size_bytes: of the files that were added.
+        merged: files that became parts of others, those of this archiving included.
         problems: what cannot be read of the journal, one sentence each, those of earlier passes
             included.
         notes: what is normal after a crash, likewise.
@@ -70,6 +72,7 @@ class Archived:
     bars: int = 0
     files: int = 0
     size_bytes: int = 0
+    merged: int = 0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -199,6 +202,7 @@ class _Archiving:
         through = settled_through(self._files)
         while self._manifest.through_segment < through:
             self._pass(through, rows_per_pass, lambda at: progress(at - begun, through - begun))
+        self._merge()
         self._confirm()
         return replace(
             self._done,
@@ -235,7 +239,12 @@ class _Archiving:
             ours.add(self._manifest.carry.path)
         for name in self._disk.names():
             if name not in ours:
-                self._disk.remove(name)
+                self._let_go(name)
+
+    def _let_go(self, name: str) -> None:
+        """Remove a file that is the archive's no more, unless somebody has it open on Windows."""
+        with suppress(JournalError):  # the next archiving removes it
+            self._disk.remove(name)
 
     # -- a pass ------------------------------------------------------------------------------
 
@@ -305,15 +314,40 @@ class _Archiving:
             problems=(*old.problems, *map(str, bad)),
             parts=(*old.parts, *parts),
         )
+        self._replace_manifest(manifest)
+        self._count(parts)
+        self._confirm()
+        if old.carry is not None:
+            self._disk.remove(old.carry.path)
+
+    def _replace_manifest(self, manifest: Manifest) -> None:
+        """From here on the archive is another one, in one step."""
         self._disk.sync_names()
         self._disk.stage(MANIFEST, manifest.encode())
         self._disk.publish(MANIFEST)
         self._disk.sync_names()
         self._manifest = manifest
-        self._count(parts)
-        self._confirm()
-        if old.carry is not None:
-            self._disk.remove(old.carry.path)
+
+    def _merge(self) -> None:
+        """Make one file of a day's many; readers have the ones or the other, by the manifest."""
+        waiting = mergeable(self._manifest.parts)
+        for first in range(0, len(waiting), BATCH):
+            groups = waiting[first : first + BATCH]
+            made = [self._merged(group) for group in groups]
+            parts = replaced(self._manifest.parts, groups, made)
+            self._replace_manifest(msgspec.structs.replace(self._manifest, parts=tuple(parts)))
+            for part in (part for group in groups for part in group):
+                self._let_go(part.path)
+                self._done = replace(self._done, merged=self._done.merged + 1)
+
+    def _merged(self, group: list[Part]) -> Part:
+        rows = merged_rows(self._disk, group)
+        stamps = "ts_event" if group[0].kind == TRADES else "ts_open"
+        count, volume, low, high, *_ = _bounds(rows, stamps)
+        part = msgspec.structs.replace(
+            group[-1], path=merged_name(group), rows=count, volume=volume, min_ns=low, max_ns=high
+        )
+        return self._write(part, rows)
 
     def _size(self, number: int) -> int:
         try:

@@ -13,6 +13,7 @@ from tapekeeper.app.archive.harvest import Harvest, TradeColumns
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
 from tapekeeper.core.hot import HotWindow, TradeView
 from tapekeeper.core.journal import Position
+from tapekeeper.core.runlog import continuation_told
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.ports import Files
@@ -124,7 +125,8 @@ class Warm:
                 if read.run != self._state.run:
                     self._refresh_instruments()
                 self._state.enter(read, later, self._harvest.take)
-                if self._meets(hot):
+                # What the run before left is told by the entry that says that this one goes on.
+                if self._meets(hot) and continuation_told(read.entry) is None:
                     break
                 self._behind = read.behind
                 self._state.take(read.entry, self._harvest.take)
