@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -25,6 +26,7 @@ import pytest
 from aiohttp import web
 
 from tapekeeper.adapters.clock import SystemClock, SystemRandom
+from tapekeeper.adapters.given_tokens import GivenTokens
 from tapekeeper.adapters.http_session import open_session
 from tapekeeper.adapters.log import open_log
 from tapekeeper.adapters.rest import GatewayAuth, GatewayRest, RestCaller
@@ -393,6 +395,38 @@ async def test_no_failure_shows_a_secret(auth: Auth, canaries: Canaries) -> None
     assert len(errors.texts) > 25
     assert canaries.tokens >= 2
     assert canaries.places(iter(errors.texts)) == []
+
+
+@pytest.mark.asyncio
+async def test_no_failure_of_a_user_s_own_token_source_shows_a_secret(canaries: Canaries) -> None:
+    """What it raises and what it gives instead of a token, the locals of frames included."""
+    errors = Errors()
+    for name, source in BAD_SOURCES.items():
+        tokens = KeptTokens(GivenTokens(partial(source, canaries.key)), SystemClock())
+        with errors.of(name):
+            await tokens()
+    assert canaries.places(iter(errors.texts)) == []
+
+
+def _fails(key: Secret, kind: type[BaseException]) -> str:
+    text = key.reveal()
+    raise kind(f"refused: {text}")
+
+
+async def _fails_later(key: Secret, kind: type[BaseException]) -> str:
+    return _fails(key, kind)
+
+
+BAD_SOURCES: dict[str, Callable[[Secret], Any]] = {
+    "a dict": lambda key: {"token": key.reveal()},
+    "bytes": lambda key: key.reveal().encode(),
+    "far too long": lambda key: key.reveal() * 5_000,
+    "with a blank": lambda key: f"{key.reveal()} {key.reveal()}",
+    "an error": lambda key: _fails(key, ValueError),
+    "an error of a coroutine": lambda key: _fails_later(key, ValueError),
+    "an exit": lambda key: _fails(key, SystemExit),
+    "an exit of a coroutine": lambda key: _fails_later(key, SystemExit),
+}
 
 
 async def _hostile(

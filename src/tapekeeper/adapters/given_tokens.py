@@ -18,7 +18,8 @@ Given: TypeAlias = str | Secret
 TokenCallable: TypeAlias = Callable[[], Given | Awaitable[Given]]
 """Gives a token that is valid now. It may be a coroutine function, or a plain function, which is
 called in a thread of its own, so that it may block. It may raise an `OutsideError` to say whether
-trying again can help; whatever else it raises counts as trouble that may pass."""
+trying again can help; whatever else it raises, `SystemExit` included, counts as trouble that may
+pass."""
 
 _CHARS_MAX = 64 * 1024
 """Servers refuse much shorter headers than this; a longer text is something else."""
@@ -97,6 +98,18 @@ def _throw(inner: Generator[Any, None, object] | Iterator[Any], error: BaseExcep
     return throw(error)
 
 
+class _Failed:
+    """What a plain function raised, on its way from its thread.
+
+    Not set on a future: raised from there, some kinds are taken for the loop's own.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
 class GivenTokens:
     """A `tapekeeper.adapters.tokens.TokenIssuer` that asks a callable.
 
@@ -131,13 +144,12 @@ class GivenTokens:
             except asyncio.CancelledError:
                 driven.give_up(task)
                 raise
-        given, failed = task.result()
-        # Raised here and not where it was met, so that no traceback carries the failure along.
-        if isinstance(failed, OutsideError):
-            raise failed
-        if failed is not None:
-            raise OutsideError(_failure(failed))
-        return _secret(given)
+        outcome = task.result()
+        if isinstance(outcome, Secret):
+            return outcome
+        # Raised here and not where it was met, so that no traceback carries along what was given
+        # or the frames that it failed in, whose locals a reporter may show.
+        raise outcome
 
     async def extend(self, held: Secret) -> None:
         """Nothing but the callable gives tokens."""
@@ -161,26 +173,19 @@ class GivenTokens:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[object] = loop.create_future()
 
-        def tell(given: object, failed: BaseException | None) -> None:
-            if answer.done():
-                return  # the one who asked has given up
-            if failed is None:
+        def tell(given: object) -> None:
+            if not answer.done():  # else the one who asked has given up
                 answer.set_result(given)
-            else:
-                answer.set_exception(failed)
 
         def work() -> None:
-            given: object = None
-            failed: BaseException | None = None
+            given: object
             try:
                 given = self._source()
-            except StopIteration:
-                failed = RuntimeError()  # a future cannot hold the original
             # boundary: the user's code in a thread, whose failure the one who asked must get
             except BaseException as error:  # noqa: BLE001 - see the line above
-                failed = error
+                given = _Failed(error)
             with suppress(RuntimeError):  # the loop is closed, and nobody asks any more
-                loop.call_soon_threadsafe(tell, given, failed)
+                loop.call_soon_threadsafe(tell, given)
 
         thread = threading.Thread(target=work, name="token source", daemon=True)
         self._threads.append(thread)
@@ -188,17 +193,30 @@ class GivenTokens:
         return await answer
 
 
-async def _outcome(driven: _Driven) -> tuple[object, BaseException | None]:
-    """What the callable gave, or how it failed."""
+async def _outcome(driven: _Driven) -> Secret | OutsideError:
+    """The token that the callable gave, or why there is none.
+
+    A value and nothing that is raised, and the text only as a Secret, because reporters show the
+    result of a task and the locals of every frame that an error passed.
+
+    Raises:
+        KeyboardInterrupt: somebody pressed Ctrl-C while a coroutine function ran in the loop's
+            thread. It is for the program, and no failure of the callable's. A thread of its own
+            never gets it from a key, so what raises one there is the callable.
+    """
     try:
-        return await driven, None
+        given = await driven
     except asyncio.CancelledError as error:
         if driven.given_up:
             raise
-        return None, error  # something of its own was cancelled, not we
+        return _failure(error)  # something of its own was cancelled, not we
+    except KeyboardInterrupt:
+        raise
+    # A vendor's library may call `sys.exit`.
     # boundary: the user's code must not stop the recording, whatever it raises
-    except Exception as error:  # noqa: BLE001 - see the line above
-        return None, error
+    except BaseException as error:  # noqa: BLE001 - see the line above
+        return _failure(error)
+    return _failure(given.error) if isinstance(given, _Failed) else _secret(given)
 
 
 def _is_coroutine_function(source: TokenCallable) -> bool:
@@ -206,27 +224,29 @@ def _is_coroutine_function(source: TokenCallable) -> bool:
     return inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(called)
 
 
-def _secret(given: object) -> Secret:
-    """What was given, as a Secret.
-
-    Raises:
-        OutsideError: it is no token.
-    """
+def _secret(given: object) -> Secret | OutsideError:
+    """What was given, as a Secret, or why it is no token."""
     if isinstance(given, Secret):
         text = given.reveal().strip()
     elif isinstance(given, str):
         text = given.strip()
     else:
-        raise OutsideError(f"the token source returned {type(given).__name__}, not a text")
+        return OutsideError(f"the token source returned {type(given).__name__}, not a text")
     if not text:
-        raise OutsideError("the token source returned an empty text")
+        return OutsideError("the token source returned an empty text")
     if len(text) > _CHARS_MAX:
-        raise OutsideError(f"the token source returned more than {_CHARS_MAX:,} characters")
+        return OutsideError(f"the token source returned more than {_CHARS_MAX:,} characters")
     return Secret(text)
 
 
-def _failure(error: BaseException) -> str:
-    """Kind and place of a failure of the callable's, without its text."""
+def _failure(error: BaseException) -> OutsideError:
+    """Kind and place of a failure of the callable's, without its text.
+
+    An `OutsideError` is the callable's own word and stays what it is, but leaves its way behind.
+    """
+    if isinstance(error, OutsideError):
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
-    return f"the token source failed: {type(error).__name__}{where}"
+    return OutsideError(f"the token source failed: {type(error).__name__}{where}")

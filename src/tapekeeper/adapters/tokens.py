@@ -24,6 +24,10 @@ GIVEN_LIFE_MIN_S = 60.0
 the gateway is the judge of that, and a wrong clock must not make its source be asked all the time.
 """
 
+LIFE_MAX_S = 10 * 366 * 24 * 3600.0
+"""A longer life is a mistake in the token, which then does not say when it expires: believed, it
+would never be renewed."""
+
 RENEWAL_TIMEOUT_S = 40.0
 """For one renewal as a whole; a waiting caller is never kept longer than this."""
 
@@ -34,6 +38,8 @@ REFUSED_DELAY_S = 60.0
 """The same where the credentials were refused: asking sooner would only fill the gateway's log."""
 
 _CLAIM_CHARS_MAX = 200
+_MILLISECONDS_FROM = 1e11
+"""A larger time is in milliseconds, as some issuers write it: in seconds it is the year 5138."""
 _NS_PER_S = 1_000_000_000
 
 
@@ -272,9 +278,9 @@ def market_data_claim(token: Secret) -> str | None:
     """
     try:
         claim = jwt.decode(token.reveal(), options={"verify_signature": False}).get("msd")
+        words = [str(word) for word in (claim if isinstance(claim, list) else [claim]) if word]
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         return None
-    words = [str(word) for word in (claim if isinstance(claim, list) else [claim]) if word]
     text = "".join(one if one.isprintable() else "?" for one in ", ".join(words))
     return text[:_CLAIM_CHARS_MAX] or None
 
@@ -295,13 +301,30 @@ def _life_s(token: Secret, now_ns: int, *, just_issued: bool) -> float:
     now_s = now_ns / _NS_PER_S
     try:
         claims = jwt.decode(token.reveal(), options={"verify_signature": False})
-        ends_s = float(claims["exp"])
-        begin_s = float(claims.get("iat", now_s)) if just_issued else now_s
-    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+        ends_s = _in_seconds(claims["exp"])
+        begin_s = _in_seconds(claims.get("iat", now_s)) if just_issued else now_s
+    except (
+        jwt.InvalidTokenError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,  # JSON has integers that no float holds
+        RecursionError,  # and lists of any depth
+    ):
         return DEFAULT_LIFE_S
     life_s = ends_s - begin_s
-    if not math.isfinite(life_s):
+    if not math.isfinite(life_s) or life_s > LIFE_MAX_S:
         return DEFAULT_LIFE_S
     if not just_issued:
         return max(life_s, GIVEN_LIFE_MIN_S)
     return life_s if life_s > 0 else DEFAULT_LIFE_S
+
+
+def _in_seconds(claim: float) -> float:
+    """A time that a token names, in seconds since 1970 whatever unit its issuer took.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is no number, whatever its type says.
+    """
+    time = float(claim)
+    return time / 1_000 if time >= _MILLISECONDS_FROM else time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import threading
 import traceback
@@ -13,7 +14,7 @@ import jwt
 import pytest
 
 from tapekeeper.adapters.given_tokens import CALLS_MAX, GRACE_S, GivenTokens, TokenCallable
-from tapekeeper.adapters.tokens import GIVEN_LIFE_MIN_S, KeptTokens
+from tapekeeper.adapters.tokens import DEFAULT_LIFE_S, GIVEN_LIFE_MIN_S, KeptTokens
 from tapekeeper.errors import AuthError, DeadlineError, OutsideError
 from tapekeeper.model.secret import Secret
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
@@ -178,6 +179,12 @@ def test_a_coroutine_may_tidy_up_when_it_is_cancelled() -> None:
     assert steps == ["its own limit", "tidied up"]
 
 
+def _below(report: traceback.TracebackException) -> list[str]:
+    """The frames of a report but the test's own, with their locals, and its sentence."""
+    del report.stack[0]
+    return list(report.format())
+
+
 def _raise(error: BaseException) -> str:
     raise error
 
@@ -196,20 +203,49 @@ async def _raise_later(error: BaseException) -> str:
         SystemError(_TEXT),
         asyncio.CancelledError(_TEXT),
         KeyError(_TEXT),
+        StopIteration(_TEXT),
+        SystemExit(_TEXT),
+        GeneratorExit(_TEXT),
+        BaseException(_TEXT),
     ],
 )
 async def test_a_failure_is_told_by_kind_and_place_only(
     call: Callable[[BaseException], str | Awaitable[str]], error: BaseException
 ) -> None:
-    """Its text may hold a token, so neither sentence nor traceback shows it; it may pass."""
+    """Its text may hold a token, so neither sentence nor traceback shows it; it may pass.
+
+    A library that ends the program or an interpreter's own signals are no exception to that.
+    """
+    if isinstance(error, StopIteration) and call is _raise_later:
+        error = RuntimeError(_TEXT)  # what Python makes of it in a coroutine
     with pytest.raises(OutsideError) as caught:
         await GivenTokens(functools.partial(call, error)).issue()
     sentence = str(caught.value)
     assert sentence.startswith(f"the token source failed: {type(error).__name__} in test_given_")
     assert caught.value.retryable
-    assert _TEXT not in "".join(traceback.format_exception(caught.value))
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    # The test's own frame holds the error.
+    assert [line for line in _below(report) if _TEXT in line] == []
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
+
+
+def test_a_key_press_is_for_the_program() -> None:
+    """Ctrl-C that comes while a coroutine function runs is no failure of that function's."""
+
+    async def main(_: VirtualClock) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            await GivenTokens(functools.partial(_raise_later, KeyboardInterrupt())).issue()
+
+    with pytest.raises(KeyboardInterrupt):  # the loop gives it to who runs it, too
+        run_virtual(main)
+
+
+@pytest.mark.asyncio
+async def test_a_thread_gets_no_key_press() -> None:
+    """Python gives Ctrl-C to the main thread; in another one it is the function's own doing."""
+    with pytest.raises(OutsideError, match="failed: KeyboardInterrupt"):
+        await GivenTokens(functools.partial(_raise, KeyboardInterrupt())).issue()
 
 
 @pytest.mark.asyncio
@@ -247,16 +283,19 @@ async def test_our_own_cancellation_is_not_a_failure_of_the_source() -> None:
         (_TEXT.encode(), "returned bytes, not a text"),
         ("  ", "returned an empty text"),
         (Secret(""), "returned an empty text"),
-        ("x" * 70_000, "returned more than 65,536 characters"),
+        (_TEXT * 7_000, "returned more than 65,536 characters"),
+        ({"token": _TEXT}, "returned dict, not a text"),
     ],
 )
 async def test_what_is_no_token_is_refused_without_being_shown(
     value: object, sentence: str
 ) -> None:
-    """The sentence says what is wrong with it."""
+    """The sentence says what is wrong with it, and no frame on its way holds it."""
     with pytest.raises(OutsideError) as caught:
         await GivenTokens(lambda: value).issue()  # type: ignore[arg-type, return-value] # on purpose
     assert str(caught.value) == f"the token source {sentence}"
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert [line for line in _below(report) if _TEXT in line] == []
 
 
 def _jwt(number: int, **claims: float) -> str:
@@ -343,6 +382,49 @@ def test_a_source_that_hangs_has_a_deadline() -> None:
             assert desk.calls == 2
 
     run_virtual(main)
+
+
+def _claims(payload: str) -> str:
+    """A token with that payload, which need be no JSON."""
+    parts = ('{"alg":"HS256","typ":"JWT"}', payload, "signature")
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"exp":1' + "0" * 400 + "}",
+        '{"exp":1' + "0" * 5_000 + "}",
+        '{"exp":1e300}',
+        '{"exp":1e400}',
+        '{"exp":NaN}',
+        '{"exp":[1]}',
+        "[" * 40_000,
+    ],
+    ids=["wide", "too wide to read", "far", "without end", "no number", "list", "deep"],
+)
+def test_a_token_with_an_end_that_none_has_lives_a_day(payload: str) -> None:
+    """Whatever it says, it is renewed one day, and never ends the tape."""
+    token = _claims(payload)
+
+    async def main(clock: VirtualClock) -> float | None:
+        tokens = KeptTokens(GivenTokens(lambda: token), clock)
+        assert await tokens() == Secret(token)
+        return tokens.due_in_s()
+
+    assert run_virtual(main) == DEFAULT_LIFE_S * 0.8
+
+
+def test_an_end_in_milliseconds_is_read_as_such() -> None:
+    """Issuers write both; a token of the year 58,000 would never be renewed."""
+
+    async def main(clock: VirtualClock) -> float | None:
+        ends_ms = (clock.now_ns() + 1_000 * _NS) // 1_000_000
+        tokens = KeptTokens(GivenTokens(lambda: _jwt(1, exp=ends_ms)), clock)
+        await tokens()
+        return tokens.due_in_s()
+
+    assert run_virtual(main) == pytest.approx(800.0)
 
 
 @pytest.mark.parametrize("text", ["with blank", "with\r\nHeader: x", "nul\0", "umlaut-ä"])
