@@ -15,6 +15,7 @@ from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.hot import ROW_BYTES
 from tapekeeper.core.limits import Gauge, LimitsChange, Load
+from tapekeeper.model.queue import OnFull, QueuePolicy, Shed
 from tapekeeper.runtime.pool_values import HealthChange
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway
@@ -177,3 +178,56 @@ def test_a_disk_that_fills_up_is_told_before_it_is_full() -> None:
 
     _, _, _, told = run(act)
     assert [one.gauge for one in told if isinstance(one, LimitsChange)] == [Gauge.DISK]
+
+
+def test_under_pressure_queues_move_to_the_disk_and_optional_readers_pause() -> None:
+    """A reader that stands still costs a sixteenth of its memory, and loses nothing by it.
+
+    One that can be done without is paused, told what it missed, and goes on; one that is not has
+    every quote.
+    """
+    seen: dict[str, TapeStatus] = {}
+    streams: dict[str, AsyncIterator[Any]] = {}
+
+    async def act(world: World, tape: Tape) -> None:
+        streams["whole"] = tape.quotes("MES", on_full=QueuePolicy("spill", events=100_000))
+        streams["still"] = tape.quotes("MES", on_full=QueuePolicy("spill", events=320))
+        streams["optional"] = tape.quotes("MES", on_full=QueuePolicy("fail", optional=True))
+        await world.clock.sleep_s(60)
+        seen["before"] = tape.status()
+        for total, when in ((TIGHT, "tight"), (CRITICAL, "critical"), (ROOMY, "after")):
+            world.machine.total = total
+            await world.clock.sleep_s(40)
+            seen[when] = tape.status()
+
+    world, status, _, _ = run(act)
+    assert status.holds
+    assert all(each.holds for each in seen.values())
+    waiting = {
+        when: {each.on_full: each.waiting for each in found.queues if each.name.startswith("the q")}
+        for when, found in seen.items()
+    }
+    still = {
+        when: min(each.waiting for each in found.queues if each.on_full is OnFull.SPILL)
+        for when, found in seen.items()
+    }
+    # With what is not written to the disk yet: half of the limit that was set, at most.
+    assert still["before"] >= 320 > 80 + 160 >= still["tight"]
+    assert still["critical"] <= 20 + 160
+    assert waiting["critical"][OnFull.FAIL] == 0
+    paused = {when: any(each.is_paused for each in found.queues) for when, found in seen.items()}
+    assert paused == {"before": False, "tight": False, "critical": True, "after": False}
+
+    async def read(_clock: VirtualClock) -> dict[str, list[Any]]:
+        return {name: await _all(stream) for name, stream in streams.items()}
+
+    found = run_virtual(read, start_ns=START_NS)
+    assert found["still"] == found["whole"]
+    shed, *rest = found["optional"]
+    assert isinstance(shed, Shed)
+    assert shed.first == 1
+    assert found["whole"][shed.last :] == rest
+    assert len(rest) + shed.count == len(found["whole"]) > len(rest) > 0
+    told = [event for event, _ in world.logged if event in {"queue_paused", "queue_resumed"}]
+    assert told == ["queue_paused", "queue_resumed"]
+    assert world.scratch.open_files == 0

@@ -17,6 +17,9 @@ from tapekeeper.runtime.limiter import Limiter, Sources
 from tapekeeper.runtime.loop_lag import LoopWatch
 from tapekeeper.runtime.syncer import Syncer
 
+PAUSED = "memory is critical"
+"""Why optional subscribers are paused."""
+
 _MEGABYTE = 1_000_000
 _KILOBYTE = 1_024
 
@@ -49,6 +52,7 @@ def compose_limits(
         Limits(config.limits.policy(), ceilings),
         Sources(machine, lambda: None if loop is None else loop.take_worst_ms(), feed.waiting_s),
         levers,
+        feed.move_surplus,
         in_thread=outside.in_thread or in_the_loop,
         clock=outside.clock,
         log=log,
@@ -67,6 +71,8 @@ def _knobs(
     knobs: dict[Knob, tuple[int, Callable[[int], None]]] = {
         Knob.QUOTES: (config.quotes.keep, feed.recent_quotes.limit),
         Knob.HISTORY: (config.archive.cache_mb * _MEGABYTE, parts.past.limit),
+        Knob.QUEUES: (100, lambda now: feed.limit_memory(now / 100)),
+        Knob.OPTIONAL: (1, lambda now: feed.dispatch.pause("" if now else PAUSED)),
         Knob.BURST: (frames, lambda now: feed.limit_burst(now, max(1, size * now // frames))),
     }
     if config.trades.keep_mb:

@@ -24,6 +24,9 @@ What is decided by it is a share of the user's ceiling, so that it is never abov
     history   memory: what `history` keeps, archive.cache_mb      all     1/4    none
     sync      memory: journal.sync_every_ms                       all     1/2    1/4
     burst     loop: limits.burst_frames, unless the queue is old  all     1/2    1/4
+    queues    memory: what queues that spill hold in memory,      all     1/4    1/16
+              per cent of their limits, unless the disk is critical
+    optional  memory: whether optional subscribers go on          yes     yes    no
 
 Nothing that would be of no use is decided: 10 ms, 16 frames and 100 quotes are the least, where the
 ceiling is not less.
@@ -65,6 +68,9 @@ class Load(StrEnum):
 class Knob(StrEnum):
     """What is decided."""
 
+    QUEUES = "queues"  # per cent of the limits of queues that spill, in memory
+    OPTIONAL = "optional"  # whether optional subscribers go on (1) or are paused (0)
+
     HOT = "hot"  # bytes of recent trades
     QUOTES = "quotes"  # recent quotes of each contract
     HISTORY = "history"  # bytes that are kept between two readings
@@ -80,6 +86,8 @@ _SHARES: Mapping[Knob, tuple[Gauge, tuple[float, float, float]]] = {
     Knob.HISTORY: (Gauge.MEMORY, (1, 1 / 4, 0)),
     Knob.SYNC: (Gauge.MEMORY, (1, 1 / 2, 1 / 4)),
     Knob.BURST: (Gauge.LOOP, (1, 1 / 2, 1 / 4)),
+    Knob.QUEUES: (Gauge.MEMORY, (1, 1 / 4, 1 / 16)),
+    Knob.OPTIONAL: (Gauge.MEMORY, (1, 1, 0)),
 }
 
 _LEAST = {Knob.SYNC: 10, Knob.BURST: 16, Knob.QUOTES: 100}
@@ -264,6 +272,8 @@ class Limits:
     def _share(self, knob: Knob) -> float:
         gauge, shares = _SHARES[knob]
         if knob is Knob.BURST and self.load(Gauge.QUEUE) is not Load.NORMAL:
+            return 1
+        if knob is Knob.QUEUES and self.load(Gauge.DISK) is Load.CRITICAL:
             return 1
         return shares[_LOADS.index(self.load(gauge))]
 

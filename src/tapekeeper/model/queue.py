@@ -39,11 +39,14 @@ class QueuePolicy(msgspec.Struct, frozen=True):
         on_full: see `OnFull`; its name as a text will do.
         events: how many may wait in memory, at least 1.
         mb: how many megabytes of memory they may take.
+        optional: whether the subscriber can do without, and is paused while memory is critical.
+            What it misses is told by a `Shed` when it goes on, whatever `on_full` says.
     """
 
     on_full: OnFull | str | None = None
     events: int | None = None
     mb: float | None = None
+    optional: bool = False
 
 
 class QueueDefaults(msgspec.Struct, frozen=True):
@@ -119,12 +122,13 @@ class QueueStatistics(msgspec.Struct, frozen=True):
         waiting, waiting_bytes: in memory.
         spilled, spilled_bytes: on the disk now.
         conflated: those that others stand for.
-        shed: given up, with evidence.
+        shed: given up, with evidence; those that came while it was paused included.
         missed: not taken any more, because the stream ends with `FellBehindError`.
         is_high: whether it was filled above its high watermark, and has not been emptied below
             its low one since.
         delay_ns: from the offer of an event until the subscriber took it, ns. Of one event at a
             time: the next one is that which is offered after this was taken, given up or merged.
+        is_paused: whether it is optional, and nothing is put into it now.
     """
 
     name: str
@@ -140,6 +144,7 @@ class QueueStatistics(msgspec.Struct, frozen=True):
     missed: int = 0
     is_high: bool = False
     delay_ns: Distribution = Distribution()
+    is_paused: bool = False
 
     @property
     def holds(self) -> bool:

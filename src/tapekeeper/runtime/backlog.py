@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from tapekeeper.errors import JournalError
 from tapekeeper.model.queue import OnFull, QueueLimits
 from tapekeeper.runtime.spill import Spill
 
@@ -21,6 +22,10 @@ HIGH_SHARE = 0.75
 """Of either limit: from here on a queue is called high."""
 LOW_SHARE = 0.5
 """Of both limits: down to here it stays so, and who waits for room goes on waiting."""
+
+SURPLUS_EVENTS = 2_048
+SURPLUS_BYTES = 1_000_000
+"""What is moved to the disk at once where a limit has shrunk: some 5 ms of work."""
 
 
 class TellLevel(Protocol):
@@ -62,16 +67,53 @@ class Backlog(Generic[T]):
         size_of: Callable[[T], int],
         spill: Spill[T] | None = None,
     ) -> None:
-        self._limits = limits
         self._size_of = size_of
         self._spill = spill
         self._head: deque[T] = deque()  # bound: the limits, by owners that ask `is_full`
         self._bytes = 0
+        self.limit(limits)
+        self.is_high = False
+
+    def limit(self, limits: QueueLimits) -> None:
+        """Have other limits from now on; what exceeds them stays, until it is moved or read."""
+        self._limits = limits
         self._high = QueueLimits(
             max(1, round(limits.events * HIGH_SHARE)), max(1, round(limits.bytes * HIGH_SHARE))
         )
         self._low = QueueLimits(int(limits.events * LOW_SHARE), int(limits.bytes * LOW_SHARE))
-        self.is_high = False
+
+    def move_surplus(self) -> bool:
+        """Put some of what exceeds the limits to the disk, in its place; whether more does.
+
+        It stays in memory where the disk refuses, or there is none.
+        """
+        spill, head = self._spill, self._head
+        if spill is None or spill.refused:
+            return False
+        moved: list[T] = []
+        size = 0
+        while self._exceeds() and len(moved) < SURPLUS_EVENTS and size < SURPLUS_BYTES:
+            item = head.pop()
+            moved.append(item)
+            size += self._size_of(item)
+            self._bytes -= self._size_of(item)
+        if not moved:
+            return False
+        moved.reverse()
+        try:
+            spill.prepend(moved)
+        except JournalError:
+            head.extend(moved)
+            self._bytes += size
+            return False
+        return self._exceeds()
+
+    def _exceeds(self) -> bool:
+        """Whether more than one event is in memory, and more than may be."""
+        limits = self._limits
+        return len(self._head) > max(1, limits.events) or (
+            len(self._head) > 1 and self._bytes > limits.bytes
+        )
 
     def __len__(self) -> int:
         return len(self._head) if self._spill is None else len(self._head) + len(self._spill)
@@ -213,3 +255,8 @@ class Backlog(Generic[T]):
             for item in self._spill.take():
                 self._head.append(item)
                 self._bytes += self._size_of(item)
+
+
+def scaled(limits: QueueLimits, share: float) -> QueueLimits:
+    """A share of limits, and one event and one byte at least."""
+    return QueueLimits(max(1, int(limits.events * share)), max(1, int(limits.bytes * share)))

@@ -117,6 +117,25 @@ class Dispatch:
         self._user: _Register[UserEvent] = _Register()
         self._changes: _Register[TapeChange] = _Register()
         self._closed = False
+        self._share = 1.0  # of the memory of queues that spill
+        self._pause = ""  # why optional subscribers are paused
+
+    def limit_memory(self, share: float) -> None:
+        """Let queues that spill hold so much of their limits in memory, later ones as well."""
+        self._share = share
+        for mailbox in self._all():
+            mailbox.limit_memory(share)
+
+    def move_surplus(self) -> bool:
+        """Put some of what exceeds that to the disk; whether more does."""
+        moved = [mailbox.move_surplus() for mailbox in self._all()]
+        return any(moved)
+
+    def pause(self, reason: str) -> None:
+        """Offer optional subscribers nothing more, later ones as well; "" goes on with it."""
+        self._pause = reason
+        for mailbox in self._all():
+            mailbox.pause(reason)
 
     def publish_bars(self, bars: Iterable[Bar]) -> None:
         """Offer closed bars to whoever listens to their contract and timeframe."""
@@ -227,7 +246,10 @@ class Dispatch:
             merge=kind.merge,
             clock=self._clock,
             tell=self.publish_level,
+            optional=wish.optional,
         )
+        mailbox.limit_memory(self._share)
+        mailbox.pause(self._pause)
         register.add(mailbox)
         if self._closed:
             mailbox.close()

@@ -155,6 +155,19 @@ class Feed:
         """Take so many frames and bytes at once from now on, at most."""
         self._waiting.burst = QueueLimits(frames, size)
 
+    def limit_memory(self, share: float) -> None:
+        """Let so much of what may wait in memory wait there, here and for subscribers.
+
+        Only where the rest may go to the disk; `move_surplus` takes what is there already.
+        """
+        self._waiting.limit_memory(share)
+        self.dispatch.limit_memory(share)
+
+    def move_surplus(self) -> bool:
+        """Put some of what exceeds a limit of memory to the disk; whether more does."""
+        # Not `or`: each of them is to move a part.
+        return any((self._waiting.move_surplus(), self.dispatch.move_surplus()))
+
     def waiting_s(self) -> float:
         """How long the oldest frame has waited; 0 where none does."""
         oldest_ns = self._waiting.oldest_ns

@@ -33,7 +33,7 @@ from tapekeeper.core.signalr.resume import ReceivePoint
 from tapekeeper.errors import JournalError, UsageError
 from tapekeeper.model.queue import OnFull, QueueLimits
 from tapekeeper.ports import Log, Scratch
-from tapekeeper.runtime.backlog import Backlog, TellLevel, nobody_listens
+from tapekeeper.runtime.backlog import Backlog, TellLevel, nobody_listens, scaled
 from tapekeeper.runtime.line_values import Arrival, Connected, Disconnected, Inbound, Reattached
 from tapekeeper.runtime.spill import EventCodec, Spill
 
@@ -285,6 +285,15 @@ class Intake:
             on_full=self._on_full.value,
         )
         self._tell(NAME, reason, self._on_full, is_high=is_high)
+
+    def limit_memory(self, share: float) -> None:
+        """Let so much of the limits wait in memory, if the rest may go to the disk."""
+        if self._spill is not None:
+            self._items.limit(scaled(self._limits, share))
+
+    def move_surplus(self) -> bool:
+        """See `Backlog.move_surplus`."""
+        return self._items.move_surplus()
 
     # -- shedding --------------------------------------------------------------------------------
 

@@ -112,6 +112,8 @@ class Limiter:
         limits: decides.
         sources: see `Sources`.
         levers: sets what was decided, of every knob that `limits` has.
+        move_surplus: puts some of what exceeds a limit of memory to the disk, and says whether
+            there is more; others run in between.
         in_thread: see `InThread`.
         clock: time.
         log: told of every change.
@@ -123,6 +125,7 @@ class Limiter:
         limits: Limits,
         sources: Sources,
         levers: Mapping[Knob, Callable[[int], None]],
+        move_surplus: Callable[[], bool],
         *,
         in_thread: InThread,
         clock: Clock,
@@ -132,6 +135,7 @@ class Limiter:
         self._limits = limits
         self._sources = sources
         self._levers = levers
+        self._move_surplus = move_surplus
         self._in_thread = in_thread
         self._clock = clock
         self._log = log
@@ -190,6 +194,8 @@ class Limiter:
         clock = self._clock
         for change in self._limits.look(measured, clock.monotonic_ns(), clock.now_ns()):
             self._set(change)
+        while self._move_surplus():
+            await clock.sleep_s(0)
 
     def _set(self, change: LimitsChange) -> None:
         self._changes += 1

@@ -10,7 +10,7 @@ from typing import Generic, Self, TypeVar, cast
 from tapekeeper.errors import FellBehindError, JournalError
 from tapekeeper.model.queue import OnFull, QueueLimits, QueueStatistics, Shed
 from tapekeeper.ports import Clock, Log
-from tapekeeper.runtime.backlog import Backlog, TellLevel, nobody_listens
+from tapekeeper.runtime.backlog import Backlog, TellLevel, nobody_listens, scaled
 from tapekeeper.runtime.delay import NEVER, Delay
 from tapekeeper.runtime.spill import Spill
 
@@ -31,6 +31,10 @@ class Mailbox(Generic[T]):
 
     To block was rejected: one subscriber would slow the tape for everybody.
 
+    One that is `optional` can be paused. What waits in memory then is given up, and nothing is put
+    into it, for which a `Shed` comes when it goes on, behind what waits on the disk. Where events
+    are conflated the latest alone waits meanwhile, so nothing need be given up.
+
     Args:
         name: for messages.
         limits: of memory.
@@ -41,6 +45,7 @@ class Mailbox(Generic[T]):
         merge: the same for `conflate`: makes fewer of what waits.
         clock: measures how long events wait; None measures nothing.
         tell: told when a watermark is crossed, as the log is.
+        optional: whether it may be paused.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Mailbox(Generic[T]):
         merge: Callable[[list[T]], list[T]] | None = None,
         clock: Clock | None = None,
         tell: TellLevel = nobody_listens,
+        optional: bool = False,
     ) -> None:
         self._name = name
         self._limits = limits
@@ -63,6 +69,9 @@ class Mailbox(Generic[T]):
         self._spill = spill
         self._merge = merge
         self._tell = tell
+        self._optional = optional
+        self._paused = False
+        self._goes_on = False  # paused until what waits has been read
         self._items: Backlog[T] = Backlog(limits, size_of, spill)
         self._changed = asyncio.Event()
         self._closed = False
@@ -90,7 +99,7 @@ class Mailbox(Generic[T]):
             return
         self._offered += 1
         if self._because:
-            self._missed += 1
+            self._leave_out()
         elif self._spill is None and self._items.is_full:
             self._overflow(item)
         else:
@@ -101,6 +110,61 @@ class Mailbox(Generic[T]):
             if self._spill is not None and self._spill.refused:
                 self._refuse(self._spill.refused)
         self._changed.set()
+
+    def _leave_out(self) -> None:
+        """Take one event for offered, and not in: because it is paused, or will fail."""
+        if self._paused:
+            self._tell_later(self._offered, 1)
+        else:
+            self._missed += 1
+
+    # -- pressure of memory ----------------------------------------------------------------------
+
+    def limit_memory(self, share: float) -> None:
+        """Let so much of the limits wait in memory, if the rest may go to the disk."""
+        if self._spill is not None:
+            self._items.limit(scaled(self._limits, share))
+
+    def move_surplus(self) -> bool:
+        """See `Backlog.move_surplus`."""
+        return self._items.move_surplus()
+
+    def pause(self, reason: str) -> None:
+        """Take nothing more in, if it is optional; "" goes on."""
+        if not self._optional or self._closed or self._ended:
+            return
+        if self._merge is not None:
+            self._items.limit(QueueLimits(1, self._limits.bytes) if reason else self._limits)
+        elif not reason:
+            self._goes_on = self._paused
+            if self._paused:
+                self._go_on()
+        elif self._paused:
+            self._goes_on = False
+        elif not self._because:
+            self._paused, self._because = True, reason
+            self._log("queue_paused", level="warning", queue=self._name, reason=reason)
+            if self._spill is None and len(self._items):
+                self._delay.forget()
+                first = self._offered - len(self._items) + 1
+                self._tell_later(first, self._items.give_up())
+
+    def _go_on(self) -> None:
+        """Take events in again, once what waited before has been read."""
+        if not len(self._items):
+            self._paused = self._goes_on = False
+            self._because = ""
+            count = 0 if self._given_up is None else self._given_up.count
+            self._log("queue_resumed", queue=self._name, events=count)
+            self._changed.set()
+
+    def _tell_later(self, first: int, count: int) -> None:
+        """Let a `Shed` stand for so many events; what it stood for so far was right before."""
+        self._shed += count
+        known = self._given_up or Shed(0, first, first - 1)
+        self._given_up = Shed(known.count + count, known.first, known.last + count)
+
+    # -- what does not fit -----------------------------------------------------------------------
 
     def _overflow(self, item: T) -> None:
         self._delay.forget()
@@ -127,14 +191,12 @@ class Mailbox(Generic[T]):
             count += 1
         # Only a reader relieves it; otherwise every round of this would be told anew.
         self._items.is_high = True
-        self._shed += count
         if self._given_up is None:
             self._log("queue_shed", level="warning", queue=self._name, first=first)
-            self._given_up = Shed(0, first, first - 1)
-        known = self._given_up
-        self._given_up = Shed(known.count + count, known.first, known.last + count)
+        self._tell_later(first, count)
 
     def _refuse(self, because: str) -> None:
+        self._paused = self._goes_on = False
         self._because = because
         self._log("queue_missed", level="error", queue=self._name, reason=because)
 
@@ -166,7 +228,7 @@ class Mailbox(Generic[T]):
                 stream has ended with it.
         """
         while not self._ended:
-            if self._given_up is not None:
+            if self._given_up is not None and not self._has_before():
                 given_up, self._given_up = self._given_up, None
                 # The type of the stream is that of what is offered; who sheds knows more.
                 return cast("T", given_up)
@@ -175,7 +237,7 @@ class Mailbox(Generic[T]):
                 if item is not None:
                     return item
                 continue
-            if self._because:
+            if self._because and not self._paused:
                 self._ended = True
                 raise FellBehindError(
                     f"{self._name} did not keep up: {self._because}, and {self._missed:,} more "
@@ -188,6 +250,10 @@ class Mailbox(Generic[T]):
             self._changed.clear()
             await self._changed.wait()
         raise StopAsyncIteration
+
+    def _has_before(self) -> bool:
+        """Whether something waits, or may come, in front of the `Shed`: only while paused."""
+        return self._paused and (len(self._items) > 0 or not self._closed)
 
     def _next(self) -> T | None:
         """The oldest event; None where the disk did not give it back."""
@@ -203,6 +269,8 @@ class Mailbox(Generic[T]):
         if self._delivered == self._delay.due:
             self._delay.taken()
         self._delivered += 1
+        if self._goes_on:
+            self._go_on()
         if was_high is not self._items.is_high:
             self._tell_level()
         return item
@@ -223,4 +291,5 @@ class Mailbox(Generic[T]):
             missed=self._missed,
             is_high=self._items.is_high,
             delay_ns=self._delay.view(),
+            is_paused=self._paused,
         )

@@ -103,6 +103,7 @@ class QueueWish:
 
     on_full: OnFull
     limits: QueueLimits
+    optional: bool = False
 
 
 def check_on_full(on_full: OnFull, name: str, *, has_state: bool) -> None:
@@ -148,4 +149,4 @@ def wish_of(
     size = limits.bytes if policy.mb is None else round(policy.mb * _MEGABYTE)
     if events < 1 or size < 1:
         raise UsageError(f"a queue of {kind.name} must have room for at least one event")
-    return QueueWish(on_full, QueueLimits(events, size))
+    return QueueWish(on_full, QueueLimits(events, size), policy.optional)

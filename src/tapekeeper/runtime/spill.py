@@ -145,6 +145,25 @@ class Spill(Generic[T]):
             except JournalError as error:
                 self.refused = str(error)
 
+    def prepend(self, items: Sequence[T]) -> None:
+        """Put events, oldest first, in front of all others.
+
+        Raises:
+            JournalError: the disk does not take them; nothing has changed.
+        """
+        part = _Part(self._scratch.open())
+        try:
+            for first in range(0, len(items), self._chunk_events):
+                chunk = self._packed(items[first : first + self._chunk_events], part.written)
+                part.file.append(chunk)
+                part.written += len(chunk)
+        except JournalError:
+            part.file.close()
+            raise
+        self._parts.appendleft(part)
+        self.written_bytes += part.written
+        self.written += len(items)
+
     def take(self) -> list[T]:
         """The next chunk, which is here no more; empty where nothing is left.
 
@@ -168,13 +187,7 @@ class Spill(Generic[T]):
             self._parts.popleft().file.close()
 
     def _write(self) -> None:
-        data = self._codec.encode(self._tail)
-        chunk = _HEAD.pack(len(data), len(self._tail), zlib.crc32(data)) + data
-        if self.written_bytes + len(chunk) > self._bytes_max:
-            raise JournalError(
-                f"{self.written_bytes / 1e6:,.1f} MB wait on the disk, and no more than "
-                f"{self._bytes_max / 1e6:,.1f} may"
-            )
+        chunk = self._packed(self._tail)
         part = self._parts[-1] if self._parts else None
         if part is None or part.written >= self._file_bytes_max:
             part = _Part(self._scratch.open())
@@ -190,6 +203,17 @@ class Spill(Generic[T]):
         self.written_bytes += len(chunk)
         self.written += len(self._tail)
         self._tail, self.tail_bytes = [], 0
+
+    def _packed(self, items: Sequence[T], more: int = 0) -> bytes:
+        """A chunk, if there is room for it and so many bytes more."""
+        data = self._codec.encode(items)
+        chunk = _HEAD.pack(len(data), len(items), zlib.crc32(data)) + data
+        if self.written_bytes + more + len(chunk) > self._bytes_max:
+            raise JournalError(
+                f"{self.written_bytes / 1e6:,.1f} MB wait on the disk, and no more than "
+                f"{self._bytes_max / 1e6:,.1f} may"
+            )
+        return chunk
 
     def _read(self) -> list[T]:
         part = self._parts[0]

@@ -186,3 +186,14 @@ def test_nothing_is_decided_that_is_of_no_use_or_above_its_ceiling() -> None:
     for second in range(5):
         limits.look(Measured(memory=memory, lag_ms=400), second * S, 0)
     assert limits.figures == {Knob.SYNC: 10, Knob.BURST: 3, Knob.QUOTES: 100, Knob.HOT: 0}
+
+
+def test_queues_go_to_the_disk_while_it_has_room() -> None:
+    """And optional subscribers stop where memory is critical, not before."""
+    limits = Limits(LimitsPolicy(), {Knob.QUEUES: 100, Knob.OPTIONAL: 1})
+    limits.look(Measured(memory=Memory(85, 15, "x")), 0, 0)
+    assert limits.figures == {Knob.QUEUES: 25, Knob.OPTIONAL: 1}
+    limits.look(Measured(memory=Memory(99, 1, "x")), 20 * S, 0)
+    assert limits.figures == {Knob.QUEUES: 6, Knob.OPTIONAL: 0}
+    limits.look(Measured(disk_free=1), 21 * S, 0)
+    assert limits.figures == {Knob.QUEUES: 100, Knob.OPTIONAL: 0}

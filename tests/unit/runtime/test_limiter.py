@@ -44,10 +44,12 @@ class Bench:
         self.logged: list[tuple[str, str, dict[str, object]]] = []
         self.hangs = asyncio.Event()
         self.hanging = False
+        self.surplus = 0
         self.limiter = Limiter(
             Limits(LimitsPolicy(), CEILINGS),
             Sources(self.machine, lambda: self.lag_ms, lambda: self.queue_s),
             {knob: self._lever(knob) for knob in CEILINGS},
+            self._move_surplus,
             in_thread=self._in_thread,
             clock=clock,
             log=self._log,
@@ -56,6 +58,10 @@ class Bench:
 
     def _lever(self, knob: Knob) -> Callable[[int], None]:
         return lambda figure: self.set.append((knob, figure))
+
+    def _move_surplus(self) -> bool:
+        self.surplus = max(0, self.surplus - 1)
+        return self.surplus > 0
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         asked = self.machine.disk_asked
@@ -155,3 +161,15 @@ def test_a_disk_that_does_not_answer_holds_nothing_up() -> None:
         await clock.sleep_s(2)
 
     assert [one.gauge for one in run(act).told] == [Gauge.MEMORY, Gauge.DISK]
+
+
+def test_what_exceeds_a_limit_is_moved_until_nothing_does() -> None:
+    """With every look."""
+
+    async def act(bench: Bench, clock: VirtualClock) -> None:
+        await clock.sleep_s(0.5)
+        bench.surplus = 7
+        await clock.sleep_s(1)
+        assert bench.surplus == 0
+
+    run(act)

@@ -29,6 +29,7 @@ class Bench:
         size: int = 10**9,
         disk_bytes: int = 10**9,
         merge: Callable[[list[int]], list[int]] | None = None,
+        optional: bool = False,
     ) -> None:
         self.events: list[tuple[str, dict[str, object]]] = []
         self.scratch = MemoryScratch()
@@ -51,6 +52,7 @@ class Bench:
             size_of=lambda _: EVENT_BYTES,
             spill=spill,
             merge=merge,
+            optional=optional,
         )
 
     def log(self, event: str, /, *, level: str = "info", **fields: object) -> None:
@@ -276,3 +278,112 @@ async def test_what_is_conflated_is_counted() -> None:
     assert bench.mailbox.statistics().conflated == 4
     assert await bench.rest() == [15, 6]
     assert bench.mailbox.statistics().holds
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("on_full", [OnFull.FAIL, OnFull.SHED])
+async def test_what_an_optional_reader_misses_while_it_is_paused_is_told(on_full: OnFull) -> None:
+    """What waits is given up with what comes, and one `Shed` stands for both; then it goes on."""
+    bench = Bench(10, on_full, optional=True)
+    bench.put(0, 1, 2, 3)
+    assert await anext(bench.mailbox) == 0
+    bench.mailbox.pause("memory is critical")
+    bench.mailbox.pause("memory is critical")
+    assert bench.mailbox.statistics().is_paused
+    assert bench.mailbox.statistics().waiting == 0
+    bench.put(4, 5)
+    bench.mailbox.pause("")
+    bench.put(6)
+    assert not bench.mailbox.statistics().is_paused
+    assert bench.mailbox.statistics().shed == 5
+    assert bench.mailbox.statistics().holds
+    assert await bench.rest() == [Shed(5, 2, 6), 6]
+    assert [(name, fields.get("reason")) for name, fields in bench.events] == [
+        ("queue_paused", "memory is critical"),
+        ("queue_resumed", None),
+    ]
+    assert bench.events[1][1]["events"] == 5
+
+
+@pytest.mark.asyncio
+async def test_what_waits_on_the_disk_comes_before_what_was_missed() -> None:
+    """A pause ends with the last of it, and is longer for one who does not read."""
+    bench = Bench(4, OnFull.SPILL, optional=True)
+    bench.put(*range(20))
+    bench.mailbox.pause("memory is critical")
+    bench.put(20, 21)
+    bench.mailbox.pause("")
+    bench.put(22)
+    assert bench.mailbox.statistics().is_paused
+    assert [await anext(bench.mailbox) for _ in range(20)] == list(range(20))
+    assert not bench.mailbox.statistics().is_paused
+    bench.put(23)
+    assert await bench.rest() == [Shed(3, 21, 23), 23]
+
+
+@pytest.mark.asyncio
+async def test_a_paused_reader_waits_and_is_told_at_the_end() -> None:
+    """It is not woken with a `Shed` for each event; a stop is told of what it missed."""
+    bench = Bench(10, optional=True)
+    bench.mailbox.pause("memory is critical")
+
+    async def read() -> int | Shed:
+        return await anext(bench.stream())
+
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(read())
+        bench.put(1, 2)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not reading.done()
+        bench.mailbox.close()
+    assert reading.result() == Shed(2, 1, 2)
+    with pytest.raises(StopAsyncIteration):
+        await anext(bench.mailbox)
+
+
+@pytest.mark.asyncio
+async def test_who_is_not_optional_is_never_paused() -> None:
+    """Nor is one that will fail already paused into silence."""
+    bench = Bench(10)
+    bench.mailbox.pause("memory is critical")
+    bench.put(1)
+    assert await bench.rest() == [1]
+    bench = Bench(1, optional=True)
+    bench.put(1, 2)
+    bench.mailbox.pause("memory is critical")
+    assert not bench.mailbox.statistics().is_paused
+    with pytest.raises(FellBehindError):
+        await bench.rest()
+
+
+@pytest.mark.asyncio
+async def test_a_conflating_reader_has_the_latest_alone_meanwhile() -> None:
+    """Nothing of it need be given up."""
+    bench = Bench(3, OnFull.CONFLATE, merge=lambda items: items[-1:], optional=True)
+    bench.mailbox.pause("memory is critical")
+    bench.put(1, 2, 3)
+    assert bench.mailbox.statistics().waiting == 1
+    bench.mailbox.pause("")
+    bench.put(4)
+    assert await bench.rest() == [3, 4]
+    assert bench.mailbox.statistics().conflated == 2
+    assert bench.mailbox.statistics().shed == 0
+
+
+@pytest.mark.asyncio
+async def test_a_share_of_memory_is_one_of_what_may_be_spilled() -> None:
+    """The rest waits on the disk; who would lose by it keeps what it has."""
+    bench = Bench(100, OnFull.SPILL)
+    bench.put(*range(100))
+    bench.mailbox.limit_memory(0.25)
+    while bench.mailbox.move_surplus():
+        pass
+    assert bench.mailbox.statistics().waiting <= 25
+    assert bench.mailbox.statistics().spilled >= 75
+    assert await bench.rest() == list(range(100))
+    for on_full in (OnFull.FAIL, OnFull.SHED):
+        bench = Bench(100, on_full)
+        bench.mailbox.limit_memory(0.25)
+        bench.put(*range(100))
+        assert await bench.rest() == list(range(100))
