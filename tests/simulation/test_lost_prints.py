@@ -18,7 +18,7 @@ from tapekeeper.model.gap import GapCause, GapState
 from tapekeeper.runtime.gap_keeper import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.sim.config import SimConfig
-from tapekeeper.sim.fault_menu import Fault, LosePrints
+from tapekeeper.sim.fault_menu import Drop, Fault, Freeze, LosePrints, NoCompletion
 from tapekeeper.sim.gateway import SimGateway
 from tapekeeper.sim.memory_files import MemoryFiles
 from tapekeeper.sim.memory_network import MemoryNetwork
@@ -173,3 +173,44 @@ def test_a_tape_that_loses_nothing_says_nothing() -> None:
     assert ran.status.comparison.compared >= 40
     (tally,) = ran.status.audit
     assert (tally.state, tally.findings) == (AuditState.COMPLETE, 0)
+
+
+def test_a_death_that_only_the_volume_shows_is_a_gap_beyond_the_outage_that_is_known() -> None:
+    """All data stop and the hub goes on pinging until TCP ends: so long the line seemed to live."""
+    stop_s, end_s = 645, 674
+    ran = run(30, Freeze(at_s=stop_s), Drop(at_s=end_s), history=False)
+    gaps = {gap.cause: gap for gap in read_ledger(ran.files)[0].find()}
+    known, found = gaps[GapCause.DISCONNECT], gaps[GapCause.MISSING_PRINTS]
+    assert found.from_ns is not None
+    assert known.from_ns is not None
+    assert found.to_ns is not None
+    assert found.to_ns >= known.from_ns
+    assert START_NS + (stop_s - 10) * _NS_PER_S < found.from_ns < START_NS + stop_s * _NS_PER_S
+    assert (found.missing_volume or 0) > 50
+    bars = {bar.ts_open: bar for one in ran.result.bars.values() for bar in one}
+    minute = next(
+        bar
+        for bar in bars.values()
+        if bar.ts_open <= START_NS + stop_s * _NS_PER_S < bar.ts_end and str(bar.timeframe) == "1m"
+    )
+    assert minute.completeness is Completeness.GAP
+
+
+def test_a_subscription_without_an_answer_is_a_gap_until_its_first_print() -> None:
+    """The call for trades is lost: nothing comes before it is asked for again, a minute later."""
+    ran = run(5, NoCompletion(at_s=0, count=1, lost=True), history=False)
+    (asked,) = (at_ns for at_ns, _ in ran.of("subscription_unanswered"))
+    (gap,) = read_ledger(ran.files)[0].find(causes=[GapCause.REFUSED_SUBSCRIPTION])
+    first = min(bar.ts_first for one in ran.result.bars.values() for bar in one)
+    assert gap.from_ns is not None
+    assert gap.to_ns is not None
+    assert first - asked > 50 * _NS_PER_S
+    assert gap.from_ns <= asked
+    assert gap.to_ns > first - _NS_PER_S
+    worth = {
+        bar.completeness
+        for one in ran.result.bars.values()
+        for bar in one
+        if str(bar.timeframe) == "1m" and bar.ts_open <= first
+    }
+    assert Completeness.COMPLETE not in worth

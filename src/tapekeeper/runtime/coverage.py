@@ -12,7 +12,8 @@ A stream may also stop on connections that live. From where it was found to have
 lives cover it no more, whatever a hub confirms, until its data flow again or they end.
 
 The moments before the first acknowledgement are nobody's: who subscribes is told when it is in
-force. All times are wall clock, ns UTC, as they are in the journal.
+force. Where a hub does not say so at all, nobody knows until the first data come, so the time from
+the missing answer to these is uncovered. All times are wall clock, ns UTC, as they are in the journal.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from tapekeeper.errors import InvocationError, OutsideError
 from tapekeeper.model.gap import GapCause
 from tapekeeper.ports import Log
 from tapekeeper.runtime.line_values import HubCall
@@ -173,6 +175,11 @@ class Coverage:
             cause = GapCause.REFUSED_SUBSCRIPTION
             self._open = Hole(hole.from_ns, None, f"{hole.why}; then {why}", cause)
 
+    def unanswered(self, why: str, now_ns: int) -> None:
+        """A hub did not say whether it is in force: nobody knows until it does, or data come."""
+        if not self._present and self._open is None:
+            self._open = Hole(now_ns, None, why, GapCause.REFUSED_SUBSCRIPTION)
+
     def _holes(self, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """The parts of an interval that no life covers or seems to cover."""
         lives = [(life.from_ns, life.to_ns) for life in self._past]
@@ -222,11 +229,14 @@ class CoverageBook:
             return
         self._found += [(call, hole) for hole in coverage.began(line, now_ns)]
 
-    def refused(self, call: HubCall, why: str) -> None:
-        """A hub refused `call`; see `Coverage.refused`."""
-        coverage = self._coverages.get(call)
-        if coverage is not None:
-            coverage.refused(why)
+    def unconfirmed(self, call: HubCall, error: OutsideError, now_ns: int) -> None:
+        """A hub refused `call`, or did not answer; see `Coverage.refused` and `unanswered`."""
+        if isinstance(error, InvocationError):
+            coverage = self._coverages.get(call)
+            if coverage is not None:
+                coverage.refused(str(error))
+        else:
+            self._coverages.setdefault(call, Coverage()).unanswered(str(error), now_ns)
 
     def ended(self, line: Hashable, *, until_ns: int | None, now_ns: int, why: str) -> None:
         """The connection of `line` ended; see `Coverage.ended`."""

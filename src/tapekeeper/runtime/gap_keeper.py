@@ -24,7 +24,7 @@ from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.errors import JournalError, UnreadableSourceError
 from tapekeeper.model.audit import AuditFinding, AuditKind
-from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState
+from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState, Span
 from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log, SegmentFile
@@ -44,6 +44,9 @@ recorded days is 2 ms at the 99th percentile and 106 ms at most."""
 
 UNPLACED_MAX = 10_000
 """Intervals that wait for a first trade; there is one for every contract and outage."""
+
+NEAR_NS = 2_000_000_000
+"""An outage's volume shows in an interval that is larger than the outage by the audit's slack."""
 
 SETTLE_NS = 60_000_000_000
 """For so long the end of an interval may turn out to be later than it was taken to be, and by no
@@ -252,7 +255,7 @@ class GapKeeper:
         now_ns = self._clock.now_ns()
         self._place(_Interval(start.gap, None, now_ns))
         for gap in self.ledger.find(contract_id=contract_id, states=[GapState.LASTING]):
-            if gap.gap_id != start.gap.gap_id:
+            if gap.gap_id < self._own_id:
                 # It lasted when an earlier process ended, and nothing has come since.
                 self._resumed.add(gap.gap_id)
                 self._place(_Interval(gap, None, now_ns))
@@ -421,7 +424,7 @@ class GapKeeper:
         self._feed.know([msgspec.structs.replace(gap, to_ns=gap.from_ns, note=note)])
 
     def _note_missing(self, finding: AuditFinding) -> None:
-        """The quoted volume grew by more than the prints: a gap, unless one is known there."""
+        """The quoted volume grew by more than the prints: a gap, unless all of it is known."""
         known = self.ledger.find(
             contract_id=finding.contract_id,
             causes=frozenset(GapCause) - {GapCause.MISSING_PRINTS},
@@ -429,26 +432,17 @@ class GapKeeper:
             to_ns=finding.to_ns + 1,
         )
         known = [gap for gap in known if not gap.timeframes]
-        if any(gap.cause is GapCause.START for gap in known):
-            return  # nothing was to come
-        if known:
-            # An outage's volume shows in an interval that is somewhat larger than the outage.
-            gap = known[-1]
-            volume = (gap.missing_volume or 0) + finding.volume
-            self._feed.know([msgspec.structs.replace(gap, missing_volume=volume)])
-            return
         evidence = f"{finding.volume:,} contracts were quoted as traded, and never came"
-        gap = self._new(finding.contract_id, GapCause.MISSING_PRINTS, evidence)
-        self._feed.know(
-            [
-                msgspec.structs.replace(
-                    gap,
-                    from_ns=finding.from_ns,
-                    to_ns=finding.to_ns + 1,  # both ends of a finding are within
-                    missing_volume=finding.volume,
-                )
-            ]
-        )
+        untold = _outside(finding, known)
+        if untold:
+            span = Span(untold[0].from_ns, untold[-1].to_ns)
+            gap = self._new(finding.contract_id, GapCause.MISSING_PRINTS, evidence)
+            gap = msgspec.structs.replace(gap, from_ns=span.from_ns, to_ns=span.to_ns)
+            self._feed.know([msgspec.structs.replace(gap, missing_volume=finding.volume)])
+        elif known and known[-1].cause is not GapCause.START:  # of a start nothing was to come
+            # An outage's volume shows in an interval that is somewhat larger than the outage.
+            volume = (known[-1].missing_volume or 0) + finding.volume
+            self._feed.know([msgspec.structs.replace(known[-1], missing_volume=volume)])
 
     def _note_returned(self, finding: AuditFinding) -> None:
         """What had been found missing came after all: a gap that was opened for it is taken back.
@@ -641,6 +635,19 @@ def read_ledger(files: Files, keep: int = GAPS_MAX) -> tuple[Ledger, list[str]]:
 def _next_name(names: Iterable[str]) -> str:
     numbers = (int(match[1]) for match in map(_FILE.fullmatch, names) if match)
     return f"gaps-{max(numbers, default=0) + 1:06d}.jsonl"
+
+
+def _outside(finding: AuditFinding, known: Sequence[Gap]) -> list[Span]:
+    """The parts of a finding that no known gap is near to, rising and apart."""
+    begin_ns, end_ns = finding.from_ns, finding.to_ns + 1  # both ends of a finding are within
+    if not known:
+        return [Span(begin_ns, end_ns)]
+    parts: list[Span] = []
+    for from_ns, to_ns in sorted((gap.from_ns or 0, gap.to_ns or end_ns) for gap in known):
+        parts.append(Span(begin_ns, from_ns))
+        begin_ns = max(begin_ns, to_ns)
+    parts.append(Span(begin_ns, end_ns))
+    return [span for span in parts if span.to_ns - span.from_ns > NEAR_NS]
 
 
 def _trades_of(interval: Uncovered) -> list[str]:

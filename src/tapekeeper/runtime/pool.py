@@ -653,8 +653,8 @@ class LinePool:
             member.confirmed.add(call)
             if not member.dismissed:
                 coverage.confirmed(member.number, call, self._clock.now_ns())
-        elif isinstance(error, InvocationError):
-            coverage.refused(call, str(error))
+        else:
+            coverage.unconfirmed(call, error, self._clock.now_ns())
         # Before the waiters: who is told finds the health judged with this answer.
         self._wake.set()
         self._waiters.tell(call, error)

@@ -339,13 +339,14 @@ class RefuseSubscription(Fault, frozen=True):
 
 
 class NoCompletion(Fault, frozen=True):
-    """Subscriptions to come are carried out and never answered."""
+    """Subscriptions to come are never answered; they are carried out unless they are `lost`."""
 
     count: Count = 1
+    lost: bool = False
 
     def apply(self, faults: Faults) -> None:
         """Plan it."""
-        faults.spoil_calls(self.count, None)
+        faults.spoil_calls(self.count, None, lost=self.lost)
 
 
 class Burst(Fault, frozen=True):

@@ -168,9 +168,12 @@ class Faults:
         """What the handshake of the connection that is here now is to meet."""
         return self._handshakes.popleft() if self._handshakes else None
 
-    def spoil_calls(self, count: int, refusal: str | None) -> None:
-        """Refuse the next `count` subscriptions with a text, or for None never answer them."""
-        self._calls.extend([CallFault(refusal)] * count)
+    def spoil_calls(self, count: int, refusal: str | None, *, lost: bool = False) -> None:
+        """Refuse the next `count` subscriptions with a text, or for None never answer them.
+
+        Those that are `lost` are not carried out either.
+        """
+        self._calls.extend([CallFault(refusal, lost)] * count)
 
     def take_call(self, target: str) -> CallFault | None:
         """What the call that is here now is to meet."""

@@ -31,9 +31,11 @@ class CallFault:
 
     Attributes:
         refusal: the text it is refused with; None carries it out and never answers.
+        lost: whether it is not carried out either.
     """
 
     refusal: str | None = None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Methods:
 
     def answer(self, connection: HubConnection, call: Call, fault: CallFault | None = None) -> None:
         """Run a call; its events go out before its completion."""
+        if fault is not None and fault.lost:
+            return
         if fault is not None and fault.refusal is not None:
             error: str | None = _thrown(call.target, fault.refusal)
         else:

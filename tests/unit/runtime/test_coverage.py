@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapekeeper.errors import JournalError
+from tapekeeper.errors import DeadlineError, InvocationError, JournalError
 from tapekeeper.model.gap import GapCause
 from tapekeeper.runtime.coverage import (
     Coverage,
@@ -149,11 +149,11 @@ def test_what_the_new_connection_refuses_is_uncovered_for_that_reason() -> None:
     book = CoverageBook()
     for call in (_A, _B):
         book.confirmed(1, call, 100)
-    book.refused(_B, "covered by another line")
+    book.unconfirmed(_B, InvocationError("covered by another line"), 140)
     book.ended(1, until_ns=150, now_ns=151, why="lost")
     book.confirmed(1, _A, 170)
     for _ in range(2):
-        book.refused(_B, "the hub refused it")
+        book.unconfirmed(_B, InvocationError("the hub refused it"), 175)
     (lasting,) = book.lasting()
     assert (lasting.cause, lasting.why) == (
         GapCause.REFUSED_SUBSCRIPTION,
@@ -165,12 +165,34 @@ def test_what_the_new_connection_refuses_is_uncovered_for_that_reason() -> None:
     assert (ended.from_ns, ended.to_ns, ended.cause) == (150, 190, lasting.cause)
 
 
+def test_what_is_not_answered_is_uncovered_until_it_is_or_its_data_come() -> None:
+    """Nobody knows whether it is in force, so what comes until then may not be all."""
+    book = CoverageBook()
+    for _ in range(2):  # asked again
+        book.unconfirmed(_A, DeadlineError("no answer"), 100)
+    book.ended(1, until_ns=150, now_ns=160, why="lost")
+    (lasting,) = book.lasting()
+    assert (lasting.from_ns, lasting.to_ns, lasting.why) == (100, None, "no answer")
+    book.confirmed(2, _A, 190)
+    (ended,) = book.take()
+    assert (ended.from_ns, ended.to_ns) == (100, 190)
+    assert ended.cause is GapCause.REFUSED_SUBSCRIPTION
+
+
+def test_what_another_line_has_confirmed_needs_no_further_answer() -> None:
+    """It is covered, whatever the second line's hub does."""
+    book = CoverageBook()
+    book.confirmed(1, _A, 100)
+    book.unconfirmed(_A, DeadlineError("no answer"), 110)
+    assert (book.take(), book.lasting()) == ([], [])
+
+
 def test_a_stream_that_had_stopped_stays_stale_when_it_is_refused_anew() -> None:
     """Asking again is the cure that failed, and not the trouble."""
     book = CoverageBook()
     book.confirmed(1, _A, 100)
     book.stopped(_A, None, since_ns=150, now_ns=210, why="no trades")
-    book.refused(_A, "the hub refused it")
+    book.unconfirmed(_A, InvocationError("the hub refused it"), 220)
     assert [(each.cause, each.why) for each in book.lasting()] == [
         (GapCause.STALE_STREAM, "no trades")
     ]
