@@ -13,7 +13,9 @@ lives cover it no more, whatever a hub confirms, until its data flow again or th
 
 The moments before the first acknowledgement are nobody's: who subscribes is told when it is in
 force. Where a hub does not say so at all, nobody knows until the first data come, so the time from
-the missing answer to these is uncovered. All times are wall clock, ns UTC, as they are in the journal.
+the missing answer to these is uncovered.
+
+All times are wall clock, ns UTC, as they are in the journal.
 """
 
 from __future__ import annotations
