@@ -10,12 +10,12 @@ import errno
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
+from tapekeeper.adapters.clock import SystemClock
 from tapekeeper.errors import JournalError, UnreadableSourceError
 
 LOCK_NAME = "journal.lock"
@@ -32,7 +32,7 @@ _CREATE_FLAGS = (
 )
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _PID_BYTES_MAX = 32
-LOOK_S = 1.0
+LOOK_NS = 1_000_000_000
 """Between two looks whether an open file is still where it was made. A system goes on taking what
 is written to one that was removed, or whose disk was unmounted: nobody would find it again."""
 
@@ -113,10 +113,11 @@ class FolderSegmentFile:
     """A file open for appending; fills `ports.SegmentFile`."""
 
     __slots__ = (
+        "_clock",
         "_descriptor",
         "_is_closing",
         "_is_named",
-        "_looked_s",
+        "_looked_ns",
         "_path",
         "_syncing",
         "_unsynced",
@@ -126,7 +127,8 @@ class FolderSegmentFile:
         self._descriptor: int | None = descriptor
         self._path = path
         self._is_closing = False
-        self._looked_s = time.monotonic()
+        self._clock = SystemClock()
+        self._looked_ns = self._clock.monotonic_ns()
         self._is_named = False
         self._unsynced = ""
         self._syncing = Lock()
@@ -139,9 +141,9 @@ class FolderSegmentFile:
                 not in its folder any more.
         """
         descriptor = self._open_descriptor()
-        now_s = time.monotonic()
-        if now_s - self._looked_s >= LOOK_S:
-            self._looked_s = now_s
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._looked_ns >= LOOK_NS:
+            self._looked_ns = now_ns
             self._look(descriptor)
         try:
             written = os.write(descriptor, data)

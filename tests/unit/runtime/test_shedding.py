@@ -240,7 +240,7 @@ def test_folder_that_was_removed(
 
     Going on begins a journal anew, in a folder made anew.
     """
-    monkeypatch.setattr(adapters_files, "LOOK_S", 0.0)
+    monkeypatch.setattr(adapters_files, "LOOK_NS", 0)
     files = FolderFiles(tmp_path / "journal")
     journaler = Journaler(files, created_ns=1, on_failure=policy)
     journaler.append(frame(1))
@@ -261,7 +261,7 @@ def test_disk_that_was_unmounted(
     small_disk: Path, policy: FailurePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same where the folder of before shows again behind it."""
-    monkeypatch.setattr(adapters_files, "LOOK_S", 0.0)
+    monkeypatch.setattr(adapters_files, "LOOK_NS", 0)
     files = FolderFiles(small_disk / "journal")
     journaler = Journaler(files, created_ns=1, on_failure=policy)
     journaler.append(frame(1))
