@@ -13,8 +13,8 @@ from tapekeeper.verify.endurance import Endured, Plan, Sample, endure
 
 HEAD = (
     f"{'hour':>6} {'connections':>11} {'tasks':>6} {'sockets':>7} {'websockets':>10} "
-    f"{'waiting':>7} {'queue B':>9} {'futures':>7} {'handles':>7} {'objects':>9} "
-    f"{'memory MB':>9} {'traced MB':>9} {'trades':>9}"
+    f"{'waiting':>7} {'queue B':>9} {'futures':>7} {'handles':>7} {'OS sockets':>10} "
+    f"{'objects':>9} {'memory MB':>9} {'traced MB':>9} {'trades':>9}"
 )
 
 
@@ -53,8 +53,8 @@ def row(sample: Sample) -> str:
     return (
         f"{sample.hour:>6.1f} {sample.connections:>11,} {sample.tasks:>6} {sample.sockets:>7} "
         f"{sample.websockets:>10} {sample.waiting:>7} {sample.queue_bytes:>9,} "
-        f"{sample.futures:>7} "
-        f"{sample.handles:>7} {sample.objects:>9,} {sample.resident_mb:>9,.2f} "
+        f"{sample.futures:>7} {sample.handles:>7} {sample.os_sockets:>10} "
+        f"{sample.objects:>9,} {sample.resident_mb:>9,.2f} "
         f"{_megabytes(sample.traced_mb):>9} {sample.accepted:>9,}"
     )
 

@@ -18,6 +18,7 @@ from tapekeeper.sim.fault_file import load_faults
 from tapekeeper.sim.fault_host import ALL_KINDS
 from tapekeeper.sim.fault_menu import Fault, kind_of
 from tapekeeper.verify.evidence import NS_PER_S, Evidence
+from tapekeeper.verify.leaks import leaks
 from tapekeeper.verify.seeds import Tally, run_seed, run_seeds
 
 SEEDS_MAX = 10_000_000
@@ -39,6 +40,7 @@ class Summary(msgspec.Struct, frozen=True):
         failed_count: how many seeds failed.
         failed: problems by seed, of the first 100 that failed.
         replay: for each of these the command that runs it again and tells what happened.
+        leaks: what grew from seed to seed, where this process ran at least 20 of them itself.
     """
 
     seeds: int
@@ -53,6 +55,7 @@ class Summary(msgspec.Struct, frozen=True):
     failed_count: int
     failed: dict[str, list[str]]
     replay: dict[str, str]
+    leaks: list[str] = []
 
 
 def simulate_command(
@@ -97,7 +100,7 @@ def simulate_command(
     else:
         for line in lines(summary):
             typer.echo(line)
-    if summary.failed_count:
+    if summary.failed_count or summary.leaks:
         raise typer.Exit(UNTRUE)
 
 
@@ -130,6 +133,7 @@ def summary_of(tally: Tally, first: int) -> Summary:
         failed_count=tally.failed_count,
         failed={str(one.seed): list(one.findings.problems) for one in tally.failed},
         replay={str(one.seed): one.replay for one in tally.failed},
+        leaks=leaks(tally.held),
     )
 
 
@@ -154,6 +158,8 @@ def lines(summary: Summary) -> Iterator[str]:
     yield f"{summary.processes:,} processes: {summary.processes - summary.seeds:,} restarts"
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in summary.kinds.items())
     yield f"faults by kind: {kinds or 'none'}"
+    for leak in summary.leaks:
+        yield f"WRONG: from seed to seed {leak}"
 
 
 def trace_lines(evidence: Evidence) -> Iterator[str]:

@@ -16,7 +16,6 @@ bend, and held against what the figure may grow by in that time.
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import statistics
 import tempfile
@@ -29,7 +28,6 @@ from typing import TypeAlias
 import msgspec
 
 from tapekeeper.adapters.http_session import open_session
-from tapekeeper.adapters.process import open_handles, resident_bytes
 from tapekeeper.app.config import Config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.tape import Tape
@@ -42,6 +40,7 @@ from tapekeeper.sim.gateway import SimGateway, SimUrls
 from tapekeeper.sim.memory_network import MemoryConnector, MemoryNetwork
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.sim.virtual_time import VirtualClock, run_virtual
+from tapekeeper.verify.leaks import held
 
 PRODUCTS = ("MES", "MNQ")
 HOUR_S = 3_600.0
@@ -113,6 +112,7 @@ class Sample(msgspec.Struct, frozen=True):
         accepted: trades in bars so far.
         holds: whether both identities hold.
         full: whether every hub keeps as many uncovered intervals as it ever will.
+        os_sockets: network sockets among the handles; connections in memory are none.
     """
 
     hour: float
@@ -130,6 +130,7 @@ class Sample(msgspec.Struct, frozen=True):
     accepted: int
     holds: bool
     full: bool
+    os_sockets: int = 0
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -149,6 +150,7 @@ LIMITS: Limits = {
     "queue_bytes": Limit(50_000.0),
     "futures": Limit(0.5),
     "handles": Limit(0.5),
+    "os_sockets": Limit(0.5),
     "objects": Limit(300.0, 0.003),
     "resident_mb": Limit(1.0, 0.01),
     "traced_mb": Limit(0.1, 0.003),
@@ -333,22 +335,21 @@ def sample_of(now_ns: int, status: TapeStatus) -> Sample:
         now_ns: since the start.
         status: of now.
     """
-    gc.collect()
-    objects = gc.get_objects()
+    now = held()
     traced = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None
     return Sample(
         hour=now_ns / 1e9 / HOUR_S,
         connections=sum(pool.connections for pool in status.pools),
-        tasks=len(asyncio.all_tasks()),
+        tasks=now.tasks,
         sockets=status.census.sockets,
         websockets=status.census.websockets,
         waiting=status.census.waiting,
         queue_bytes=status.census.queue_bytes + status.census.spilled_bytes,
-        # By type, because asking an object for its class may run code of its own.
-        futures=sum(issubclass(type(one), asyncio.Future) for one in objects),
-        handles=open_handles(),
-        objects=len(objects),
-        resident_mb=resident_bytes() / MEGABYTE,
+        futures=now.futures,
+        handles=now.handles,
+        os_sockets=now.os_sockets,
+        objects=now.objects,
+        resident_mb=now.resident_mb,
         traced_mb=None if traced is None else traced / MEGABYTE,
         accepted=status.trades.accepted,
         holds=status.holds,

@@ -37,6 +37,7 @@ from tapekeeper.sim.gateway import SimGateway, SimUrls
 from tapekeeper.sim.seeded import Seeded
 from tapekeeper.verify.checks import unlike_the_oracle
 from tapekeeper.verify.killed import Delivered
+from tapekeeper.verify.leaks import Held, held, leaks
 from tapekeeper.verify.losses import accounts
 from tapekeeper.verify.runs import Run, runs_of
 from tapekeeper.verify.scenario import PRODUCTS
@@ -109,11 +110,16 @@ def kill_often(plan: KillPlan, folder: Path, on_kill: Callable[[Killing], None])
         folder: takes the journal and what subscribers wrote down; empty.
         on_kill: told of each process that has ended.
     """
-    killings = asyncio.run(_run(plan, folder, on_kill))
-    return judge_kills(folder, killings)
+    samples: list[Held] = []
+    killings = asyncio.run(_run(plan, folder, on_kill, samples))
+    killed = judge_kills(folder, killings)
+    problems = (*killed.problems, *(f"from kill to kill {leak}" for leak in leaks(samples)))
+    return msgspec.structs.replace(killed, problems=problems)
 
 
-async def _run(plan: KillPlan, folder: Path, on_kill: Callable[[Killing], None]) -> list[Killing]:
+async def _run(
+    plan: KillPlan, folder: Path, on_kill: Callable[[Killing], None], samples: list[Held]
+) -> list[Killing]:
     clock, chance = SystemClock(), Seeded(plan.seed, "kills")
     config = SimConfig(
         seed=plan.seed, products=PRODUCTS, trades_per_s=plan.trades_per_s, token_life_s=86_400.0
@@ -131,6 +137,7 @@ async def _run(plan: KillPlan, folder: Path, on_kill: Callable[[Killing], None])
             else:
                 one.was_up, one.after_s = True, chance.exponential(MEAN_S)
             await _one(one, folder, gateway.urls, in_order=is_last)
+            samples.append(held())
             on_kill(one)
     return killings
 

@@ -15,6 +15,7 @@ from itertools import islice
 from tapekeeper.sim.fault_menu import Fault, kind_of
 from tapekeeper.verify.checks import Findings, judge
 from tapekeeper.verify.evidence import Evidence
+from tapekeeper.verify.leaks import Held, held
 from tapekeeper.verify.scenario import scenario
 from tapekeeper.verify.simulation import simulate
 
@@ -62,6 +63,10 @@ class Verdict:
         return f"tapekeeper simulate --first {self.seed} --seeds 1 --trace"
 
 
+HELD_MAX = 200
+"""Of so many seeds it is remembered what was held after each."""
+
+
 @dataclass(slots=True)
 class Tally:
     """Sums over all seeds so far; as large for a million as for a hundred.
@@ -74,6 +79,7 @@ class Tally:
         recovery_s_max, slowest: the longest recovery, virtual seconds, and the seed that took it.
         failed_count: how many seeds failed.
         failed: the first `FAILED_MAX` of them.
+        held: what this process held after each of the latest seeds, where it ran them itself.
     """
 
     seeds: int = 0
@@ -85,6 +91,7 @@ class Tally:
     slowest: int | None = None
     failed_count: int = 0
     failed: list[Verdict] = field(default_factory=list)
+    held: deque[Held] = field(default_factory=lambda: deque(maxlen=HELD_MAX))
 
     def add(self, verdict: Verdict) -> None:
         """Count one more."""
@@ -139,6 +146,8 @@ def run_seeds(
     )
     for verdict in verdicts:
         tally.add(verdict)
+        if jobs == 1:
+            tally.held.append(held())
         done(tally)
     return tally
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
 import msgspec
 import pytest
 
+from tapekeeper.app.tape import Tape
 from tapekeeper.errors import UsageError
+from tapekeeper.model.instrument import Instrument
 from tapekeeper.runtime import coverage
 from tapekeeper.runtime.hub_connection import HubConnection
 from tapekeeper.runtime.line import Line
@@ -53,6 +61,7 @@ def _samples(**growth: float) -> list[Sample]:
                     "queue_bytes",
                     "futures",
                     "handles",
+                    "os_sockets",
                 )
             },
         )
@@ -76,6 +85,7 @@ def test_a_run_that_breathes_is_flat() -> None:
         ("queue_bytes", 3_000.0),
         ("futures", 0.1),
         ("handles", 0.1),
+        ("os_sockets", 0.1),
         ("objects", 120.0),
         ("resident_mb", 0.1),
     ],
@@ -135,6 +145,92 @@ def test_hours_of_reconnects_leave_everything_flat(monkeypatch: pytest.MonkeyPat
     assert len(endured.samples) == 18
     assert {one.websockets for one in endured.samples} == {2}
     assert endured.samples[-1].connections > 300
+
+
+PLANTED = Plan(hours=0.5, cut_every_s=20.0, sample_every_s=100.0, keep=10, trades_per_s=0.5)
+
+
+class Hoard:
+    """Keeps one thing more of a kind each time, and gives all back at the end."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.kept: list[object] = []
+
+    def file(self) -> None:
+        """A handle."""
+        number = os.open(os.devnull, os.O_RDONLY)
+        self._stack.callback(os.close, number)
+        self.kept.append(number)
+
+    def bound_socket(self) -> None:
+        """A socket that listens."""
+        self.kept.append(self._stack.enter_context(socket.create_server(("127.0.0.1", 0))))
+
+    def future(self) -> None:
+        """A future that nobody completes."""
+        self.kept.append(asyncio.get_running_loop().create_future())
+
+    def task(self) -> None:
+        """A task that waits for ever, until the loop ends."""
+
+        async def wait() -> None:
+            await asyncio.Event().wait()
+
+        self.kept.append(asyncio.Task(wait(), loop=asyncio.get_running_loop()))
+
+    def objects(self) -> None:
+        """Containers."""
+        self.kept.append([[] for _ in range(200)])
+
+    def bytes(self) -> None:
+        """Memory that the garbage collector does not know."""
+        self.kept.append(b"x" * 500_000)
+
+    def close(self) -> None:
+        """Give back what the system has given."""
+        self._stack.close()
+
+
+@pytest.mark.parametrize(
+    ("plant", "figure"),
+    [
+        (Hoard.task, "tasks"),
+        (Hoard.future, "futures"),
+        (Hoard.file, "handles"),
+        (Hoard.bound_socket, "os_sockets"),
+        (Hoard.objects, "objects"),
+        (Hoard.bytes, "resident_mb"),
+    ],
+)
+def test_a_leak_of_each_kind_fails_the_run(
+    monkeypatch: pytest.MonkeyPatch, plant: Callable[[Hoard], None], figure: str
+) -> None:
+    """Half an hour of reconnects that leave one thing every hundred seconds."""
+    monkeypatch.setattr(coverage, "UNCOVERED_MAX", 20)
+    hoard = Hoard()
+    try:
+        endured = endure(PLANTED, lambda _: plant(hoard))
+    finally:
+        hoard.close()
+    assert any(problem.startswith(f"{figure} grew") for problem in endured.problems)
+
+
+def test_a_queue_that_nobody_reads_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its events, and the bytes that they take."""
+    monkeypatch.setattr(coverage, "UNCOVERED_MAX", 20)
+    unread = []
+    subscribe = Tape.subscribe
+
+    async def hoard(tape: Tape, contract: str) -> Instrument:
+        instrument = await subscribe(tape, contract)
+        unread.append(tape.quotes(contract, on_full="spill"))
+        return instrument
+
+    monkeypatch.setattr(Tape, "subscribe", hoard)
+    endured = endure(PLANTED, lambda _: None)
+    assert any(problem.startswith("waiting grew") for problem in endured.problems)
+    assert any(problem.startswith("queue_bytes grew") for problem in endured.problems)
 
 
 def test_an_object_that_is_kept_for_each_reconnect_is_found(
