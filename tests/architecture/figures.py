@@ -145,6 +145,7 @@ WORKING = {
     "runtime/spill.Spill:part.written": "a position in a file",
     "app/archive/compaction._Archiving.bars": "of one pass",
     "app/archive/compaction._Archiving.files": "of one pass",
+    "app/archive/compaction._Archiving.merged": "of one pass",
     "app/archive/compaction._Archiving.size_bytes": "of one pass",
     "app/archive/compaction._Archiving.trades": "of one pass",
     "app/archive/harvest.Harvest.rows": "of one pass",
