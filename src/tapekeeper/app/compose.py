@@ -396,7 +396,12 @@ def _troubles(care: Caretaker, limiter: Limiter | None) -> tuple[str, ...]:
 
 
 def _state(config: Config, files: Files) -> State:
-    return state_at_end(files, grace_ns=config.bars.grace_ms * 1_000_000, keep=config.bars.keep)
+    return state_at_end(
+        files,
+        grace_ns=config.bars.grace_ms * 1_000_000,
+        keep=config.bars.keep,
+        bytes_max=round(config.journal.resume_mb * _MEGABYTE),
+    )
 
 
 def _feed(

@@ -57,6 +57,13 @@ class JournalConfig(Section):
         description="Seconds of one write or sync after which it is waited for no more, and has "
         "failed: on_failure says what is done. Below the 15 s in which a hub must hear of us.",
     )
+    resume_mb: float = Field(
+        default=4.0,
+        ge=0,
+        le=4_096,
+        description="Megabytes of segments that a start runs again at most, to go on where the "
+        "last run ended: some 90,000 messages and 2 s each. With more of them it begins with nothing.",
+    )
     retain_days: float | None = Field(
         default=None,
         gt=0,

@@ -25,7 +25,7 @@ from tapekeeper.runtime.journal_reader import JournalReader, segment_numbers
 from tapekeeper.runtime.run_end import RunEnd
 
 REPLAY_BYTES_MAX = 4_000_000
-"""Of segments that are run again at a start: some 300,000 frames, which take seconds."""
+"""Of segments that are run again at a start, unless told otherwise: some 400,000 frames."""
 
 NUMBERED_MAX = 4
 """Segments in which the number of a tick is looked for; each has one in front."""
@@ -62,13 +62,16 @@ class State:
         return self.since > 0
 
 
-def state_at_end(files: Files, *, grace_ns: int, keep: int | None) -> State:
+def state_at_end(
+    files: Files, *, grace_ns: int, keep: int | None, bytes_max: int = REPLAY_BYTES_MAX
+) -> State:
     """The state at the end of a journal; an empty one where it cannot be had.
 
     Args:
         files: the folder of the journal.
         grace_ns: as for `Pipeline`.
         keep: as for `RecentBars`.
+        bytes_max: of segments that are run again.
 
     Raises:
         UnreadableSourceError: the folder cannot be read.
@@ -84,18 +87,18 @@ def state_at_end(files: Files, *, grace_ns: int, keep: int | None) -> State:
     since, fresh.why = _beginning(files, numbers)
     if not fresh.why:
         state = empty(since)
-        fresh.why = _run_since(files, numbers, state)
+        fresh.why = _run_since(files, numbers, state, bytes_max)
         if not fresh.why:
             return state
     fresh.next_seq = _number_behind(files, numbers)
     return fresh
 
 
-def _run_since(files: Files, numbers: list[int], state: State) -> str:
+def _run_since(files: Files, numbers: list[int], state: State, bytes_max: int) -> str:
     """Bring a state to the end of a journal; why that was not possible, "" if it was."""
     wanted = {each for each in numbers if each >= state.since}
     size = sum(files.size(segment_name(each)) for each in wanted)
-    if size > REPLAY_BYTES_MAX:
+    if size > bytes_max:
         return f"{size:,} bytes would have to be run again"
     return _run_again(state, JournalReader(files, wanted))
 

@@ -18,8 +18,12 @@ from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.gap import GapCause, GapState
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
-from tapekeeper.runtime import continuing
-from tapekeeper.runtime.continuing import State, begin_with, state_at_end
+from tapekeeper.runtime.continuing import (
+    REPLAY_BYTES_MAX,
+    State,
+    begin_with,
+    state_at_end,
+)
 from tapekeeper.runtime.gap_keeper import MARGIN_NS
 from tapekeeper.runtime.line_values import Connected
 from tapekeeper.runtime.run_end import read_run_end
@@ -34,12 +38,13 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files = FolderFiles(folder)
+        self.bytes_max = REPLAY_BYTES_MAX
         self.state: State | None = None
         self.now: Bench | None = None
 
     def start(self, at_s: float) -> Bench:
         """Begin the next one."""
-        self.state = state_at_end(self.files, grace_ns=S, keep=100)
+        self.state = state_at_end(self.files, grace_ns=S, keep=100, bytes_max=self.bytes_max)
         bench = self.now = Bench(self.folder, state=self.state)
         bench.at(at_s)
         end = read_run_end(self.files)
@@ -179,12 +184,10 @@ def test_a_contract_that_is_wanted_otherwise_begins_anew(processes: Processes) -
     assert live(bench) == processes.replayed()
 
 
-def test_what_would_take_too_long_is_not_run_again(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_would_take_too_long_is_not_run_again(processes: Processes) -> None:
     """The run begins with nothing then, and says why."""
     first(processes)
-    monkeypatch.setattr(continuing, "REPLAY_BYTES_MAX", 100)
+    processes.bytes_max = 100
     bench = processes.start(100)
     assert processes.state is not None
     assert processes.state.why.endswith("bytes would have to be run again")

@@ -260,7 +260,7 @@ def test_a_bar_that_was_forming_at_a_kill_is_judged_by_the_market(
         yield Outputs(gaps=list(absences))
 
     # Processes that begin with nothing, as where the state of the one before cannot be had.
-    monkeypatch.setattr(continuing, "REPLAY_BYTES_MAX", 0)
+    monkeypatch.setattr(continuing, "_run_since", lambda *_: "it is not wanted")
     evidence = simulate(replace(scenario(8, (Kill(at_s=20.4, restart_s=9),)), trades_per_s=20.0))
     assert judge(evidence).problems == ()
     monkeypatch.setattr(runs, "ended_by", forget)
