@@ -62,7 +62,7 @@ class JournalConfig(Section):
         ge=0,
         le=4_096,
         description="Megabytes of segments that a start runs again at most, to go on where the "
-        "last run ended: some 90,000 messages and 2 s each. With more of them it begins with nothing.",
+        "last run ended: some 90,000 messages and 2 s each. With more it begins with nothing.",
     )
     retain_days: float | None = Field(
         default=None,
