@@ -10,10 +10,12 @@ from tapekeeper.adapters.http_session import open_session
 from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.outside import Outside
 from tapekeeper.app.replay import ReplayResult
+from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape import Tape
 from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.hot import ROW_BYTES
+from tapekeeper.core.journal import Ending, SegmentScanner, segment_name, segment_number
 from tapekeeper.core.limits import Gauge, LimitsChange, Load
 from tapekeeper.model.queue import OnFull, QueuePolicy, Shed
 from tapekeeper.runtime.pool_values import HealthChange
@@ -36,7 +38,7 @@ ROOMY, TIGHT, CRITICAL = 1_000 * MB, 480 * MB, 410 * MB
 class World:
     """A gateway, a machine and a tape in virtual time."""
 
-    def __init__(self, clock: VirtualClock, **sections: dict[str, Any]) -> None:
+    def __init__(self, clock: VirtualClock, **sections: Any) -> None:
         network, files = MemoryNetwork(Seeded(1, "network")), MemoryFiles()
         self.clock = clock
         self.files = files
@@ -231,3 +233,70 @@ def test_under_pressure_queues_move_to_the_disk_and_optional_readers_pause() -> 
     told = [event for event, _ in world.logged if event in {"queue_paused", "queue_resumed"}]
     assert told == ["queue_paused", "queue_resumed"]
     assert world.scratch.open_files == 0
+
+
+def test_the_last_safeguard_is_a_clean_restart() -> None:
+    """What grows without end is stopped in order, and the next run goes on in the same journal.
+
+    Every segment is sealed, none is missing, and the ledger has no crash; both runs hold.
+    """
+
+    async def main(clock: VirtualClock) -> tuple[World, RunSummary | None, RunSummary | None]:
+        world = World(clock, subscribe=[{"contract": "MES"}], limits={"restart_after_s": 30})
+        world.machine.used = 100 * MB
+
+        async def serve(seconds: float | None) -> RunSummary | None:
+            return await run_service(
+                world.config(),
+                stop=asyncio.Event(),
+                on_status=lambda _: None,
+                seconds=seconds,
+                outside=world.outside,
+            )
+
+        async def grow() -> None:
+            await clock.sleep_s(60)
+            world.machine.used = 950 * MB
+
+        async with world.gateway, asyncio.TaskGroup() as group:
+            group.create_task(grow())
+            first = await serve(None)
+            world.machine.used = 100 * MB
+            return world, first, await serve(120)
+
+    world, first, second = run_virtual(main, start_ns=START_NS)
+    assert first is not None
+    assert second is not None
+    assert first.restart == "950 MB are used of 1,000 MB, the most by the simulated machine"
+    assert second.restart == ""
+    assert first.result.holds
+    assert second.result.holds
+    assert second.result.trades.accepted > 1_000
+    told = [event for event, _ in world.logged if event in {"limits_changed", "restart_wanted"}]
+    assert told == ["limits_changed", "restart_wanted"]
+    numbers = sorted(filter(None, map(segment_number, world.files.names())))
+    assert numbers == list(range(1, numbers[-1] + 1))
+    assert len(numbers) >= 2
+    for number in numbers:
+        scanner = SegmentScanner(world.files.read(segment_name(number)))
+        assert sum(1 for _ in scanner) > 0
+        assert scanner.end is Ending.SEALED
+    ledger = b"".join(
+        world.files.read(name) for name in world.files.names() if "ledger" in name or "gaps" in name
+    )
+    assert b"stopped" in ledger
+    assert b"crash" not in ledger
+
+
+def test_no_restart_where_the_user_wants_none() -> None:
+    """With `restart = "never"` it goes on, says so, and has less in memory."""
+
+    async def act(world: World, tape: Tape) -> None:
+        world.machine.used = 100 * MB
+        await world.clock.sleep_s(10)
+        world.machine.used = 950 * MB
+        await world.clock.sleep_s(300)
+        assert tape.status().limits.restart == ""
+
+    world, _, _, _ = run(act, limits={"restart": "never"})
+    assert "restart_wanted" not in {event for event, _ in world.logged}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -53,6 +53,17 @@ class LimitsConfig(Section):
         description="Megabytes that should be free on the journal's disk: with less it is tight, "
         "with a quarter of that critical, which is told; 0 looks at no disk.",
     )
+    restart: Literal["never", "exit", "in_place"] = Field(
+        default="in_place",
+        description="What `tapekeeper run` does as the last safeguard, when memory stays critical "
+        "although as little as possible is kept, and a restart would help: it stops in order, the "
+        "journal sealed, and begins anew in_place (the same command in the same process id), or "
+        "exits with code 75 for what started it. With --seconds or --out, and on Windows, it "
+        "always exits.",
+    )
+    restart_after_s: Seconds = Field(
+        default=60.0, description="Seconds of critical memory before that."
+    )
     dwell_s: Seconds = Field(
         default=10.0,
         description="Seconds that lie between two changes at least; it takes as long until less "
@@ -86,4 +97,7 @@ class LimitsConfig(Section):
             critical_share=self.critical_share,
             disk_free_bytes=self.disk_free_mb * _MEGABYTE,
             dwell_ns=round(self.dwell_s * 1e9),
+            restart_after_ns=(
+                None if self.restart == "never" else round(self.restart_after_s * 1e9)
+            ),
         )

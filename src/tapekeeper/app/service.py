@@ -25,10 +25,12 @@ class RunSummary:
     Attributes:
         status: all counters.
         result: the bars, in the shape of a replay's result; at most `bars.keep` per timeframe.
+        restart: why it stopped to be started anew, one clause; "" if it did not.
     """
 
     status: TapeStatus
     result: ReplayResult
+    restart: str = ""
 
 
 async def run_service(
@@ -45,7 +47,7 @@ async def run_service(
     Args:
         config: with at least one `[[subscribe]]`; `[service] start` says whether a gateway that
             is away is waited for.
-        stop: ends the run in order.
+        stop: ends the run in order. It is set here, too, where memory asks for a restart.
         on_status: called once when everything is followed, and every `status_every_s`, before
             that, too.
         status_every_s: time of the event loop.
@@ -69,6 +71,15 @@ async def run_service(
     outside = outside or real_outside()
     tape = Tape(config, start=config.service.start, outside=outside)
     start = _Start(asyncio.Event(), lambda: on_status(tape.status()), status_every_s, seconds)
+    restart = ""
+
+    def look(_elapsed_s: float) -> None:
+        nonlocal restart
+        status = tape.status()
+        on_status(status)
+        if status.limits.restart and not stop.is_set():
+            restart = status.limits.restart
+            stop.set()
 
     async def follow() -> RunSummary:
         try:
@@ -83,7 +94,7 @@ async def run_service(
                     )
                 start.done.set()
                 await watch(
-                    lambda _elapsed_s: on_status(tape.status()),
+                    look,
                     every_s=status_every_s,
                     stop=stop,
                     seconds=seconds,
@@ -93,7 +104,7 @@ async def run_service(
             # Stopped while others were waited for: what was followed is a run like any other.
             if not (start.over and tape.instruments()):
                 raise
-        return RunSummary(tape.status(), tape.result())
+        return RunSummary(tape.status(), tape.result(), restart)
 
     return await _unless_stopped(follow(), stop, start)
 

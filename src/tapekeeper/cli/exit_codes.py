@@ -13,6 +13,9 @@ Python exits with the same code on a bug, which also leaves its traceback."""
 USAGE = 2
 OUTSIDE = 3
 JOURNAL = 4
+RESTART = 75
+"""Stopped in order because of its memory, to be started again. The EX_TEMPFAIL of sysexits.h: a
+later attempt may succeed."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 

@@ -33,7 +33,7 @@ HELP = """Holds a realtime futures feed and turns every print into journalled ba
 
 Try `tapekeeper demo` first: it needs no account and no network. Exit codes: 0 all is well,
 1 what was shown is not whole, 2 wrong usage or configuration, 3 something outside failed,
-4 the journal failed, 130 interrupted.
+4 the journal failed, 75 start me again (memory), 130 interrupted.
 """
 
 OUTPUT_REFUSED = frozenset(

@@ -15,7 +15,8 @@ from tapekeeper.app.config import Config, load_config
 from tapekeeper.app.frames import require_folder, write_bars
 from tapekeeper.app.service import RunSummary, run_service
 from tapekeeper.app.tape_status import TapeStatus
-from tapekeeper.cli.exit_codes import INTERRUPTED, UNTRUE
+from tapekeeper.cli.beginning import begin_anew, can_begin_anew
+from tapekeeper.cli.exit_codes import INTERRUPTED, RESTART, UNTRUE
 from tapekeeper.cli.heap import settled_heap
 from tapekeeper.cli.report import identity_lines
 from tapekeeper.cli.stopping import stop_signals
@@ -43,7 +44,8 @@ def run_command(
 
     A gateway that cannot be reached is waited for, unless [service] start says "fail". Prints a
     status line every ten seconds, and at the end what no connection covered. A stop that is asked
-    for seals the journal and exits with 0; a second Ctrl-C does not wait.
+    for seals the journal and exits with 0; a second Ctrl-C does not wait. Where memory stays
+    critical it stops in the same way and begins anew, as [limits] restart says.
     """
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"seconds are a number greater than 0, and {seconds} is not")
@@ -59,11 +61,19 @@ def run_command(
     uncovered = uncovered_lines(summary.status.pools, SystemClock().now_ns())
     for line in (*identity_lines(result), *uncovered):
         typer.echo(line)
+    if summary.restart:
+        in_place = settings.limits.restart == "in_place" and seconds is None and out is None
+        if result.holds and in_place and can_begin_anew():
+            typer.echo(f"beginning anew: {summary.restart}")
+            begin_anew()
     if out is not None:
         for path in write_bars(result.bars, result.symbols, out):
             typer.echo(f"wrote {path}")
     if not result.holds:
         raise typer.Exit(UNTRUE)
+    if summary.restart:
+        typer.echo(f"stopped to be started again: {summary.restart}", err=True)
+        raise typer.Exit(RESTART)
 
 
 async def _run(config: Config, seconds: float | None) -> RunSummary | None:

@@ -28,6 +28,11 @@ What is decided by it is a share of the user's ceiling, so that it is never abov
               per cent of their limits, unless the disk is critical
     optional  memory: whether optional subscribers go on          yes     yes    no
 
+When memory has been critical for `restart_after_ns` in spite of all that, a restart is wanted, if
+one would help: if what the process had when it began would not even be tight. Otherwise others have
+the memory, or the user's ceiling is below what is needed, and each restart would be followed by
+another one.
+
 Nothing that would be of no use is decided: 10 ms, 16 frames and 100 quotes are the least, where the
 ceiling is not less.
 
@@ -98,6 +103,9 @@ LOOP_TIGHT_MS, LOOP_CRITICAL_MS = 50.0, 250.0
 QUEUE_TIGHT_S, QUEUE_CRITICAL_S = 1.0, 10.0
 """Nothing waits for longer than a burst while the pipeline keeps up."""
 
+ENDS_SHARE = 0.9
+"""Of where a state of memory and of the disk begins: below it ends."""
+
 RISE_NS = 3_000_000_000
 """A single stall, such as a collection of garbage, is no slow loop."""
 
@@ -112,6 +120,7 @@ class LimitsPolicy(msgspec.Struct, frozen=True):
         tight_share, critical_share: of what it may have, where memory becomes so.
         disk_free_bytes: free space below which the disk is tight; a quarter of it is critical.
         dwell_ns: the least time between two changes of a gauge.
+        restart_after_ns: how long memory is critical before a restart is wanted; None for never.
     """
 
     memory_bytes: int | None = None
@@ -119,6 +128,7 @@ class LimitsPolicy(msgspec.Struct, frozen=True):
     critical_share: float = 0.92
     disk_free_bytes: int = 2_000_000_000
     dwell_ns: int = 10_000_000_000
+    restart_after_ns: int | None = 60_000_000_000
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -145,6 +155,8 @@ class LimitsChange(msgspec.Struct, frozen=True):
         at_ns: when that was seen, wall clock, ns UTC.
         reason: the figures, one clause for a person.
         decided: what changed with it.
+        restart: whether nothing has helped against critical memory, and a restart would. Nothing
+            else has changed then.
     """
 
     gauge: Gauge
@@ -153,6 +165,7 @@ class LimitsChange(msgspec.Struct, frozen=True):
     at_ns: int
     reason: str
     decided: tuple[Decided, ...] = ()
+    restart: bool = False
 
 
 class _Thresholds(msgspec.Struct, frozen=True):
@@ -212,6 +225,7 @@ class Limits:
         ceilings: as given.
         figures: what every knob is at.
         measured: what was seen last.
+        restart: why a restart is wanted, one clause for a person; "" while none is.
     """
 
     def __init__(self, policy: LimitsPolicy, ceilings: Mapping[Knob, int]) -> None:
@@ -219,12 +233,17 @@ class Limits:
         self.ceilings = dict(ceilings)
         self.figures = dict(ceilings)
         self.measured = Measured()
+        self.restart = ""
         self._reasons: dict[Gauge, str] = {}
+        self._first: Memory | None = None
+        self._critical_ns: int | None = None  # since when memory is, monotonic
         self._needles = {
-            Gauge.MEMORY: _Needle(_Thresholds(policy.tight_share, policy.critical_share, 0.9)),
+            Gauge.MEMORY: _Needle(
+                _Thresholds(policy.tight_share, policy.critical_share, ENDS_SHARE)
+            ),
             Gauge.LOOP: _Needle(_Thresholds(LOOP_TIGHT_MS, LOOP_CRITICAL_MS, 0.5, RISE_NS)),
             Gauge.QUEUE: _Needle(_Thresholds(QUEUE_TIGHT_S, QUEUE_CRITICAL_S, 0.5, RISE_NS)),
-            Gauge.DISK: _Needle(_Thresholds(1, 4, 0.9)),
+            Gauge.DISK: _Needle(_Thresholds(1, 4, ENDS_SHARE)),
         }
 
     @property
@@ -257,7 +276,30 @@ class Limits:
                 self._reasons[gauge] = read[1]
                 decided = tuple(self._decide())
                 changes.append(LimitsChange(gauge, before, needle.load, at_ns, read[1], decided))
+        if measured.memory is not None and self._wants_restart(measured.memory, now_ns):
+            reason = self._memory(measured.memory)[1]
+            critical = Load.CRITICAL
+            changes.append(
+                LimitsChange(Gauge.MEMORY, critical, critical, at_ns, reason, restart=True)
+            )
+            self.restart = reason
         return changes
+
+    def _wants_restart(self, memory: Memory, now_ns: int) -> bool:
+        """Whether a restart is wanted, and was not before."""
+        self._first = self._first or memory
+        if self.load(Gauge.MEMORY) is not Load.CRITICAL:
+            self._critical_ns, self.restart = None, ""
+            return False
+        self._critical_ns = now_ns if self._critical_ns is None else self._critical_ns
+        after_ns = self._policy.restart_after_ns
+        if self.restart or after_ns is None or now_ns - self._critical_ns < after_ns:
+            return False
+        may = self._may(memory)[0]
+        if memory.resident / may < self._policy.critical_share:
+            return False  # it gets better by itself, and is only not believed yet
+        # Begun anew it is as large as this one was, and there is as much for it as there is now.
+        return self._first.resident / may < self._policy.tight_share * ENDS_SHARE
 
     def _decide(self) -> list[Decided]:
         decided = []
@@ -292,12 +334,16 @@ class Limits:
         return None
 
     def _memory(self, memory: Memory) -> tuple[float, str]:
-        may, who = memory.resident + memory.available, memory.bound
-        ceiling = self._policy.memory_bytes
-        if ceiling is not None and ceiling < may:
-            may, who = ceiling, "limits.memory_mb"
+        may, who = self._may(memory)
         reason = f"{_mb(memory.resident)} are used of {_mb(may)}, the most by {who}"
-        return memory.resident / max(may, 1), reason
+        return memory.resident / may, reason
+
+    def _may(self, memory: Memory) -> tuple[int, str]:
+        """What the process may have, at least a byte, and who says so."""
+        may, ceiling = memory.resident + memory.available, self._policy.memory_bytes
+        if ceiling is not None and ceiling < may:
+            return max(ceiling, 1), "limits.memory_mb"
+        return max(may, 1), memory.bound
 
 
 def _mb(size: int) -> str:

@@ -64,12 +64,15 @@ class LimitsStatus(msgspec.Struct, frozen=True):
         knobs: all of them.
         memory: what was measured last.
         changes: how often a gauge has changed.
+        restart: why a restart is wanted, one clause; "" while none is. `tapekeeper run` makes it;
+            a program that holds a tape decides for itself.
     """
 
     gauges: tuple[GaugeStatus, ...] = ()
     knobs: tuple[KnobStatus, ...] = ()
     memory: Memory | None = None
     changes: int = 0
+    restart: str = ""
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -157,6 +160,7 @@ class Limiter:
             ),
             memory=limits.measured.memory,
             changes=self._changes,
+            restart=limits.restart,
         )
 
     def troubles(self) -> tuple[str, ...]:
@@ -198,6 +202,10 @@ class Limiter:
             await clock.sleep_s(0)
 
     def _set(self, change: LimitsChange) -> None:
+        if change.restart:
+            self._log("restart_wanted", level="error", reason=change.reason)
+            self._tell(change)
+            return
         self._changes += 1
         for each in change.decided:
             self._levers[each.knob](each.after)

@@ -30,3 +30,10 @@ def test_critical_is_more_than_tight() -> None:
     """Otherwise there would be no state between them."""
     with pytest.raises(ConfigError, match="critical_share must be greater than tight_share"):
         load_config({"limits": {"tight_share": 0.95}})
+
+
+def test_who_never_restarts_is_never_asked_to() -> None:
+    """And in place is what a service does that nobody watches."""
+    assert LimitsConfig(restart="never").policy().restart_after_ns is None
+    assert LimitsConfig().restart == "in_place"
+    assert LimitsConfig(restart_after_s=5).policy().restart_after_ns == 5_000_000_000

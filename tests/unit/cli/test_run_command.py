@@ -18,9 +18,14 @@ import pytest
 
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.app.demo import DemoOptions, DemoRow, DemoSummary, DemoView, run_demo
+from tapekeeper.app.replay import ReplayResult
+from tapekeeper.app.service import RunSummary
 from tapekeeper.app.tape_status import TapeStatus
 from tapekeeper.cli import demo
+from tapekeeper.cli import run as run_module
+from tapekeeper.cli.beginning import can_begin_anew
 from tapekeeper.cli.demo import PLAIN_EVERY_S, PlainView
+from tapekeeper.cli.exit_codes import RESTART
 from tapekeeper.cli.main import main
 from tapekeeper.cli.run import status_line, uncovered_lines
 from tapekeeper.cli.terminal import console
@@ -322,3 +327,43 @@ class TestDemo:
             view(DemoView(elapsed_s, (row,), STATUS))
             printed.append(capsys.readouterr().out.count("\n"))
         assert printed == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("restart", "options", "in_place"),
+    [
+        ("in_place", [], True),
+        ("in_place", ["--seconds", "5"], False),
+        ("exit", [], False),
+    ],
+)
+def test_a_restart_that_is_wanted_is_made_as_the_user_says(
+    *,
+    restart: str,
+    options: list[str],
+    in_place: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In place, or with a code of its own for what started the command."""
+    path = tmp_path / "tapekeeper.toml"
+    path.write_text(f'[limits]\nrestart = "{restart}"\n', encoding="utf-8")
+    counts = TickCounts()
+
+    async def done(*_arguments: object) -> RunSummary:
+        return RunSummary(STATUS, ReplayResult({}, {}, counts, counts, [], {}), "too much is used")
+
+    def anew() -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(run_module, "_run", done)
+    monkeypatch.setattr(run_module, "begin_anew", anew)
+    code = main(["run", str(path), *options])
+    said = capsys.readouterr()
+    if in_place and can_begin_anew():
+        assert code == 0
+        assert "beginning anew: too much is used" in said.out
+    else:
+        assert code == RESTART
+        assert said.err == "stopped to be started again: too much is used\n"

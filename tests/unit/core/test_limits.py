@@ -197,3 +197,61 @@ def test_queues_go_to_the_disk_while_it_has_room() -> None:
     assert limits.figures == {Knob.QUEUES: 6, Knob.OPTIONAL: 0}
     limits.look(Measured(disk_free=1), 21 * S, 0)
     assert limits.figures == {Knob.QUEUES: 100, Knob.OPTIONAL: 0}
+
+
+def test_a_restart_is_wanted_when_nothing_else_has_helped() -> None:
+    """After a minute of critical memory, once, with the figures; no limit changes with it."""
+    bench = Bench()
+    bench.memory(100)
+    bench.memory(990)
+    assert bench.memory(990, 59) == []
+    figures = dict(bench.limits.figures)
+    (change,) = bench.memory(980)
+    assert change.restart
+    assert (change.before, change.after, change.decided) == (Load.CRITICAL, Load.CRITICAL, ())
+    assert change.reason == "980 MB are used of 1,000 MB, the most by the computer"
+    assert bench.limits.restart == change.reason
+    assert bench.limits.figures == figures
+    assert bench.memory(990, 100) == []
+
+
+def test_a_restart_is_not_wanted_where_it_would_not_help() -> None:
+    """A process that began as large would be critical, or tight, again and again."""
+    for first, wanted in ((990, False), (725, False), (715, True)):
+        bench = Bench()
+        bench.memory(first)
+        bench.memory(990, 100)
+        assert bool(bench.limits.restart) is wanted
+
+
+def test_memory_that_others_have_taken_is_no_reason_for_a_restart() -> None:
+    """The process is as large as it was; what is left to it is not."""
+    bench = Bench()
+    for available in (900, 2):
+        for _ in range(100):
+            bench.look(Measured(memory=Memory(100 * MB, available * MB, "the computer")))
+    assert bench.limits.load(Gauge.MEMORY) is Load.CRITICAL
+    assert bench.limits.restart == ""
+
+
+def test_a_wish_ends_with_its_reason_and_is_none_where_none_may_be() -> None:
+    """Memory that is critical no more; a user who says never."""
+    bench = Bench()
+    bench.memory(100)
+    bench.memory(990, 80)
+    bench.memory(100, 20)
+    assert bench.limits.restart == ""
+    bench = Bench(restart_after_ns=None)
+    bench.memory(100)
+    bench.memory(990, 1_000)
+    assert bench.limits.restart == ""
+
+
+def test_memory_that_has_come_back_is_no_reason_for_a_restart() -> None:
+    """Although that is not believed before a dwell is over."""
+    bench = Bench()
+    bench.memory(100)
+    bench.memory(990, 60)
+    assert bench.memory(500, 5) == []
+    assert bench.limits.load(Gauge.MEMORY) is Load.CRITICAL
+    assert bench.limits.restart == ""

@@ -173,3 +173,19 @@ def test_what_exceeds_a_limit_is_moved_until_nothing_does() -> None:
         assert bench.surplus == 0
 
     run(act)
+
+
+def test_a_restart_that_is_wanted_is_told_once() -> None:
+    """In the log, to whoever listens, and in the status."""
+
+    async def act(bench: Bench, clock: VirtualClock) -> None:
+        await clock.sleep_s(2)
+        bench.machine.used_mb = 990
+        await clock.sleep_s(300)
+
+    bench = run(act)
+    assert [one.restart for one in bench.told] == [False, True]
+    reason = "990 MB are used of 1,000 MB, the most by the computer"
+    assert bench.logged[1] == ("restart_wanted", "error", {"reason": reason})
+    assert bench.limiter.status().restart == reason
+    assert bench.limiter.status().changes == 1
