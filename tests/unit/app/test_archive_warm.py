@@ -34,3 +34,16 @@ def test_it_goes_on_and_counts_what_it_holds(tmp_path: Path) -> None:
     again = Warm(FolderFiles(journal), 1, Continued(), 0)
     again.refresh()
     assert again.is_cut
+
+
+def test_nothing_new_is_not_looked_for_again(tmp_path: Path) -> None:
+    """A journal that has not grown is not read."""
+    journal = session(tmp_path / "journal", some_frames(20), segment_bytes_max=10**6, seal=False)
+    warm = Warm(FolderFiles(journal), 0, Continued(), 0)
+    warm.refresh()
+    rows = warm.trades(MES)
+    path = journal / segment_name(1)
+    path.write_bytes(bytes(path.stat().st_size))
+    warm.refresh()
+    assert warm.problems == []
+    assert warm.trades(MES).equals(rows)

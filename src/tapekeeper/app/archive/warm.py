@@ -12,7 +12,7 @@ from tapekeeper.app.archive import carry
 from tapekeeper.app.archive.harvest import Harvest, TradeColumns
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
 from tapekeeper.core.hot import HotWindow, TradeView
-from tapekeeper.core.journal import Position
+from tapekeeper.core.journal import Position, segment_name
 from tapekeeper.core.runlog import continuation_told
 from tapekeeper.model.bar import Bar
 from tapekeeper.model.instrument import Instrument
@@ -93,6 +93,7 @@ class Warm:
         self._measured_rows = 0
         self._harvest = Harvest()
         self._behind = Position(after + 1, 0)
+        self._seen: tuple[int, int] | None = None  # the last segment, and how much of it was there
         self._instruments: dict[str, Instrument] = {}
         self.problems: list[str] = []
         self.is_cut = self._begun_cut = is_cut
@@ -116,6 +117,9 @@ class Warm:
         numbers = segments_of(self._files)
         if self._meets(hot) or not numbers or numbers[-1] < self._behind.segment:
             return
+        end: tuple[int, int] | None = (numbers[-1], self._files.size(segment_name(numbers[-1])))
+        if end == self._seen:
+            return
         stretch = Stretch(self._files, self._behind.segment - 1, numbers[-1])
         later = stretch.told_later()
         with closing(iter(stretch)) as entries:
@@ -127,6 +131,7 @@ class Warm:
                 self._state.enter(read, later, self._harvest.take)
                 # What the run before left is told by the entry that says that this one goes on.
                 if self._meets(hot) and continuation_told(read.entry) is None:
+                    end = None
                     break
                 self._behind = read.behind
                 self._state.take(read.entry, self._harvest.take)
@@ -134,6 +139,7 @@ class Warm:
         self.problems = [str(each) for each in stretch.problems if not each.expected]
         gone = any(each.kind in _NOT_THERE for each in stretch.problems)
         self.is_cut = self._begun_cut or gone
+        self._seen = end
         if self._harvest.rows - self._measured_rows > MEASURE_ROWS:
             self._measured_rows = self._harvest.rows
             self._state_bytes = len(carry.dump(self._state)) * STATE_SHARE
