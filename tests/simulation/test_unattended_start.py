@@ -283,6 +283,39 @@ def test_a_stop_while_waiting_is_heeded() -> None:
     play(scenario)
 
 
+def test_who_waits_for_the_gateway_holds_up_nobody_who_leaves() -> None:
+    """One waits for depth, another takes its own back; then the first one gets all it wanted."""
+
+    async def scenario(world: World) -> None:
+        async with (
+            world.gateway() as gateway,
+            Tape(world.config(), outside=world.outside(), start="wait") as tape,
+        ):
+            contract_id = (await tape.subscribe("MES", ["1s"])).contract_id
+            gateway.faults.refuse(Door.NEGOTIATE, 10_000, 503)
+            gateway.faults.drop_all()
+            await world.clock.sleep_s(5)
+            async with asyncio.TaskGroup() as group:
+                waiting = group.create_task(tape.subscribe("MES", ["1m"], depth=True))
+                await world.clock.sleep_s(5)
+                async with asyncio.timeout(30):
+                    await tape.unsubscribe(contract_id)
+                assert tape.instruments() == []
+                await world.clock.sleep_s(120)
+                assert not waiting.done()
+                before = tape.status().trades.accepted
+                gateway.faults.clear()
+            await world.clock.sleep_s(120)
+            assert [one.contract_id for one in tape.instruments()] == [contract_id]
+            assert tape.status().trades.accepted > before + 50
+            assert tape.book(contract_id) is not None
+            assert len(tape.frame(contract_id, "1m")) >= 1
+            await tape.unsubscribe(contract_id)
+            assert not any(gateway.delivers(stream, contract_id) for stream in Stream)
+
+    play(scenario)
+
+
 def test_a_stop_while_one_of_two_is_waited_for_keeps_what_came() -> None:
     """What was followed is summed up; the journal is sealed as ever."""
 

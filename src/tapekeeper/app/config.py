@@ -70,6 +70,8 @@ DEFAULT_TIMEFRAMES = tuple(
     Timeframe.parse(text) for text in ("1s", "5s", "15s", "1m", "5m", "15m", "1h", "4h", "1d")
 )
 REDUNDANCY_MAX = 8
+SESSION_MIN_S = 60.0
+"""No younger connection is replaced for its age: to bring another one up takes half a minute."""
 
 
 # --- the sections ----------------------------------------------------------------------------
@@ -96,7 +98,7 @@ class GatewayConfig(Section):
     user_hub_fallbacks: Urls = Field(default=(), description="The same for the user hub.")
     token_refresh_share: float = Field(
         default=0.8,
-        gt=0,
+        ge=0.05,
         lt=1,
         description="Part of a token's life after which it is renewed and every connection is "
         "replaced by one with the new token.",
@@ -180,6 +182,7 @@ class PoolConfig(Section):
     )
     max_session_s: Seconds | None = Field(
         default=None,
+        ge=SESSION_MIN_S,
         description="Age in seconds at which a connection is replaced, where the gateway limits "
         "it.",
         examples=[43_200.0],
@@ -373,8 +376,17 @@ class FreshnessConfig(Section):
     )
     slow_s: Seconds = Field(
         default=3_600.0,
-        description="A subscription that it would take longer to be sure of is not judged.",
+        description="A subscription that it would take longer to be sure of is not judged. At "
+        "least floor_s and unknown_s.",
     )
+
+    @model_validator(mode="after")
+    def _judges(self) -> Self:
+        if self.slow_s < max(self.floor_s, self.unknown_s):
+            raise PydanticCustomError(
+                SENTENCE, "slow_s must be at least floor_s and unknown_s, or silence is not judged"
+            )
+        return self
 
     def policy(self) -> FreshnessPolicy:
         """The same as the judge has it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -50,7 +50,6 @@ from tapekeeper.model.measure import BarSize, size_of, sizes_of
 from tapekeeper.model.queue import Conflated, QueuePolicy, Shed
 from tapekeeper.model.tick import Quote, Trade
 from tapekeeper.runtime.history import WarmUp
-from tapekeeper.runtime.line_values import HubCall
 from tapekeeper.runtime.queue_kinds import TapeChange
 
 _DEPTH_HOLDER = "depth"
@@ -221,32 +220,47 @@ class Tape:
             self._config.validation.policy(instrument),
         )
         contract_id = instrument.contract_id
-        async with self._turn(contract_id) as others:
-            parts = self._live()
-            # The pipeline first: a print may arrive before the completion of the call.
-            parts.feed.subscribe(subscription)
-            parts.gaps.follow(contract_id)
-            holder = f"caller {next(self._holders_made)}"
+        holder = f"caller {next(self._holders_made)}"
+        with self._calling(contract_id) as others:
             try:
-                for stream in streams(depth=depth):
-                    call, undo = calls(stream, contract_id)
-                    who = _DEPTH_HOLDER if stream == DEPTH_STREAM else holder
-                    await self._patiently(
-                        partial(self._ask_market, call, undo=undo, holder=who), str(call)
-                    )
+                await self._patiently(
+                    partial(self._follow, subscription, holder, count()),
+                    str(calls(MARKET_STREAMS[0], contract_id)[0]),
+                )
             except BaseException:
                 alone = contract_id not in self._wanted and not others()
                 self._give_up(parts, contract_id, holder, last=alone)
                 if depth and contract_id not in self._deep and self._entered and not others():
                     parts.market.forget(*calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
                 raise
-            parts.gaps.followed(contract_id)
-            self._wanted[contract_id] = instrument
-            self._holders.setdefault(contract_id, []).append(holder)
-            if depth:
-                self._deep.add(contract_id)
-            parts.watch.follow(contract_id, subscription.calendar, depth=depth)
         return instrument
+
+    async def _follow(self, wanted: Subscription, holder: str, earlier: Iterator[int]) -> None:
+        """Try once to follow a contract, in turn with others; what was asked stays wanted.
+
+        Args:
+            wanted: of the contract.
+            holder: who wants it.
+            earlier: counts the tries.
+        """
+        contract_id = wanted.instrument.contract_id
+        async with self._turn(contract_id):
+            parts = self._live()
+            # The pipeline first: a print may arrive before the completion of the call. Between two
+            # tries another caller may have been the last to hold the contract, and left it.
+            if not next(earlier) or not _holds(parts.feed.subscription(contract_id), wanted):
+                parts.feed.subscribe(wanted)
+                parts.gaps.follow(contract_id)
+            for stream in streams(depth=wanted.depth):
+                call, undo = calls(stream, contract_id)
+                who = _DEPTH_HOLDER if stream == DEPTH_STREAM else holder
+                await ask(parts.market, call, holder=who, undo=undo)
+            parts.gaps.followed(contract_id)
+            self._wanted[contract_id] = wanted.instrument
+            self._holders.setdefault(contract_id, []).append(holder)
+            if wanted.depth:
+                self._deep.add(contract_id)
+            parts.watch.follow(contract_id, wanted.calendar, depth=wanted.depth)
 
     async def unsubscribe(self, contract: str) -> None:
         """Take one `subscribe` back; with the last one the contract is followed no more.
@@ -259,6 +273,10 @@ class Tape:
                 taken back nevertheless.
         """
         contract_id = self.instrument(contract).contract_id
+        with self._calling(contract_id):
+            await self._take_back(contract_id)
+
+    async def _take_back(self, contract_id: str) -> None:
         async with self._turn(contract_id):
             parts = self._live()
             self.instrument(contract_id)
@@ -291,9 +309,6 @@ class Tape:
         if failures:
             raise failures[0]
 
-    async def _ask_market(self, call: HubCall, *, undo: HubCall, holder: str) -> None:
-        await ask(self._live().market, call, holder=holder, undo=undo)
-
     def _give_up(self, parts: Parts, contract_id: str, holder: str, *, last: bool) -> None:
         """Forget what a caller holds of a contract, at once.
 
@@ -307,21 +322,26 @@ class Tape:
             parts.market.forget(*calls(DEPTH_STREAM, contract_id), _DEPTH_HOLDER)
             parts.unfollow(contract_id)
 
-    @asynccontextmanager
-    async def _turn(self, contract_id: str) -> AsyncIterator[Callable[[], bool]]:
-        """Orders what callers want of one contract, so that its streams and bars stay of one mind.
+    @contextmanager
+    def _calling(self, contract_id: str) -> Iterator[Callable[[], bool]]:
+        """Says who wants something of a contract, also while they wait for the gateway.
 
-        Nothing on the way of the data takes it, and all that is awaited under it has deadlines.
-        Gives a function that says whether somebody else waits for a turn.
+        Gives a function that says whether somebody else does.
         """
-        # bound: contracts that the gateway has confirmed to exist
-        lock = self._turns.setdefault(contract_id, asyncio.Lock())
         self._callers[contract_id] += 1
         try:
-            async with lock:
-                yield lambda: self._callers[contract_id] > 1
+            yield lambda: self._callers[contract_id] > 1
         finally:
             self._callers[contract_id] -= 1
+
+    def _turn(self, contract_id: str) -> asyncio.Lock:
+        """Orders what callers want of one contract, so that its streams and bars stay of one mind.
+
+        Nothing on the way of the data takes it, and all that is awaited under it has deadlines:
+        who waits for a gateway to come back takes it for each try.
+        """
+        # bound: contracts that the gateway has confirmed to exist
+        return self._turns.setdefault(contract_id, asyncio.Lock())
 
     # -- what can be read ----------------------------------------------------------------------
 
@@ -649,6 +669,13 @@ class Tape:
         if self._parts is None:
             raise UsageError("the tape is not running: use it inside `async with Tape(...)`")
         return self._parts
+
+
+def _holds(now: Subscription | None, wanted: Subscription) -> bool:
+    """Whether what is followed has all that is wanted."""
+    if now is None or wanted.depth > now.depth:
+        return False
+    return set(wanted.timeframes) <= set(now.timeframes)
 
 
 async def _stop(parts: Parts, error: BaseException | None) -> None:

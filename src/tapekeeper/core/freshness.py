@@ -44,7 +44,9 @@ and no trade comes, there were trades: after `GROWTHS_MIN` growths and `floor_ns
 stale, whatever is known of their rate.
 
 A connection that is lost takes nothing back: silence is counted on by the next one, which only has
-some time at least. Otherwise a line that is lost once a minute would never be judged.
+some time at least. Otherwise a line that is lost once a minute would never be judged. That time is
+given once after data and once after a verdict, not to each connection: otherwise one that is lost
+before it is over would never be.
 
 Known limits: volume that is no print, as of a block trade, looks like one that is missing; so it
 takes several. A stream whose exchange halts it within the session (a price limit, a holiday rule
@@ -130,8 +132,8 @@ class FreshnessPolicy(msgspec.Struct, frozen=True, kw_only=True):
         carried_factor: times the typical long gap of the slowest hour of the session before is
             the least that is stale.
         slow_ns: a stream whose threshold would be longer is not judged.
-        settle_ns: a new connection has at least so long, or a sixth of the threshold, however
-            long the ones before it were silent.
+        settle_ns: new connections have at least so long together, or a sixth of the threshold,
+            however long the ones before them were silent.
         stall_ns: more time than this between two looks is not counted as silence.
         replace_after_ns: from the new subscription to the first replacement of the line.
         replace_again_ns: from there to the next replacement; doubles each time.
@@ -296,6 +298,7 @@ class _Watched:
         self._due_ns = 0  # monotonic: silence counts from here, or from the last data
         self._since_ns: int | None = None  # monotonic: last data or first due, lives included
         self._carried_ns = 0  # silence of connections before this one
+        self._settled = False  # a connection had its time since the last data or verdict
         self._onset_ns = 0  # monotonic: the silence of a stale stream began
         self._growths = 0  # looks at which the volume had grown, since the last data
         self._grew_ns = 0  # monotonic: the first of them
@@ -338,6 +341,7 @@ class _Watched:
                 self._rate.learn(mono_ns - self._data_ns, mono_ns)
             self._data_ns = self._since_ns = mono_ns
             self._carried_ns = self._growths = 0
+            self._settled = False
         elif grew and mono_ns >= self._due_ns:
             self._grew_ns = self._grew_ns if self._growths else mono_ns
             self._growths += 1
@@ -385,6 +389,7 @@ class _Watched:
             self._interval_ns = self._policy.replace_again_ns
         self.state = StreamState.STALE
         self.stales += 1
+        self._settled = False
         self._onset_ns = mono_ns - silent_ns if self._since_ns is None else self._since_ns
         if not too_silent:
             # The volume may have stood still for a while before it grew.
@@ -421,7 +426,10 @@ class _Watched:
         self._fresh_ns = mono_ns
         threshold_ns, _ = self.threshold()
         settle_ns = max(self._policy.settle_ns, threshold_ns // _SETTLE_SHARE)
-        carried_ns = min(self._carried_ns, max(0, threshold_ns - settle_ns))
+        carried_ns = self._carried_ns
+        if not self._settled:
+            carried_ns = min(carried_ns, max(0, threshold_ns - settle_ns))
+            self._settled = carried_ns > 0
         grace_ns = max(0, self._policy.open_grace_ns - open_for_ns)
         self._due_ns = mono_ns + grace_ns - carried_ns
         if self._since_ns is None:

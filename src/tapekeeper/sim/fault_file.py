@@ -49,8 +49,12 @@ def load_faults(path: Path, kinds: Kinds = BY_KIND) -> tuple[Fault, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableSourceError(f"{path} cannot be read as text") from error
+    except FileNotFoundError as error:
+        raise UnreadableSourceError(f"there is no file {path}") from error
+    except OSError as error:
+        raise UnreadableSourceError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UnreadableSourceError(f"{path} is not UTF-8 text") from error
     return parse_faults(text, str(path), kinds)
 
 

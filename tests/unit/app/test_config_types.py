@@ -35,7 +35,24 @@ def test_there_is_room_for_the_lines_that_serve() -> None:
         load_config({"pool": {"redundancy": 2, "lines_max": 1}})
 
 
-@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1])
+@pytest.mark.parametrize("age_s", [0.001, 59.9])
+def test_a_connection_is_not_replaced_all_the_time(age_s: float) -> None:
+    """An age that is over before the next connection is up would hand over without end."""
+    assert load_config({"pool": {"max_session_s": 60}}).pool.max_session_s == 60
+    with pytest.raises(ConfigError, match=r"pool\.max_session_s.* 60"):
+        load_config({"pool": {"max_session_s": age_s}})
+
+
+@pytest.mark.parametrize("table", [{"slow_s": 10, "unknown_s": 5}, {"unknown_s": 7_200}])
+def test_no_setting_switches_freshness_off_unnoticed(table: dict[str, float]) -> None:
+    """Thresholds that are too slow to be judged would leave every silence untold."""
+    freshness = {"floor_s": 60, "unknown_s": 60, "slow_s": 60}
+    assert load_config({"freshness": freshness}).freshness.slow_s == 60
+    with pytest.raises(ConfigError, match="slow_s must be at least floor_s and unknown_s"):
+        load_config({"freshness": table})
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, 1e-9])
 def test_a_token_is_renewed_within_its_life(share: float) -> None:
     """Neither at once nor after its end."""
     with pytest.raises(ConfigError, match="token_refresh_share"):

@@ -246,6 +246,35 @@ def test_silence_is_counted_on_over_lost_connections() -> None:
     assert {stale.since_ns for stale in stales} == {NOON + HOUR - S}
 
 
+def test_connections_that_are_lost_before_their_time_is_over_are_judged_together() -> None:
+    """Dropped every 8 s, less than a connection is given: a frozen stream is found all the same."""
+    watch = Watch()
+    watch.run(HOUR, every_ns=S)
+    found: list[Change] = []
+    for _ in range(40):
+        found += watch.run(8 * S)
+        watch.freshness.connected(live=False)
+        found += watch.run(S)
+        watch.freshness.connected(live=True)
+    stales = [change for change in found if isinstance(change, Stale)]
+    # 60 s to the first verdict; from each on, the next connections have 10 s live together.
+    assert len(stales) == 17
+    assert {stale.since_ns for stale in stales} == {NOON + HOUR - S}
+
+
+def test_connections_that_are_lost_before_their_time_is_over_accuse_no_stream_that_has_data() -> (
+    None
+):
+    """One print in each of them takes the silence of those before it back."""
+    watch = Watch()
+    watch.run(HOUR, every_ns=S)
+    for _ in range(40):
+        assert watch.run(8 * S, every_ns=7 * S) == []
+        watch.freshness.connected(live=False)
+        assert watch.run(S) == []
+        watch.freshness.connected(live=True)
+
+
 def test_a_new_connection_of_a_slow_stream_has_longer() -> None:
     """A sixth of its threshold, so that a reconnect does not make it stale."""
     watch = Watch()

@@ -82,9 +82,14 @@ def test_a_wrong_file_is_one_sentence(text: str, sentence: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """An absent file is no empty schedule."""
-    with pytest.raises(UnreadableSourceError, match=r"no-such\.toml cannot be read"):
+    """An absent file is no empty schedule, and no file that is there but wrong."""
+    with pytest.raises(UnreadableSourceError, match=r"there is no file .*no-such\.toml"):
         load_faults(tmp_path / "no-such.toml")
+    with pytest.raises(UnreadableSourceError, match="cannot be read: "):  # as the system says it
+        load_faults(tmp_path)
+    (tmp_path / "wrong.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UnreadableSourceError, match=r"wrong\.toml is not UTF-8 text"):
+        load_faults(tmp_path / "wrong.toml")
 
 
 class _Levers(Faults):
