@@ -9,13 +9,15 @@ larger bars are asked for themselves.
 
 The history tells a bar without a print by its absence, so it cannot be known from it alone
 whether it is short. What came live can tell: a bar that the gateway says is smaller than what was
-received of it is not taken, and its interval stays a gap.
+received of it is not taken, and its interval stays a gap. And the quoted volume can: where a gap
+is known to lack more than history adds, what history has no bars of stays a gap.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import msgspec
@@ -42,6 +44,9 @@ ROWS_MAX = 100_000
 
 PAGES_MAX = 200
 """Requests for one timeframe; there are clients that report 1,000 rows to a page."""
+
+HOLES_MAX = 100
+"""Parts of one gap in which missing volume may be; each of them is in the ledger."""
 
 _PARTS = tuple(map(Timeframe.parse, ("1h", "30m", "15m", "5m", "1m", "1s")))
 """What bars that are measured from a session's open are made of: the gateway's own longer bars
@@ -133,6 +138,8 @@ class Joined(msgspec.Struct, frozen=True):
         has_begun: whether the bars that form have their beginnings.
         refused: rows that are on no grid of ours or contradict themselves.
         differing: rows that say something else of a bar that is complete; they are left out.
+        added: contracts that history has and that did not come live; None where it is not known.
+        came: contracts of the same bars that came live.
     """
 
     repair: Repair
@@ -140,6 +147,8 @@ class Joined(msgspec.Struct, frozen=True):
     has_begun: bool = True
     refused: int = 0
     differing: int = 0
+    added: int | None = None
+    came: int = 0
 
 
 def roots(timeframes: Iterable[Timeframe], grid: Grid) -> list[Timeframe]:
@@ -356,6 +365,9 @@ def join(
     answers: Mapping[Ask, Sequence[HistoryRow]],
     live: Mapping[str, Mapping[int, Bar]],
     grid: Grid,
+    *,
+    missing: int = 0,
+    came: int = 0,
 ) -> Joined:
     """Decide which rows stand for what is missing.
 
@@ -364,10 +376,13 @@ def join(
         answers: rows of every ask, rising.
         live: the closed bars by the name of their timeframe and their open.
         grid: the calendar of the contract.
+        missing: contracts that are known to be missing in this gap and in no other.
+        came: contracts that are known to have come live of the bars that it touches, at least.
     """
     history: list[HistoryRows] = []
     short: list[Span] = []
     refused = differing = 0
+    added: int | None = None
     reached_ns: int | None = None
     for ask in plan.asks:
         rows, bad = _on_grid(ask, answers[ask], grid)
@@ -379,6 +394,11 @@ def join(
         )
         good, lacking = _believed(plan, touching, ours)
         short += lacking
+        if ask is plan.asks[0] and _can_be_added_up(plan):
+            came = max(came, _came(plan, ours))
+            added = sum(row.volume for row in good) - came
+            if added < missing:
+                short += _nowhere(plan, good)
         if good:
             history.append(HistoryRows(str(ask.timeframe), tuple(good)))
             begin_ns = good[0].ts_open
@@ -401,10 +421,11 @@ def join(
         restored = list(merged([*restored, Span(made.ts_open, plan.to_ns)]))
         from_ns = made.ts_open if from_ns is None else from_ns
     is_whole = restored == [Span(from_ns or 0, plan.to_ns)]
+    still = 0 if added is None else missing - max(0, added)
     gap = msgspec.structs.replace(
         plan.gap,
         restored=merged([*plan.gap.restored, *restored]),
-        note="" if is_whole else _note(plan, short, restored),
+        note="" if is_whole and still <= 0 else _note(plan, short, restored, still),
     )
     return Joined(
         Repair(gap, plan.until_ns, tuple(history)),
@@ -412,7 +433,46 @@ def join(
         has_begun=has_begun,
         refused=refused,
         differing=differing,
+        added=added,
+        came=came,
     )
+
+
+def _can_be_added_up(plan: Plan) -> bool:
+    """Whether the smallest bars of a repair are all that there is to a gap."""
+    gap = plan.gap
+    return (
+        plan.from_ns is not None
+        and plan.over_ns >= plan.to_ns
+        and not (gap.restored or gap.timeframes)
+    )
+
+
+def _came(plan: Plan, ours: Mapping[int, Bar]) -> int:
+    """Contracts that came live of the bars that a gap touches.
+
+    Of a bar that is history's already that cannot be told any more. Nothing is counted then, so
+    that no volume seems to be missing which is there.
+    """
+    return sum(
+        bar.volume
+        for bar in ours.values()
+        if bar.n
+        and bar.completeness is not Completeness.BACKFILLED
+        and _touches(plan, HistoryRow(bar.ts_open, bar.ts_end, 0.0, 0.0, 0.0, 0.0, 0))
+    )
+
+
+def _nowhere(plan: Plan, rows: Iterable[HistoryRow]) -> list[Span]:
+    """The parts of a gap of which history has no bar: what is missing may lie there."""
+    whole = Span(plan.from_ns or 0, plan.to_ns)
+    found = _without(whole, [Span(row.ts_open, row.ts_end) for row in rows])
+    if not found:
+        return []
+    # Of too many the nearest are taken together, whatever is between them.
+    between = sorted(range(1, len(found)), key=lambda at: found[at - 1].to_ns - found[at].from_ns)
+    cuts = [0, *sorted(between[: HOLES_MAX - 1]), len(found)]
+    return [Span(found[a].from_ns, found[b - 1].to_ns) for a, b in pairwise(cuts)]
 
 
 def _begun(
@@ -556,7 +616,9 @@ def _without(whole: Span, holes: Iterable[Span]) -> list[Span]:
     return left
 
 
-def _note(plan: Plan, short: Sequence[Span], restored: Sequence[Span]) -> str:
+def _note(plan: Plan, short: Sequence[Span], restored: Sequence[Span], lacking: int) -> str:
+    if lacking > 0:
+        return f"the gateway's history lacks {lacking:,} contracts that were quoted as traded"
     if not restored:
         return "the gateway's history has nothing that could stand for it"
     if short:

@@ -28,6 +28,7 @@ from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState, HistoryRow, 
 from tapekeeper.model.measure import timeframes_of
 from tapekeeper.model.timeframe import Unit
 from tapekeeper.ports import BarHistory, Clock, Log, Random
+from tapekeeper.runtime.added_volume import AddedVolume
 from tapekeeper.runtime.feed import Feed
 
 ATTEMPTS_MAX = 6
@@ -138,6 +139,7 @@ class History:
         self._log = log
         self._jobs: dict[int, _Job] = {}  # bound: JOBS_MAX
         self._given_up: dict[int, Gap] = {}  # bound: JOBS_MAX
+        self._added = AddedVolume()
         self._warm: dict[str, dict[str, WarmUp]] = {}  # bound: followed contracts, ever
         self._absences: set[int] = set()  # of contracts whose bars go on. Bound: one for each
         self._changed = asyncio.Event()  # of `_warm`; replaced at every change
@@ -176,10 +178,13 @@ class History:
         )
 
     def _saw(self, outputs: Outputs) -> None:
+        self._added.saw(outputs.gaps, outputs.findings)
         for gap in outputs.gaps:
             if gap == self._told:
                 continue
-            if gap.cause is GapCause.START and gap.state in {GapState.LASTING, GapState.ENDED}:
+            if gap.state not in {GapState.LASTING, GapState.ENDED}:
+                pass  # what is said of it now is not that it begins or ends
+            elif gap.cause is GapCause.START:
                 self._set_warm(gap, WarmUp.PENDING)
             elif gap.gap_id in self._absences or (
                 gap.cause in ABSENCES and self._is_followed_on(gap.contract_id)
@@ -201,14 +206,16 @@ class History:
 
     def _amend(self, gap: Gap) -> None:
         """Something else was found to stand for a gap that waits: all of it, or a part."""
-        job = self._jobs.get(gap.gap_id)
-        if job is not None and gap.state is GapState.REPAIRED:
-            del self._jobs[gap.gap_id]
-            self._end_warm(gap, WarmUp.READY)
-        elif job is not None and gap.state is GapState.PARTLY_REPAIRED:
-            job.gap = gap
-        elif gap.state is GapState.REPAIRED:
+        if gap.state is GapState.REPAIRED:
             self._given_up.pop(gap.gap_id, None)
+            if self._jobs.pop(gap.gap_id, None) is not None:
+                self._end_warm(gap, WarmUp.READY)
+            if self._added.is_short(gap):
+                self._put(_Job(gap))
+            return
+        job = self._jobs.get(gap.gap_id)
+        if gap.state is GapState.PARTLY_REPAIRED and job is not None:
+            job.gap = gap
         elif gap.state is GapState.PARTLY_REPAIRED:
             self._keep(gap)
 
@@ -278,13 +285,12 @@ class History:
     async def _take(self, job: _Job) -> None:
         gap = job.gap
         wanted = self._feed.subscription(gap.contract_id)
+        plan_ = None if wanted is None else self._plan(job, wanted)
         if wanted is None:
             # Nobody reads these bars any more; who follows the contract again will.
             self._drop(job)
             self._keep(gap)
-            return
-        plan_ = self._plan(job, wanted)
-        if plan_ is None:
+        if wanted is None or plan_ is None:
             return
         try:
             answers = {ask: await self._ask(gap.contract_id, ask) for ask in plan_.all_asks()}
@@ -301,7 +307,15 @@ class History:
             or any(self._has_moved(gap.contract_id, each) for each in plan_.beginnings)
         ):
             return  # it is another gap by now, or nobody wants it any more: the next round says
-        joined = join(plan_, answers, self._live(plan_, wanted), wanted.calendar)
+        joined = join(
+            plan_,
+            answers,
+            self._live(plan_, wanted),
+            wanted.calendar,
+            missing=self._added.missing(gap),
+            came=self._added.came(gap),
+        )
+        self._added.note(gap, joined)
         is_over = plan_.over_ns >= plan_.to_ns
         is_short = (is_over and not joined.is_whole) or not joined.has_begun
         if is_short and self._again(job, None):
@@ -311,6 +325,11 @@ class History:
     def _plan(self, job: _Job, wanted: Subscription) -> Plan | None:
         """What to ask for now; None to look again later."""
         gap = job.gap
+        if gap.state is GapState.REPAIRED:
+            # More is known to be missing by now than history had: it is asked again.
+            self._drop(job)
+            self._feed.know([msgspec.structs.replace(gap, restored=())])
+            return None
         event_ns = self._feed.exchange.earliest_ns(self._clock.now_ns())
         if event_ns is None or gap.to_ns is None:
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from tapekeeper.core.calendar import calendar_by_name
@@ -13,7 +14,7 @@ from tapekeeper.core.pipeline import Pipeline, Subscription
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.errors import AuthError, ConnectFailedError, OutsideError
 from tapekeeper.model.bar import Completeness
-from tapekeeper.model.gap import Gap, GapCause, GapState
+from tapekeeper.model.gap import Gap, GapCause, GapState, Span
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import parse_size
 from tapekeeper.model.queue import QueueDefaults, QueueLimits
@@ -43,6 +44,7 @@ class Gateway:
         self.failures: list[OutsideError] = []
         self.until_ns = 1 << 62
         self.volume = 5
+        self.hole = range(0)  # no bars open in it, ns UTC
 
     async def retrieve_bars(
         self,
@@ -64,7 +66,8 @@ class Gateway:
         last_ns = min(end_ns, self._clock.now_ns() - length_ns, self.until_ns - length_ns)
         opens = range(-(-start_ns // length_ns) * length_ns, last_ns + 1, length_ns)
         volume = self.volume * length_ns // S
-        return [HistoryBar(at, 10.0, 12.0, 9.0, 11.0, volume) for at in opens[-limit:]]
+        there = [at for at in opens[-limit:] if at not in self.hole]
+        return [HistoryBar(at, 10.0, 12.0, 9.0, 11.0, volume) for at in there]
 
 
 class Bench:
@@ -426,5 +429,86 @@ def test_a_day_whose_beginning_cannot_be_had_is_short() -> None:
         day = bench.feed.pipeline.forming(MES, Timeframe.parse("1d"))
         assert day is not None
         assert day.completeness is Completeness.PARTIAL_START
+
+    with_bench(use)
+
+
+async def an_outage_of_a_minute(bench: Bench, missing: int | None) -> None:
+    """The gateway has no bars of the twenty seconds in its middle; the ledger tells of it."""
+    for _ in range(20):
+        bench.trade()
+        await bench.clock.sleep_s(1)
+    await bench.clock.sleep_s(60)
+    bench.trade()
+    bench.gateway.hole = range(START + 40 * S, START + 60 * S)
+    to_ns = START + 80 * S
+    gap = Gap(1, MES, GapCause.DISCONNECT, START + 20 * S, to_ns, "a test", START)
+    gap = msgspec.structs.replace(gap, missing_volume=missing)
+    bench.feed.know([gap])
+    await bench.clock.sleep_s(20)
+
+
+def test_a_hole_in_history_stays_a_gap_where_volume_is_known_to_be_missing() -> None:
+    """It is asked for again; then the part of which there are no bars says so, and why."""
+
+    async def use(bench: Bench) -> None:
+        await an_outage_of_a_minute(bench, 300)
+        assert bench.state(1) is GapState.ENDED
+        await bench.clock.sleep_s(600)
+        assert len(bench.gateway.asked) == ATTEMPTS_MAX
+        assert bench.gaps[1].unrestored == ((START + 40 * S, START + 60 * S),)
+        assert "lacks 100 contracts that were quoted" in bench.gaps[1].note
+        minute = bench.feed.recent.of(MES, "1m")[0]
+        assert (minute.completeness, minute.volume) == (Completeness.GAP, 3 * 20 + 5 * 20)
+
+    with_bench(use)
+
+
+def test_who_is_warm_stays_so_when_more_is_said_of_what_stood_in_front() -> None:
+    """Volume that is found missing before bars that go on is no new beginning of them."""
+
+    async def use(bench: Bench) -> None:
+        for _ in range(10):
+            bench.trade()
+            await bench.clock.sleep_s(1)
+        bench.gap(1, 4.5, 7.2, GapCause.STOPPED)
+        async with asyncio.timeout(30):
+            assert await bench.history.wait_warm(MES, "1m") is WarmUp.READY
+        bench.feed.know([msgspec.structs.replace(bench.gaps[1], missing_volume=1)])
+        assert bench.history.warm_up(MES, "1m") is WarmUp.READY
+
+    with_bench(use)
+
+
+@pytest.mark.parametrize("missing", [None, 200])
+def test_quiet_seconds_of_history_are_no_hole(missing: int | None) -> None:
+    """Nothing is known to be missing, or not more than came: it is asked for once."""
+
+    async def use(bench: Bench) -> None:
+        await an_outage_of_a_minute(bench, missing)
+        assert bench.state(1) is GapState.REPAIRED
+        assert len(bench.gateway.asked) == 1
+
+    with_bench(use)
+
+
+def test_what_is_found_missing_after_a_repair_is_asked_for_again() -> None:
+    """The gateway has it by now; and where it has bars of all and still less, the gap says so."""
+
+    async def use(bench: Bench) -> None:
+        await an_outage_of_a_minute(bench, None)
+        assert bench.state(1) is GapState.REPAIRED
+        bench.gateway.hole = range(0)
+        bench.feed.know([msgspec.structs.replace(bench.gaps[1], missing_volume=300)])
+        await bench.clock.sleep_s(0.1)
+        assert bench.state(1) is GapState.ENDED
+        await bench.clock.sleep_s(20)
+        assert bench.state(1) is GapState.REPAIRED
+        assert bench.worth(50) is Completeness.BACKFILLED
+        bench.feed.know([msgspec.structs.replace(bench.gaps[1], missing_volume=310)])
+        await bench.clock.sleep_s(20)
+        assert bench.gaps[1].restored == (Span(START + 20 * S, START + 80 * S),)
+        assert "lacks 10 contracts" in bench.gaps[1].note
+        assert bench.history.status().waiting == 0
 
     with_bench(use)
