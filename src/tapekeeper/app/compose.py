@@ -232,7 +232,7 @@ async def compose(
         limiter = compose_limits(config, outside, limited, log=log, tell=announcer)
         troubles = partial(_troubles, care, limiter)
         announcer.judge([pool.report for pool in pools.values()], keeper.status, troubles)
-        comparison = _comparison(config, outside, rest, feed, log)
+        comparison = _comparison(config, outside, rest, feed, gaps, log)
         archiving = _archiving(config, outside, files, log)
         helpers = _helpers(token=keeper, watch=watch, loop=loop, comparison=comparison)
         helpers |= _helpers(history=history, care=care, archive=archiving, limits=limiter)
@@ -426,7 +426,7 @@ def _feed(
 
 
 def _comparison(
-    config: Config, outside: Outside, rest: GatewayRest, feed: Feed, log: Log
+    config: Config, outside: Outside, rest: GatewayRest, feed: Feed, gaps: GapKeeper, log: Log
 ) -> Comparison | None:
     if not config.audit.compare:
         return None
@@ -434,6 +434,7 @@ def _comparison(
         theirs=rest,
         ours=feed.recent,
         followed=feed.pipeline,
+        gaps=gaps.ledger,
         clock=outside.clock,
         log=log,
         every_s=config.audit.compare_every_s,

@@ -8,8 +8,8 @@ Of each contract the shortest subscribed timeframe from a minute to an hour is c
 those stand on the same grid at the gateway. Compared are bars that are closed and call themselves
 complete, from the second one on (the first began before the contract was followed), and not
 before the contract's own trades are `settle_s` past their end: late prints are in by then, and
-the gateway has made its bar. Exchange time decides, so the host's clock does not matter. Each bar
-is compared once.
+the gateway has made its bar. A bar that the tape lacks is no difference where the ledger knows why.
+Exchange time decides, so the host's clock does not matter. Each bar is compared once.
 
 One look asks once for each contract that has something new, behind the gateway's own rate limit
 and breaker; a look that fails is made up for by the next one.
@@ -25,6 +25,7 @@ import msgspec
 from tapekeeper.core.gateway.rest_payloads import BarUnit, HistoryBar
 from tapekeeper.errors import OutsideError
 from tapekeeper.model.bar import Bar, BarState, Completeness
+from tapekeeper.model.gap import Gap
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.measure import BarSize, timeframes_of
 from tapekeeper.model.tick import Trade
@@ -67,6 +68,8 @@ class ComparisonStatus(msgspec.Struct, frozen=True):
         different: how many of them differ.
         volume: ours less theirs over all compared bars, contracts.
         latest: the latest differences, oldest first.
+        off: followed contracts of which nothing is compared, because no timeframe of theirs is on
+            the gateway's grid.
     """
 
     looks: int = 0
@@ -75,6 +78,7 @@ class ComparisonStatus(msgspec.Struct, frozen=True):
     different: int = 0
     volume: int = 0
     latest: tuple[BarDifference, ...] = ()
+    off: tuple[str, ...] = ()
 
 
 class Closed(Protocol):
@@ -85,8 +89,20 @@ class Closed(Protocol):
         ...
 
 
+class Known(Protocol):
+    """Where the gaps are: `core.ledger.Ledger`."""
+
+    def find(self, *, contract_id: str, from_ns: int, to_ns: int) -> list[Gap]:
+        """The gaps that touch an interval."""
+        ...
+
+
 class Followed(Protocol):
     """What is read of the pipeline."""
+
+    def followed(self) -> list[str]:
+        """The contracts that are followed now."""
+        ...
 
     def instruments(self) -> list[Instrument]:
         """Every contract that was ever subscribed."""
@@ -108,6 +124,7 @@ class Comparison:
         theirs: the gateway.
         ours: the closed bars.
         followed: the pipeline.
+        gaps: the ledger.
         clock: of the schedule.
         log: one event for each look that finds a difference, or fails.
         every_s: between two looks.
@@ -120,6 +137,7 @@ class Comparison:
         theirs: BarHistory,
         ours: Closed,
         followed: Followed,
+        gaps: Known,
         clock: Clock,
         log: Log,
         every_s: float,
@@ -128,6 +146,7 @@ class Comparison:
         self._theirs = theirs
         self._ours = ours
         self._followed = followed
+        self._gaps = gaps
         self._clock = clock
         self._log = log
         self._every_s = every_s
@@ -164,6 +183,11 @@ class Comparison:
             different=figures["different"],
             volume=figures["volume"],
             latest=tuple(self._latest),
+            off=tuple(
+                each
+                for each in self._followed.followed()
+                if _comparable(self._followed.timeframes(each)) is None
+            ),
         )
 
     def _due(self, contract_id: str, timeframe: Timeframe, until_ns: int) -> list[Bar]:
@@ -186,10 +210,11 @@ class Comparison:
             theirs = await self._theirs.retrieve_bars(
                 contract_id,
                 start_ns=first_ns,
-                end_ns=last_ns,
+                # Whether the end is part of what is asked for is not documented, and differs.
+                end_ns=bars[-1].ts_end,
                 unit=BarUnit.MINUTE,
                 unit_number=timeframe.length_ns // MINUTE_NS,
-                limit=(last_ns - first_ns) // timeframe.length_ns + 1,
+                limit=(last_ns - first_ns) // timeframe.length_ns + 2,
             )
         except OutsideError as error:
             self._figures["failed"] += 1
@@ -199,10 +224,13 @@ class Comparison:
         now = {bar.ts_open: bar for bar in self._ours.of(contract_id, str(timeframe))}
         self._next_ns[contract_id] = bars[-1].ts_end
         known = {bar.ts_open: bar for bar in theirs if first_ns <= bar.ts_open <= last_ns}
+        gaps = self._gaps.find(contract_id=contract_id, from_ns=first_ns, to_ns=bars[-1].ts_end)
         found = []
         for ts_open in sorted({bar.ts_open for bar in bars} | known.keys()):
             mine = now.get(ts_open)
             if mine is not None and mine.completeness not in _GOOD:
+                continue
+            if mine is None and any(_touches(gap, ts_open, timeframe.length_ns) for gap in gaps):
                 continue
             difference = self._judge(contract_id, timeframe, ts_open, mine, known.get(ts_open))
             if difference is not None:
@@ -240,6 +268,15 @@ class Comparison:
             ours=first.ours,
             theirs=first.theirs,
         )
+
+
+def _touches(gap: Gap, ts_open: int, length_ns: int) -> bool:
+    """Whether a gap of all timeframes has a part in a bar."""
+    return (
+        not gap.timeframes
+        and (gap.from_ns is None or gap.from_ns < ts_open + length_ns)
+        and (gap.to_ns is None or gap.to_ns > ts_open)
+    )
 
 
 def _comparable(sizes: tuple[BarSize, ...]) -> Timeframe | None:

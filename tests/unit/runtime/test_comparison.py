@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tapekeeper.core.gateway.rest_payloads import BarUnit, HistoryBar
+from tapekeeper.core.ledger import Ledger
 from tapekeeper.core.recent import RecentBars
 from tapekeeper.errors import ConnectFailedError
 from tapekeeper.model.bar import Bar, BarState, Completeness
+from tapekeeper.model.gap import Gap, GapCause
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.tick import Trade
 from tapekeeper.model.timeframe import Timeframe
@@ -31,11 +33,14 @@ class Bench:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.recent = RecentBars()
         self.last_ns = START
+        self.ledger = Ledger()
+        self.is_end_exclusive = False
         self._timeframes = tuple(map(Timeframe.parse, timeframes))
         self.comparison = Comparison(
             theirs=self,
             ours=self.recent,
             followed=self,
+            gaps=self.ledger,
             clock=ManualClock(),
             log=lambda event, /, **fields: self.events.append((event, fields)),
             every_s=900.0,
@@ -57,7 +62,12 @@ class Bench:
         self.asked.append({"unit": unit, "count": unit_number, "limit": limit})
         if self.fails:
             raise ConnectFailedError("not there")
-        return [bar for bar in self.theirs if start_ns <= bar.ts_open <= end_ns]
+        last_ns = end_ns - self.is_end_exclusive
+        return [bar for bar in self.theirs if start_ns <= bar.ts_open <= last_ns][-limit:]
+
+    def followed(self) -> list[str]:
+        """One contract."""
+        return [MES]
 
     def instruments(self) -> list[Instrument]:
         """One contract."""
@@ -104,7 +114,7 @@ async def test_equal_bars_are_compared_and_nothing_is_said() -> None:
     await bench.comparison.look()
     status = bench.comparison.status()
     assert (status.looks, status.compared, status.different) == (1, 12, 0)
-    assert bench.asked == [{"unit": BarUnit.MINUTE, "count": 1, "limit": 12}]
+    assert bench.asked == [{"unit": BarUnit.MINUTE, "count": 1, "limit": 13}]
     assert bench.events == []
 
 
@@ -117,7 +127,7 @@ async def test_each_bar_is_compared_once() -> None:
     await bench.comparison.look()
     bench.minutes(5)
     await bench.comparison.look()
-    assert [each["limit"] for each in bench.asked] == [12, 5]
+    assert [each["limit"] for each in bench.asked] == [13, 6]
 
 
 @pytest.mark.asyncio
@@ -187,7 +197,7 @@ async def test_a_look_that_fails_is_made_up_for() -> None:
     bench.fails = False
     bench.minutes(4)
     await bench.comparison.look()
-    assert [each["limit"] for each in bench.asked] == [3, 7]
+    assert [each["limit"] for each in bench.asked] == [4, 8]
 
 
 @pytest.mark.parametrize(
@@ -224,3 +234,35 @@ async def test_the_shortest_timeframe_on_the_same_grid_is_taken(
         bench.last_ns += 5 * MINUTE
     await bench.comparison.look()
     assert [each["count"] for each in bench.asked] == ([] if count is None else [count])
+    assert bench.comparison.status().off == ((MES,) if count is None else ())
+
+
+@pytest.mark.asyncio
+async def test_a_bar_that_we_lack_under_a_known_gap_is_no_difference() -> None:
+    """As while nobody followed the contract, or in an outage that history does not fill in."""
+    bench = Bench()
+    bench.minutes(3)
+    from_ns = bench.last_ns
+    for _ in range(3):
+        bench.theirs.append(HistoryBar(bench.last_ns, 1.0, 1.0, 1.0, 1.0, 4))
+        bench.last_ns += MINUTE
+    gap = Gap(1, MES, GapCause.DISCONNECT, from_ns, bench.last_ns - MINUTE, "a test", START)
+    bench.ledger.put(gap)
+    bench.minutes(4)
+    await bench.comparison.look()
+    assert [one.ts_open for one in bench.comparison.status().latest] == [from_ns + 2 * MINUTE]
+
+
+@pytest.mark.parametrize("is_end_exclusive", [False, True])
+@pytest.mark.asyncio
+async def test_the_last_bar_is_compared_however_the_gateway_takes_the_end(
+    *, is_end_exclusive: bool
+) -> None:
+    """One that ends before it would otherwise seem to lack a bar in every look."""
+    bench = Bench()
+    bench.is_end_exclusive = is_end_exclusive
+    for _ in range(3):
+        bench.minutes(8)
+        await bench.comparison.look()
+    status = bench.comparison.status()
+    assert (status.looks, status.compared, status.different) == (3, 21, 0)
