@@ -12,7 +12,7 @@ import pytest
 from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.core.ledger import line_of
 from tapekeeper.model.gap import ABSENCES, GapCause
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.verify.killed import Delivered
 from tapekeeper.verify.kills import DELIVERED, Killing, KillPlan, judge_kills, kill_often
 

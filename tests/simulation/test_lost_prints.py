@@ -15,7 +15,7 @@ from tapekeeper.core.runlog import Rerun
 from tapekeeper.model.audit import AuditState, AuditTally
 from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.gap import GapCause, GapState
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader
 from tapekeeper.sim.config import SimConfig
 from tapekeeper.sim.fault_menu import Drop, Fault, Freeze, LosePrints, NoCompletion
@@ -164,6 +164,28 @@ def test_a_gateway_that_serves_a_part_of_the_market_is_recognised() -> None:
     assert len(ran.of("audit_finding")) < 20
     (tally,) = ran.status.audit
     assert tally.state is AuditState.INCOMPLETE
+
+
+def test_no_bar_of_a_feed_that_is_judged_incomplete_is_complete() -> None:
+    """One entry of the ledger lasts until the feed is complete again, and history is not asked."""
+    ran = run(40, LosePrints(at_s=0.001, share=0.3, for_s=1_500), history=False)
+    (_, begun), (_, over) = ran.of("feed_judged")
+    assert (begun["state"], over["state"]) == ("incomplete", "complete")
+    gaps = read_ledger(ran.files)[0].find(causes=[GapCause.MISSING_PRINTS])
+    steady = [gap for gap in gaps if gap.missing_volume is None]
+    ((gap_id, from_ns, to_ns),) = [(gap.gap_id, gap.from_ns, gap.to_ns) for gap in steady]
+    assert from_ns is not None
+    assert to_ns is not None
+    assert from_ns < START_NS + 1_500 * _NS_PER_S < to_ns
+    assert {gap.state for gap in steady} == {GapState.ENDED}
+    behind = [bar for bar, _ in ran.touched() if bar.ts_end > from_ns]
+    assert len(behind) > 300
+    assert {bar.completeness for bar in behind} == {Completeness.GAP}
+    assert all(gap_id in bar.gap_ids for bar in behind)
+    after = [bar for bars in ran.result.bars.values() for bar in bars if bar.ts_open > to_ns]
+    assert {bar.completeness for bar in after} == {Completeness.COMPLETE}
+    # What was told before the verdict, by findings or as whole, is what it was; one entry each.
+    assert len(gaps) < 12
 
 
 def test_a_tape_that_loses_nothing_says_nothing() -> None:

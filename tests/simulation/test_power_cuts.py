@@ -13,7 +13,7 @@ import pytest
 from tapekeeper.core.journal import Entry, EntryKind, Position, segment_number
 from tapekeeper.core.ledger import line_of
 from tapekeeper.model.gap import Gap, GapCause
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader, ProblemKind
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.slowness import DiskLimits, Slowness

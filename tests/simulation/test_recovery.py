@@ -10,7 +10,8 @@ from tapekeeper.core.journal import Position
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState
 from tapekeeper.runtime.feed import Feed
-from tapekeeper.runtime.gap_keeper import GapKeeper, read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
+from tapekeeper.runtime.gap_keeper import GapKeeper
 from tapekeeper.sim.fault_host import Kill
 from tapekeeper.sim.fault_menu import Fault, Outage, Refuse, UnknownRecord
 from tapekeeper.sim.faults import Door

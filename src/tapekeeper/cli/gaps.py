@@ -24,7 +24,7 @@ from tapekeeper.cli.output import Format, require_place, write_frame
 from tapekeeper.cli.terminal import console, print_table, time_text
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.timeframe import SECOND_NS
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 
 
 def gaps_command(

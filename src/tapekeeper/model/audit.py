@@ -51,12 +51,15 @@ class AuditVerdict(msgspec.Struct, frozen=True, gc=False):
         ts_ns: event time, ns UTC.
         state: the new one.
         share: of `INCOMPLETE` the part of the volume that is missing, 0 to 1; else 0.
+        from_ns: of `INCOMPLETE`: from this event time on (ns UTC) what is missing is part of that
+            share, of which no finding tells; else 0.
     """
 
     contract_id: str
     ts_ns: int
     state: AuditState
     share: float = 0.0
+    from_ns: int = 0
 
 
 class AuditTally(msgspec.Struct, frozen=True):

@@ -11,25 +11,23 @@ its file are told afterwards.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 import msgspec
 
 from tapekeeper.core.absence import followed_until, healed_by, lasting_absence
 from tapekeeper.core.gateway.traded import ANY
-from tapekeeper.core.ledger import GAPS_MAX, Ledger, gaps_in, line_of
+from tapekeeper.core.ledger import GAPS_MAX
 from tapekeeper.core.pipeline import Outputs
-from tapekeeper.errors import JournalError, UnreadableSourceError
-from tapekeeper.model.audit import AuditFinding, AuditKind
+from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
 from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState, Span
 from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
-from tapekeeper.ports import Clock, Files, Log, SegmentFile
+from tapekeeper.ports import Clock, Files, Log
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
+from tapekeeper.runtime.gap_files import GapFiles, read_ledger
 from tapekeeper.runtime.intake import Overflowed
 from tapekeeper.runtime.run_end import RunEnd
 from tapekeeper.runtime.shedding import ShedStatistics
@@ -56,9 +54,9 @@ Where a feed's clock runs faster than ours (a simulation) each delivery is faste
 SETTLING_MAX = 1_000
 """Ends that may; there is one for every contract and outage."""
 
-_ORDERLY = frozenset({GapCause.START, GapCause.STOPPED})
+_JOINED = "; and what followed, because too much was waiting for a first trade"
 
-_FILE = re.compile(r"gaps-(\d{6})\.jsonl", re.ASCII)
+_ORDERLY = frozenset({GapCause.START, GapCause.STOPPED})
 
 
 class _Interval(msgspec.Struct, frozen=True):
@@ -106,20 +104,19 @@ class GapKeeper:
         keep: int = GAPS_MAX,
         may_shed: bool = False,
     ) -> None:
-        self._may_shed = may_shed
         self._feed = feed
         self.files = files
         self._clock = clock
         self._log = log
-        self._file: SegmentFile | None = None  # until there is something to write
+        self._written = GapFiles(files, may_shed=may_shed)
         self.ledger, self.problems = read_ledger(files, keep)
         self._next_id = self._own_id = self.ledger.next_id
         self._uncovered: dict[str, _Interval] = {}  # bound: followed contracts
         self._starting: dict[str, _Interval] = {}  # bound: followed contracts
         self._unrecorded: dict[str, _Interval] = {}  # bound: followed contracts
-        self._unwritten: dict[int, Gap] | None = None  # bound: as the ledger
         self._spoilt: dict[str, Gap] = {}  # bound: followed contracts
         self._overflowed: dict[str, Gap] = {}  # bound: followed contracts
+        self._incomplete: dict[str, Gap] = {}  # bound: followed contracts
         self._left: dict[str, Gap] = {}  # bound: contracts that were followed and are no more
         self._absent: dict[str, Gap] = {}  # bound: contracts that the run before followed
         self._resumed: set[int] = set()  # of earlier runs. Bound: those that lasted at the start
@@ -270,6 +267,9 @@ class GapKeeper:
                 self._place(_Interval(interval.gap, interval.from_ns, now_ns))
         self._spoilt.pop(contract_id, None)
         self._overflowed.pop(contract_id, None)
+        incomplete = self._incomplete.pop(contract_id, None)
+        if incomplete is not None:
+            self._place(_Interval(incomplete, None, now_ns))
         last = self._feed.pipeline.last_trade(contract_id)
         if last is not None and contract_id not in self._left:
             # The bar that is forming now goes on without its prints, and says so when it is over.
@@ -293,7 +293,7 @@ class GapKeeper:
                 self._place(self._unrecorded[contract_id])
             return
         self._log("journal_records_again", entries_lost=shed.entries)
-        self._write_behind()
+        self._written.write_behind()
         now_ns = self._clock.now_ns()
         for contract_id in list(self._unrecorded):
             interval = self._unrecorded.pop(contract_id)
@@ -339,6 +339,8 @@ class GapKeeper:
                 self._note_missing(finding)
             elif finding.kind is AuditKind.RETURNED:
                 self._note_returned(finding)
+        for verdict in outputs.verdicts:
+            self._note_verdict(verdict)
         for trade in outputs.readmitted:
             self._note_let_in(trade)
         if outputs.trades:
@@ -380,7 +382,7 @@ class GapKeeper:
             known = self._spoilt.get(contract_id)
             if known is not None:
                 self._suspects.note(known.gap_id, items, is_new=False)
-            if known is not None or contract_id not in self._followed or from_ns is None:
+            if known is not None or contract_id not in self._followed:
                 continue  # it goes on, or lies in the start, of which nothing is known anyway
             item = items[0]
             evidence = f"quarantined as {item.reason}: {item.detail}"
@@ -390,7 +392,8 @@ class GapKeeper:
             gap = self._new(contract_id, cause, evidence)
             gap = self._spoilt[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
             self._suspects.note(gap.gap_id, items, is_new=True)
-            self._feed.know([gap])
+            # Before the first print the start may be over for long, so it is no part of that.
+            self._place(_Interval(gap, min(each.ts_recv for each in items), None))
 
     def _note_overflow(self, mark: Overflowed) -> None:
         """Frames were given up behind the last print, and prints of these contracts with them."""
@@ -414,12 +417,17 @@ class GapKeeper:
         Unless history stands for it already, which held that print as well.
         """
         gap_id = self._suspects.let_in(trade)
-        gap = None if gap_id is None else self.ledger.get(gap_id)
-        if gap is None or gap.restored:
+        if gap_id is None:
+            return
+        self._unplaced = [one for one in self._unplaced if one.gap.gap_id != gap_id]
+        gap = self.ledger.get(gap_id)
+        if gap is not None and gap.restored:
             return
         spoilt = self._spoilt.get(trade.contract_id)
-        if spoilt is not None and spoilt.gap_id == gap.gap_id:
+        if spoilt is not None and spoilt.gap_id == gap_id:
             del self._spoilt[trade.contract_id]
+        if gap is None:
+            return  # nobody was told of it
         note = "what had been quarantined was let in after all"
         self._feed.know([msgspec.structs.replace(gap, to_ns=gap.from_ns, note=note)])
 
@@ -465,6 +473,27 @@ class GapKeeper:
                 [msgspec.structs.replace(gap, to_ns=gap.from_ns, missing_volume=0, note=note)]
             )
 
+    def _note_verdict(self, verdict: AuditVerdict) -> None:
+        """While a steady share of a contract is never printed, no bar of it is complete.
+
+        One entry says so until it is printed again: one for every loss would be without an end, and
+        what history would be asked for as well. It lasts, so nothing asks for it meanwhile.
+        """
+        contract_id = verdict.contract_id
+        if verdict.state is not AuditState.INCOMPLETE:
+            gap = self._incomplete.pop(contract_id, None)
+            if gap is not None:
+                to_ns = max(verdict.ts_ns, gap.from_ns or 0) + 1
+                self._feed.know([msgspec.structs.replace(gap, to_ns=to_ns)])
+        elif contract_id in self._followed and contract_id not in self._incomplete:
+            evidence = (
+                f"a steady share of the quoted volume never came, {verdict.share:.1%} at first"
+            )
+            gap = self._new(contract_id, GapCause.MISSING_PRINTS, evidence)
+            gap = msgspec.structs.replace(gap, from_ns=verdict.from_ns)
+            self._incomplete[contract_id] = gap
+            self._feed.know([gap])
+
     def _credit(self, start: Gap) -> None:
         """The bars that a start was warmed up with stand for what was missing before, too."""
         for gap in healed_by(start, self.ledger, self._own_id, self._resumed):
@@ -489,9 +518,7 @@ class GapKeeper:
         """Put an interval on the exchange's clock, and tell of it."""
         exchange, gap = self._feed.exchange, interval.gap
         if exchange.latest_ns(self._clock.now_ns()) is None:
-            if len(self._unplaced) < UNPLACED_MAX:
-                self._unplaced = [one for one in self._unplaced if one.gap.gap_id != gap.gap_id]
-                self._unplaced.append(interval)
+            self._wait(interval)
             return
         from_ns, to_ns = gap.from_ns, None
         if from_ns is None and interval.from_ns is not None:
@@ -503,7 +530,34 @@ class GapKeeper:
                 to_ns = self._beginning_ns(gap.contract_id, to_ns)
             settling = _Settling(gap.gap_id, interval.to_ns, to_ns, to_ns + SETTLE_NS)
             self._settling.append(settling)
-        self._feed.know([msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)])
+        gap = msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)
+        spoilt = self._spoilt.get(gap.contract_id)
+        if spoilt is not None and spoilt.gap_id == gap.gap_id:
+            self._spoilt[gap.contract_id] = gap
+        self._feed.know([gap])
+
+    def _wait(self, interval: _Interval) -> None:
+        """Keep an interval until there is a first trade; of too many none is left out."""
+        gap = interval.gap
+        unplaced = [one for one in self._unplaced if one.gap.gap_id != gap.gap_id]
+        self._unplaced = unplaced
+        # What lasts waits in any case: there is one of each kind and contract.
+        if len(unplaced) >= UNPLACED_MAX and interval.to_ns is not None:
+            kind = _kind(gap)
+            for place in range(len(unplaced) - 1, -1, -1):
+                one = unplaced[place]
+                if one.to_ns is not None and _kind(one.gap) == kind:
+                    unplaced[place] = _both(one, interval)
+                    self._log(
+                        "gaps_joined",
+                        level="warning",
+                        contract=gap.contract_id,
+                        gap=one.gap.gap_id,
+                        joined=gap.gap_id,
+                        reason=f"{UNPLACED_MAX:,} intervals wait for a first trade",
+                    )
+                    return
+        unplaced.append(interval)
 
     def _beginning_ns(self, contract_id: str, to_ns: int) -> int:
         """Where a contract's data begin that was confirmed at `to_ns`, by the fastest print so far.
@@ -550,7 +604,7 @@ class GapKeeper:
         if known == gap:
             return
         self.ledger.put(gap)
-        self._write(gap)
+        self._written.write(gap)
         is_good = gap.cause in _ORDERLY or gap.state is GapState.REPAIRED
         self._log(
             "gap",
@@ -564,36 +618,9 @@ class GapKeeper:
             to_ns=gap.to_ns,
         )
 
-    def _write(self, gap: Gap) -> None:
-        if self._unwritten is not None:
-            _remember(self._unwritten, gap)
-            return
-        try:
-            if self._file is None:
-                self._file = self.files.create(_next_name(self.files.names()))
-            self._file.append(line_of(gap))
-        except (JournalError, UnreadableSourceError):
-            if not self._may_shed:
-                raise
-            # The journal's disk takes nothing, and the journal is about to say so.
-            self._unwritten = {gap.gap_id: gap}
-
-    def _write_behind(self) -> None:
-        """Write what could not be written meanwhile, into a file of its own."""
-        if self._unwritten is None:
-            return
-        # Half a line may be at the end of the other one.
-        if self._file is not None:
-            with suppress(JournalError):
-                self._file.close()
-        self._file, unwritten, self._unwritten = None, self._unwritten, None
-        for gap in unwritten.values():
-            self._write(gap)
-
     def close(self) -> None:
         """Close the file; nothing is told afterwards. Safe to call twice."""
-        if self._file is not None:
-            self._file.close()
+        self._written.close()
 
 
 def _can_be_repaired(gap: Gap) -> bool:
@@ -602,39 +629,21 @@ def _can_be_repaired(gap: Gap) -> bool:
     return bounded or (gap.state is GapState.ENDED and not gap.note)
 
 
-def _remember(unwritten: dict[int, Gap], gap: Gap) -> None:
-    """Keep the last word on a gap; of too many the oldest is given up."""
-    unwritten.pop(gap.gap_id, None)
-    unwritten[gap.gap_id] = gap
-    if len(unwritten) > GAPS_MAX:
-        del unwritten[next(iter(unwritten))]
+def _kind(gap: Gap) -> tuple[object, ...]:
+    """Intervals of the same kind may be told as one: they touch the same bars in the same way."""
+    if gap.cause in ABSENCES:
+        return (gap.gap_id,)
+    return (gap.contract_id, gap.cause is GapCause.START, gap.timeframes)
 
 
-def read_ledger(files: Files, keep: int = GAPS_MAX) -> tuple[Ledger, list[str]]:
-    """The ledger of a journal's folder, and what of it could not be read, one sentence each.
-
-    Args:
-        files: of the folder.
-        keep: the newest gaps that are wanted.
-
-    Raises:
-        UnreadableSourceError: a file cannot be read at all.
-    """
-    ledger = Ledger(gaps_max=keep)
-    problems: list[str] = []
-    for name in files.names():
-        if _FILE.fullmatch(name):
-            for item in gaps_in(files.read(name)):
-                if isinstance(item, Gap):
-                    ledger.put(item)
-                else:
-                    problems.append(f"{name}: {item}")
-    return ledger, problems
-
-
-def _next_name(names: Iterable[str]) -> str:
-    numbers = (int(match[1]) for match in map(_FILE.fullmatch, names) if match)
-    return f"gaps-{max(numbers, default=0) + 1:06d}.jsonl"
+def _both(one: _Interval, other: _Interval) -> _Interval:
+    """One interval that holds two of the same kind, both of which are over."""
+    gap, begins, ends = one.gap, (one.from_ns, other.from_ns), (one.to_ns, other.to_ns)
+    if not gap.evidence.endswith(_JOINED):
+        gap = msgspec.structs.replace(gap, evidence=gap.evidence + _JOINED)
+    known = [begin_ns for begin_ns in begins if begin_ns is not None]
+    from_ns = min(known) if len(known) == len(begins) else None
+    return _Interval(gap, from_ns, max(end_ns for end_ns in ends if end_ns is not None))
 
 
 def _outside(finding: AuditFinding, known: Sequence[Gap]) -> list[Span]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from tapekeeper.core.journal import Ending
 from tapekeeper.model.gap import Gap, GapCause
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.runtime.journal_reader import JournalReader, segment_numbers
 from tapekeeper.verify.evidence import End, Evidence
 from tapekeeper.verify.losses import accounts, frozen_spans, slow_ns

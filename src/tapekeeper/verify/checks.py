@@ -11,7 +11,7 @@ from tapekeeper.errors import UnreadableSourceError
 from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.gap import GapCause
 from tapekeeper.model.tick import Reason, TradeBatch
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.runtime.journal_reader import Problem
 from tapekeeper.sim.fault_menu import Replay
 from tapekeeper.verify.absences import unnamed

@@ -30,7 +30,7 @@ from tapekeeper.adapters.files import FolderFiles
 from tapekeeper.core.journal import segment_name
 from tapekeeper.model.gap import ABSENCES, Gap
 from tapekeeper.runtime.continuing import REPLAY_BYTES_MAX
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.runtime.journal_reader import segment_numbers
 from tapekeeper.sim.config import TEST_API_KEY, TEST_USER, SimConfig
 from tapekeeper.sim.gateway import SimGateway, SimUrls

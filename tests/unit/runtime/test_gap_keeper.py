@@ -26,7 +26,8 @@ from tapekeeper.runtime.continuing import State
 from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.dispatch import Dispatch
 from tapekeeper.runtime.feed import Feed
-from tapekeeper.runtime.gap_keeper import MARGIN_NS, SETTLE_NS, TRADES, GapKeeper, read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
+from tapekeeper.runtime.gap_keeper import MARGIN_NS, SETTLE_NS, TRADES, GapKeeper
 from tapekeeper.runtime.intake import FeedLimits
 from tapekeeper.runtime.journaler import Journaler
 from tapekeeper.runtime.line_values import Connected, HubCall, Inbound

@@ -14,7 +14,8 @@ from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.journal import Ending
 from tapekeeper.model.bar import Completeness
 from tapekeeper.model.gap import GapCause, GapState, HistoryRow, HistoryRows, Repair, Span
-from tapekeeper.runtime.gap_keeper import MARGIN_NS, read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
+from tapekeeper.runtime.gap_keeper import MARGIN_NS
 from tapekeeper.runtime.run_end import RunEnd, read_run_end
 from tests.unit.runtime.test_gap_keeper import MES, START, Bench, S
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tapekeeper.model.gap import GapCause, GapState
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.sim.fault_host import DiskFull, Kill
 from tapekeeper.sim.fault_menu import Fault
 from tapekeeper.verify.absences import unnamed

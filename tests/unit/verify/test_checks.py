@@ -16,7 +16,7 @@ from tapekeeper.model.gap import Gap, GapCause
 from tapekeeper.model.snapshot import TickCounts
 from tapekeeper.model.tick import TradeBatch
 from tapekeeper.runtime import continuing
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.sim.fault_host import Kill
 from tapekeeper.sim.fault_menu import Drop, LosePrints, Replay
 from tapekeeper.sim.fault_runner import Happened

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from tapekeeper.model.gap import GapCause, GapState
-from tapekeeper.runtime.gap_keeper import read_ledger
+from tapekeeper.runtime.gap_files import read_ledger
 from tapekeeper.sim.gateway import MEMORY_PORT, SimGateway
 from tapekeeper.sim.memory_files import MemoryDisk, MemoryFiles
 from tapekeeper.sim.memory_network import MemoryNetwork

@@ -506,6 +506,9 @@ class ContractAudit:
         self.findings.append(AuditFinding(self._contract_id, kind, from_ns, to_ns, volume, quoted))
 
     def _tell(self, ts_ns: int) -> None:
+        share, from_ns = self._share.share, 0
+        if share:
+            from_ns = self._last_whole_ns() if self._spell is None else self._spell.from_ns
         self.verdicts.append(
-            AuditVerdict(self._contract_id, ts_ns, self._state(), self._share.share)
+            AuditVerdict(self._contract_id, ts_ns, self._state(), share, min(from_ns, ts_ns))
         )
