@@ -84,6 +84,9 @@ class Outputs:
     user: list[UserEvent] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     spoilt: list[Rejected] = field(default_factory=list)  # what may have been prints
+    late: list[Trade] = field(
+        default_factory=list
+    )  # of `rejected`: bars beyond the horizon lack it
     findings: list[AuditFinding] = field(default_factory=list)
     verdicts: list[AuditVerdict] = field(default_factory=list)
 
@@ -344,7 +347,8 @@ class Pipeline:
         if folded.late:
             for row in folded.late:
                 late = "too late to revise its bars"
-                self._set_aside(batch.row(row), Reason.LATE, late, outputs)
+                outputs.late.append(batch.row(row))
+                self._set_aside(outputs.late[-1], Reason.LATE, late, outputs)
             batch = batch.without(set(folded.late))
         outputs.closed.extend(folded.closed)
         if not len(batch):

@@ -29,6 +29,7 @@ from tapekeeper.runtime.coverage import Uncovered
 from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.gap_files import GapFiles, read_ledger
 from tapekeeper.runtime.intake import Overflowed
+from tapekeeper.runtime.late_prints import LATE_NS, TOO_LATE, holds, late_runs
 from tapekeeper.runtime.run_end import RunEnd
 from tapekeeper.runtime.shedding import ShedStatistics
 from tapekeeper.runtime.suspects import Suspects
@@ -343,6 +344,8 @@ class GapKeeper:
             self._note_verdict(verdict)
         for trade in outputs.readmitted:
             self._note_let_in(trade)
+        if outputs.late:
+            self._note_late(outputs.late)
         if outputs.trades:
             self._saw_trades(outputs.trades)
         # Afterwards: what comes in the same burst may have come before it.
@@ -410,6 +413,32 @@ class GapKeeper:
                 continue
             gap = self._overflowed[contract_id] = msgspec.structs.replace(gap, from_ns=from_ns)
             self._feed.know([gap])
+
+    def _note_late(self, prints: Sequence[Trade]) -> None:
+        """Prints came too late for their bars: these lack them, and the larger ones above as well.
+
+        Where an entry touches their time already, that is said. What comes together is one entry.
+        """
+        for contract_id, times in late_runs(prints):
+            self._note_late_run(contract_id, times)
+
+    def _note_late_run(self, contract_id: str, times: Sequence[int]) -> None:
+        """The same of event times that rise, in ns UTC."""
+        near = self.ledger.find(
+            contract_id=contract_id, from_ns=times[0] - LATE_NS, to_ns=times[-1] + LATE_NS
+        )
+        near = [gap for gap in near if not gap.timeframes]
+        untold = [ts_ns for ts_ns in times if not any(holds(gap, ts_ns) for gap in near)]
+        if not untold:
+            return
+        from_ns, to_ns = untold[0], untold[-1] + 1
+        for gap in near:
+            if gap.evidence == TOO_LATE and gap.from_ns and gap.to_ns and not gap.restored:
+                from_ns, to_ns = min(gap.from_ns, from_ns), max(gap.to_ns, to_ns)
+                break
+        else:
+            gap = self._new(contract_id, GapCause.QUARANTINE, TOO_LATE)
+        self._feed.know([msgspec.structs.replace(gap, from_ns=from_ns, to_ns=to_ns)])
 
     def _note_let_in(self, trade: Trade) -> None:
         """A print is in its bars after all: a gap that was opened for nothing else is taken back.
