@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import pytest
 
@@ -33,7 +33,7 @@ class Module:
             if isinstance(node, ast.Call) and (name := dotted(node.func)):
                 yield name, node
 
-    @property
+    @cached_property
     def imported(self) -> dict[str, str]:
         """Full dotted names by the names that imports bind in this file."""
         bound: dict[str, str] = {}
@@ -60,6 +60,27 @@ class Module:
                 name = node.arg if isinstance(node, ast.arg) else dotted(node.target)
                 found.add(name.rpartition(".")[2])
         return found
+
+    @property
+    def loops(self) -> set[str]:
+        """Names that are bound to an event loop: by what gives one, or by an annotation."""
+        found: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                if dotted(node.value.func).endswith("_loop"):
+                    found |= {dotted(target).rpartition(".")[2] for target in node.targets}
+            elif (
+                isinstance(node, ast.arg)
+                and node.annotation is not None
+                and "EventLoop" in ast.unparse(node.annotation)
+            ):
+                found.add(node.arg)
+        return found
+
+    def full_name(self, node: ast.expr) -> str:
+        """The dotted name of an expression, with what imports say of its first part."""
+        first, dot, rest = dotted(node).partition(".")
+        return self.imported.get(first, first) + dot + rest
 
     def says(self, mark: str, node: ast.AST) -> bool:
         """Whether `# mark: reason` stands on the line of `node` or on the line above."""
@@ -92,12 +113,40 @@ TASK_MAKERS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 
 
 def loose_task(module: Module) -> Iterator[int]:
-    """A task that is made by anything that is not bound to a TaskGroup in the same file."""
-    groups = module.groups
-    for name, call in module.calls:
-        receiver, _, method = name.rpartition(".")
-        if method in TASK_MAKERS and receiver.rpartition(".")[2] not in groups:
-            yield call.lineno
+    """A maker of tasks that is named, called or not, but as that of a TaskGroup of the same file.
+
+    A name that a loop is bound to somewhere in the file is no group's.
+    """
+    groups = module.groups - module.loops
+    imported = module.imported
+    for node in module.nodes:
+        if isinstance(node, ast.Name):
+            if imported.get(node.id, "").rpartition(".")[2] in TASK_MAKERS:
+                yield node.lineno
+        elif isinstance(node, ast.Attribute) and node.attr in TASK_MAKERS:
+            if (dotted(node.value) or "?").rpartition(".")[2] not in groups:
+                yield node.lineno
+        elif isinstance(node, ast.Call) and module.full_name(node.func) == "asyncio.Task":
+            yield node.lineno
+
+
+ASIDE = re.compile(
+    r"threading\.(Thread|Timer)|concurrent\.futures\.\w+Executor|asyncio\.gather"
+    r"|(.*\.)?run_in_executor"
+)
+
+
+def beside(module: Module) -> Iterator[int]:
+    """Work beside that nobody awaits, without `# aside: why, and what ends it`."""
+    awaited = {id(node.value) for node in module.nodes if isinstance(node, ast.Await)}
+    for node in module.nodes:
+        if (
+            isinstance(node, ast.Call)
+            and ASIDE.fullmatch(module.full_name(node.func))
+            and id(node) not in awaited
+            and not module.says("aside", node)
+        ):
+            yield node.lineno
 
 
 QUEUES = {"Queue", "LifoQueue", "PriorityQueue"}
@@ -180,6 +229,7 @@ def real_sleep(module: Module) -> Iterator[int]:
 
 REASONS: dict[Rule, str] = {
     loose_task: "a task belongs to a TaskGroup that the file shows, so that none is lost",
+    beside: "work that nobody awaits says why: `# aside: why, and what ends it`",
     unbounded_queue: "a queue has a bound, or `# bound: ...` says what bounds it",
     broad_catch: "a broad catch is a named boundary: `# boundary: whose failure, and why here`",
     host_clock: "time and randomness are arguments; only adapters/clock.py asks the host",
@@ -204,6 +254,32 @@ PLANTED = [
     (loose_task, "self._loop.create_task(work())"),
     (loose_task, "asyncio.get_running_loop().create_task(work())"),
     (loose_task, "tasks = asyncio.get_running_loop()\ntasks.create_task(work())"),
+    (loose_task, "from asyncio import create_task as go\ngo(work())"),
+    (loose_task, "import asyncio as aio\naio.ensure_future(work())"),
+    (loose_task, "mk = asyncio.create_task\nmk(work())"),
+    (loose_task, "list(map(asyncio.create_task, works))"),
+    (loose_task, "asyncio.Task(work())"),
+    (loose_task, "from asyncio import Task as T\nT(work())"),
+    (
+        loose_task,
+        (
+            "async with asyncio.TaskGroup() as tasks:\n    pass\n"
+            "def f():\n    tasks = asyncio.get_running_loop()\n    tasks.create_task(work())"
+        ),
+    ),
+    (
+        loose_task,
+        (
+            "async with asyncio.TaskGroup() as tasks:\n    pass\n"
+            "def f(tasks: asyncio.AbstractEventLoop):\n    tasks.create_task(work())"
+        ),
+    ),
+    (beside, "import asyncio\nasyncio.gather(work(), work())"),
+    (beside, "loop.run_in_executor(None, work)"),
+    (beside, "asyncio.get_running_loop().run_in_executor(None, work)"),
+    (beside, "import threading\nthreading.Thread(target=work).start()"),
+    (beside, "from threading import Thread as T\nT(target=work).start()"),
+    (beside, "from concurrent.futures import ThreadPoolExecutor\np = ThreadPoolExecutor(2)"),
     (unbounded_queue, "q = asyncio.Queue()"),
     (unbounded_queue, "q: asyncio.Queue[int] = asyncio.Queue(maxsize=0)"),
     (unbounded_queue, "q = deque()"),
@@ -228,6 +304,9 @@ ALLOWED = [
     (loose_task, "async def f(tg: asyncio.TaskGroup):\n    tg.create_task(work())"),
     (loose_task, "async with asyncio.TaskGroup() as all_of_it:\n    all_of_it.create_task(work())"),
     (loose_task, "self._tasks: asyncio.TaskGroup = tasks\nself._tasks.create_task(work())"),
+    (loose_task, "def f(task: asyncio.Task[int]) -> None:\n    task.cancel()"),
+    (beside, "import asyncio\nawait asyncio.gather(work(), work())"),
+    (beside, "import threading\n# aside: it ends with the process\nthreading.Thread(target=work)"),
     (unbounded_queue, "q = asyncio.Queue(100)"),
     (unbounded_queue, "q = deque(maxlen=frames_max)"),
     (unbounded_queue, "# bound: one entry per contract\nq = deque()"),

@@ -187,6 +187,7 @@ class GivenTokens:
             with suppress(RuntimeError):  # the loop is closed, and nobody asks any more
                 loop.call_soon_threadsafe(tell, given)
 
+        # aside: the user's code may block; what hangs is left behind, `CALLS_MAX` at most
         thread = threading.Thread(target=work, name="token source", daemon=True)
         self._threads.append(thread)
         thread.start()

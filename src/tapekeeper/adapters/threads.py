@@ -31,6 +31,7 @@ class ThreadWorker:
     def begin(self, work: Callable[[], None]) -> None:
         """Begin something that raises nothing; only while nothing else is being done."""
         if self._thread is None:
+            # aside: a disk that hangs must not hold the loop; `close` ends it, or the process does
             self._thread = Thread(target=self._run, name="tapekeeper disk", daemon=True)
             self._thread.start()
         self._work = work
@@ -84,5 +85,6 @@ async def in_daemon_thread(work: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(tell, failed)
 
+    # aside: what hangs in it is left behind, and ends with the process
     Thread(target=run, name="tapekeeper beside", daemon=True).start()
     await done

@@ -162,6 +162,7 @@ def _in_processes(
     # Started anew and not forked: a fork copies whatever threads of this process hold.
     context = multiprocessing.get_context("spawn")
     left = iter(seeds)
+    # aside: the seeds are played by processes, which end with this block
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_belong_to_parent) as pool:
         # bound: AHEAD seeds per worker
         running: deque[Future[Verdict]] = deque(
@@ -178,6 +179,7 @@ def _in_processes(
 def _belong_to_parent() -> None:
     """End with the parent, however it ends, and leave Ctrl-C to it: it reaches the whole group."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # aside: a worker's only look at its parent; it ends with the process
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
 
 
