@@ -470,13 +470,12 @@ class GapKeeper:
         )
         known = [gap for gap in known if not gap.timeframes]
         evidence = f"{finding.volume:,} contracts were quoted as traded, and never came"
-        untold = _outside(finding, known)
-        if untold:
-            span = Span(untold[0].from_ns, untold[-1].to_ns)
+        untold = _before(finding, known)
+        if untold is not None:
             gap = self._new(finding.contract_id, GapCause.MISSING_PRINTS, evidence)
-            gap = msgspec.structs.replace(gap, from_ns=span.from_ns, to_ns=span.to_ns)
+            gap = msgspec.structs.replace(gap, from_ns=untold.from_ns, to_ns=untold.to_ns)
             self._feed.know([msgspec.structs.replace(gap, missing_volume=finding.volume)])
-        elif known and known[-1].cause is not GapCause.START:  # of a start nothing was to come
+        elif known[-1].cause is not GapCause.START:  # of a start nothing was to come
             # An outage's volume shows in an interval that is somewhat larger than the outage.
             volume = (known[-1].missing_volume or 0) + finding.volume
             self._feed.know([msgspec.structs.replace(known[-1], missing_volume=volume)])
@@ -675,17 +674,18 @@ def _both(one: _Interval, other: _Interval) -> _Interval:
     return _Interval(gap, from_ns, max(end_ns for end_ns in ends if end_ns is not None))
 
 
-def _outside(finding: AuditFinding, known: Sequence[Gap]) -> list[Span]:
-    """The parts of a finding that no known gap is near to, rising and apart."""
-    begin_ns, end_ns = finding.from_ns, finding.to_ns + 1  # both ends of a finding are within
+def _before(finding: AuditFinding, known: Sequence[Gap]) -> Span | None:
+    """The part of a finding that lies well in front of all known gaps; None if there is none.
+
+    Data may have stopped before that was seen. Behind a gap a finding goes on until a pause of the
+    market proves all of it, so that part of it says nothing.
+    """
     if not known:
-        return [Span(begin_ns, end_ns)]
-    parts: list[Span] = []
-    for from_ns, to_ns in sorted((gap.from_ns or 0, gap.to_ns or end_ns) for gap in known):
-        parts.append(Span(begin_ns, from_ns))
-        begin_ns = max(begin_ns, to_ns)
-    parts.append(Span(begin_ns, end_ns))
-    return [span for span in parts if span.to_ns - span.from_ns > NEAR_NS]
+        return Span(finding.from_ns, finding.to_ns + 1)  # both ends of a finding are within
+    first_ns = min(gap.from_ns or 0 for gap in known)
+    if first_ns - finding.from_ns <= NEAR_NS:
+        return None
+    return Span(finding.from_ns, first_ns)
 
 
 def _trades_of(interval: Uncovered) -> list[str]:
