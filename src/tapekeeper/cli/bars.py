@@ -121,6 +121,7 @@ def bars_table(bars: Sequence[Bar]) -> Table:
     for heading in ("open", "high", "low", "close", "volume", "prints"):
         table.add_column(heading, justify="right")
     table.add_column("state")
+    table.add_column("worth")
     for bar in bars:
         table.add_row(
             time_text(bar.ts_open),
@@ -128,8 +129,14 @@ def bars_table(bars: Sequence[Bar]) -> Table:
             f"{bar.volume:,}",
             f"{bar.n:,}",
             str(bar.state),
+            _worth_text(bar),
         )
     return table
+
+
+def _worth_text(bar: Bar) -> str:
+    """How true a bar is, and the numbers of the gaps that touch it in the ledger."""
+    return " ".join([bar.completeness, *(f"#{gap_id}" for gap_id in bar.gap_ids)])
 
 
 def _write(bars: Sequence[Bar], symbols: Mapping[str, str], form: Format, out: Path | None) -> None:

@@ -22,6 +22,7 @@ from tapekeeper.cli.journal_options import (
 )
 from tapekeeper.cli.output import Format, require_place, write_frame
 from tapekeeper.cli.terminal import console, print_table, time_text
+from tapekeeper.errors import UnknownContractError
 from tapekeeper.model.gap import Gap, GapCause, GapState
 from tapekeeper.model.timeframe import SECOND_NS
 from tapekeeper.runtime.gap_files import read_ledger
@@ -50,6 +51,8 @@ def gaps_command(
     """
     require_place(form, out)
     ledger, problems = read_ledger(FolderFiles(journal_folder(journal, config)))
+    if contract is not None:
+        _require_known(contract, sorted({gap.contract_id for gap in ledger.find()}))
     found = [
         gap
         for gap in ledger.find(causes=cause or (), states=state or ())
@@ -66,6 +69,17 @@ def gaps_command(
         typer.echo(f"damaged: {problem}", err=True)
     if problems:
         raise typer.Exit(UNTRUE)
+
+
+def _require_known(contract: str, known: Sequence[str]) -> None:
+    """Refuse a contract that was never followed: of every other the ledger has the start.
+
+    Raises:
+        UnknownContractError: it has nothing of this one.
+    """
+    if not any(_names(contract, each) for each in known):
+        listed = ", ".join(known) or "no contract at all"
+        raise UnknownContractError(f"the ledger has nothing of {contract!r}; it has {listed}")
 
 
 def _names(text: str, contract_id: str) -> bool:

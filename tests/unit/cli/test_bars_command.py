@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
+from rich.console import Console
 
 from tapekeeper.adapters.files import FolderFiles
-from tapekeeper.cli.bars import find_contract
+from tapekeeper.cli.bars import bars_table, find_contract
 from tapekeeper.cli.main import main
 from tapekeeper.core.calendar import calendar_by_name
 from tapekeeper.core.gateway.times import format_ns
@@ -22,6 +24,7 @@ from tapekeeper.core.pipeline import Subscription
 from tapekeeper.core.runlog import connect_entry, subscribe_entry
 from tapekeeper.core.signalr.records import encode_invocation
 from tapekeeper.errors import UnknownContractError
+from tapekeeper.model.bar import Bar, Completeness
 from tapekeeper.model.instrument import Instrument
 from tapekeeper.model.timeframe import Timeframe
 from tapekeeper.runtime.journaler import Journaler
@@ -65,11 +68,21 @@ def test_table_shows_the_latest_bars(journal: Path, capsys: pytest.CaptureFixtur
     """The last N bars in time order, the forming one among them."""
     assert _run("MES", "--journal", str(journal), "--last", "2") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    bars = [row for row in rows if row and row[-1] in {"closed", "forming"}]
+    bars = [row for row in rows if {"closed", "forming"} & set(row)]
     assert [row[2:] for row in bars] == [
-        ["6003.25", "6003.25", "6003.25", "6003.25", "4", "1", "closed"],
-        ["6004.25", "6004.25", "6004.25", "6004.25", "5", "1", "forming"],
+        ["6003.25", "6003.25", "6003.25", "6003.25", "4", "1", "closed", "complete"],
+        ["6004.25", "6004.25", "6004.25", "6004.25", "5", "1", "forming", "complete"],
     ]
+
+
+def test_a_bar_says_what_it_is_worth(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its completeness, and the gaps that touch it by their numbers in the ledger."""
+    bar = Bar("X", "1m", 0, 60_000_000_000, 1.0, 1.0, 1.0, 1.0, 1, 1, 0, 0, 0, 1)
+    marked = msgspec.structs.replace(bar, completeness=Completeness.GAP, gap_ids=(3, 12))
+    Console(width=160).print(bars_table([bar, marked]))
+    rows = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [row.endswith(" complete") for row in rows if "1970" in row] == [True, False]
+    assert any(row.endswith(" gap #3 #12") for row in rows)
 
 
 def test_zero_means_all(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:

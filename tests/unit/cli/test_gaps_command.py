@@ -67,7 +67,7 @@ def test_a_table_shows_the_last_word_on_each(
         (["--state", "lasting", "--state", "partly_repaired"], [2, 3]),
         (["--last", "1"], [3]),
         (["--last", "0"], [1, 2, 3]),
-        (["NQ"], []),
+        (["MNQ", "--cause", "start"], []),
     ],
 )
 def test_gaps_are_chosen(
@@ -76,6 +76,16 @@ def test_gaps_are_chosen(
     """By contract or product, cause and state; the latest first of all."""
     assert main(["gaps", *arguments, "--format", "json", "--journal", str(journal)]) == 0
     assert [row["gap_id"] for row in json.loads(capsys.readouterr().out)] == expected
+
+
+def test_a_contract_that_was_never_followed_is_refused(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty table would say that it has no gaps; a part of a product's name is another one."""
+    assert main(["gaps", "NQ", "--journal", str(journal)]) == 2
+    output = capsys.readouterr()
+    assert f"the ledger has nothing of 'NQ'; it has {MES}, {MNQ}" in " ".join(output.err.split())
+    assert output.out == ""
 
 
 def test_files_hold_every_column(journal: Path, tmp_path: Path) -> None:

@@ -151,3 +151,16 @@ def test_every_interval_has_exactly_one_bar(
         length_ns = tf(name).length_ns
         assert opens == list(range(opens[0], opens[-1] + 1, length_ns))
         assert sum(bar.n for bar in told if bar.timeframe == name) == len(steps_s)
+
+
+def test_what_is_repeated_before_a_bar_does_not_forget_it_untold() -> None:
+    """Hours without a print pass the horizon of bars that still wait for late ones."""
+    policy = BarPolicy(5 * S, HOUR_NS, carry_max=1_000)
+    for prints in range(240, 262):
+        bars = ContractBars(CONTRACT, [tf("1s"), tf("1m")], CME, policy=policy)
+        seconds = [*range(prints), *range(prints + 1, prints + 4)]
+        told = bars.fold(tape(*((NOON + second * S, 10.0) for second in seconds))).closed
+        later = NOON + (prints + 2 * 3_600) * S
+        told += bars.fold(tape((later, 11.0), (later + 6 * S, 11.0))).closed
+        traded = [bar for bar in told if bar.timeframe == "1s" and bar.n]
+        assert [(bar.ts_open - NOON) // S for bar in traded] == [*seconds, prints + 2 * 3_600]

@@ -379,11 +379,13 @@ class ContractBars:
     def _needed_from_ns(self, node: Node) -> int:
         """Bars of a node that end at or before this time (ns UTC) cannot change any more.
 
-        The bars that one above is made of are needed for as long as that one may change.
+        The bars that one above is made of are needed for as long as that one may change, and one
+        that is not told yet until it is: what is repeated in front of it passes the horizon.
         """
         horizon_ns = self._watermark_ns() - self._policy.horizon_ns
         above = [self._grid.interval(fed.timeframe, horizon_ns).start_ns for fed in node.fed]
-        return min([horizon_ns, *above])
+        untold = [start_ns for name, start_ns in self._untold if name == node.name]
+        return min([horizon_ns, *above, *untold])
 
     def _judged(self, bar: Bar) -> Bar:
         """The bar with what is known of its completeness."""
