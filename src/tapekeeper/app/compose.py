@@ -24,7 +24,7 @@ from tapekeeper.app.archive.live import LiveHistory
 from tapekeeper.app.archive.warm import Hot
 from tapekeeper.app.compose_limits import Limited, compose_limits
 from tapekeeper.app.config import Config
-from tapekeeper.app.contracts import find_contract
+from tapekeeper.app.contracts import find_contract, guessed
 from tapekeeper.app.disk import Disk, open_disk
 from tapekeeper.app.outside import Outside, in_the_loop, real_outside
 from tapekeeper.core.calendar import Calendar
@@ -140,7 +140,16 @@ class Parts:
         Raises:
             UnknownContractError: none, or more than one, matches.
         """
-        return await find_contract(self.rest, self.config.calendar, text)
+        found = await find_contract(self.rest, self.config.calendar, text)
+        if self.config.calendar.guesses(found.product):
+            self.log(
+                "calendar_guessed",
+                level="warning",
+                contract=found.contract_id,
+                calendar=found.calendar,
+                reason=guessed(found),
+            )
+        return found
 
     def calendar_of(self, name: str) -> Calendar:
         """The calendar called `name`, with the exceptions of the configuration.

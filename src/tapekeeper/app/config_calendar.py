@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from tapekeeper.app.config_errors import SENTENCE
 from tapekeeper.app.config_types import Section
 from tapekeeper.core.calendar import (
+    BY_PRODUCT,
     BreakRule,
     Calendar,
     CalendarSpec,
@@ -245,6 +246,11 @@ class CalendarConfig(Section):
             if key.casefold() == product.casefold():
                 return name
         return calendar_of_product(product) if self.default == AUTO else self.default
+
+    def guesses(self, product: str) -> bool:
+        """Whether nothing says what calendar `product` has, so that it is given the usual one."""
+        named = {key.casefold() for key in (*self.by_product, *BY_PRODUCT)}
+        return self.default == AUTO and product.casefold() not in named
 
     def calendar(self, name: str) -> Calendar:
         """The calendar of this name, the exceptions of this section included.

@@ -27,3 +27,12 @@ async def find_contract(
         found = await directory.search(text)
     instrument = match_contract(text, found)
     return msgspec.structs.replace(instrument, calendar=calendars.name_for(instrument.product))
+
+
+def guessed(instrument: Instrument) -> str:
+    """Why the calendar of a contract may be wrong, one clause for a person."""
+    product = instrument.product
+    return (
+        f"the sessions of {product} are not known and taken to be those of {instrument.calendar}: "
+        "name them under [calendar.by_product]"
+    )

@@ -29,7 +29,7 @@ from tapekeeper.adapters.tokens import KeptTokens, KeyLogin, market_data_claim
 from tapekeeper.adapters.websocket import AiohttpTransport
 from tapekeeper.app.compose import line_spec
 from tapekeeper.app.config import ENV_DELIMITER, ENV_PREFIX, Config, load_config
-from tapekeeper.app.contracts import find_contract
+from tapekeeper.app.contracts import find_contract, guessed
 from tapekeeper.app.doctor_values import CONFIGURATION, KEY, Check, Report, Verdict
 from tapekeeper.app.outside import Outside
 from tapekeeper.core.gateway.packed import json_arguments
@@ -337,6 +337,9 @@ class _Doctor:
         tier = "live" if live else "simulated"
         names = "".join(f"; {item.name} is {item.contract_id}" for item in found)
         self._add("contracts", Verdict.OK, f"{len(available)} in the {tier} data tier{names}")
+        for item in found:
+            if config.calendar.guesses(item.product):
+                self._add(f"sessions {item.product}", Verdict.NOTE, guessed(item))
         if not found and not wanted:
             front = next((item for item in available if item.active), available[0])
             name = config.calendar.name_for(front.product)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tapekeeper.app.config_calendar import CalendarConfig
-from tapekeeper.app.contracts import find_contract
+from tapekeeper.app.contracts import find_contract, guessed
 from tapekeeper.errors import UnknownContractError
 from tapekeeper.model.instrument import Instrument
 
@@ -57,3 +58,26 @@ async def test_what_nothing_matches_is_said() -> None:
     """The sentence is that of the matcher."""
     with pytest.raises(UnknownContractError, match="NOPE"):
         await find_contract(_Directory(), CALENDARS, "NOPE")
+
+
+@pytest.mark.parametrize(
+    ("calendars", "product", "guesses"),
+    [
+        (CalendarConfig(), "mes", False),
+        (CalendarConfig(), "BTCUSDT", True),
+        (CALENDARS, "BTCUSDT", False),
+        (CalendarConfig(default="24x7"), "BTCUSDT", False),
+    ],
+)
+def test_a_calendar_that_nobody_named_is_a_guess(
+    calendars: CalendarConfig, product: str, *, guesses: bool
+) -> None:
+    """The shipped table or the user names it; else the usual one is taken."""
+    assert calendars.guesses(product) is guesses
+
+
+def test_a_guess_is_one_clause() -> None:
+    """It says of which product, what was taken, and how to name it."""
+    said = guessed(msgspec.structs.replace(BTC, calendar="cme"))
+    assert "the sessions of BTCUSDT are not known and taken to be those of cme" in said
+    assert "[calendar.by_product]" in said
