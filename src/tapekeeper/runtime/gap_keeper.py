@@ -21,7 +21,7 @@ from tapekeeper.core.gateway.traded import ANY
 from tapekeeper.core.ledger import GAPS_MAX
 from tapekeeper.core.pipeline import Outputs
 from tapekeeper.model.audit import AuditFinding, AuditKind, AuditState, AuditVerdict
-from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState, Span
+from tapekeeper.model.gap import ABSENCES, Gap, GapCause, GapState
 from tapekeeper.model.measure import BarSize, Measure
 from tapekeeper.model.tick import Reason, Rejected, Trade, TradeBatch
 from tapekeeper.ports import Clock, Files, Log
@@ -30,6 +30,7 @@ from tapekeeper.runtime.feed import Feed
 from tapekeeper.runtime.gap_files import GapFiles, read_ledger
 from tapekeeper.runtime.intake import Overflowed
 from tapekeeper.runtime.late_prints import LATE_NS, TOO_LATE, holds, late_runs
+from tapekeeper.runtime.noticed_late import NoticedLate
 from tapekeeper.runtime.run_end import RunEnd
 from tapekeeper.runtime.shedding import ShedStatistics
 from tapekeeper.runtime.suspects import Suspects
@@ -43,9 +44,6 @@ recorded days is 2 ms at the 99th percentile and 106 ms at most."""
 
 UNPLACED_MAX = 10_000
 """Intervals that wait for a first trade; there is one for every contract and outage."""
-
-NEAR_NS = 2_000_000_000
-"""An outage's volume shows in an interval that is larger than the outage by the audit's slack."""
 
 SETTLE_NS = 60_000_000_000
 """For so long the end of an interval may turn out to be later than it was taken to be, and by no
@@ -122,6 +120,7 @@ class GapKeeper:
         self._absent: dict[str, Gap] = {}  # bound: contracts that the run before followed
         self._resumed: set[int] = set()  # of earlier runs. Bound: those that lasted at the start
         self._suspects = Suspects()
+        self._noticed = NoticedLate()
         self._followed: set[str] = set()
         self._made: dict[str, set[BarSize]] = {}  # bound: contracts ever followed
         # Event time of the last trade of the burst before, ns UTC. Bound: contracts ever followed.
@@ -322,10 +321,12 @@ class GapKeeper:
                 self._place(interval)
         for contract_id, end in ended:
             gap = self._new(contract_id, end.cause, end.why)
+            self._noticed.note(gap.gap_id, self._traded_ns.get(contract_id))
             self._place(_Interval(gap, end.from_ns, end.to_ns))
         for contract_id, now in still.items():
             if contract_id not in self._uncovered:
                 gap = self._new(contract_id, now.cause, now.why)
+                self._noticed.note(gap.gap_id, self._traded_ns.get(contract_id))
                 interval = self._uncovered[contract_id] = _Interval(gap, now.from_ns, None)
                 self._place(interval)
 
@@ -470,7 +471,7 @@ class GapKeeper:
         )
         known = [gap for gap in known if not gap.timeframes]
         evidence = f"{finding.volume:,} contracts were quoted as traded, and never came"
-        untold = _before(finding, known)
+        untold = self._noticed.untold(finding, known)
         if untold is not None:
             gap = self._new(finding.contract_id, GapCause.MISSING_PRINTS, evidence)
             gap = msgspec.structs.replace(gap, from_ns=untold.from_ns, to_ns=untold.to_ns)
@@ -672,20 +673,6 @@ def _both(one: _Interval, other: _Interval) -> _Interval:
     known = [begin_ns for begin_ns in begins if begin_ns is not None]
     from_ns = min(known) if len(known) == len(begins) else None
     return _Interval(gap, from_ns, max(end_ns for end_ns in ends if end_ns is not None))
-
-
-def _before(finding: AuditFinding, known: Sequence[Gap]) -> Span | None:
-    """The part of a finding that lies well in front of all known gaps; None if there is none.
-
-    Data may have stopped before that was seen. Behind a gap a finding goes on until a pause of the
-    market proves all of it, so that part of it says nothing.
-    """
-    if not known:
-        return Span(finding.from_ns, finding.to_ns + 1)  # both ends of a finding are within
-    first_ns = min(gap.from_ns or 0 for gap in known)
-    if first_ns - finding.from_ns <= NEAR_NS:
-        return None
-    return Span(finding.from_ns, first_ns)
 
 
 def _trades_of(interval: Uncovered) -> list[str]:

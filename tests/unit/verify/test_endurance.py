@@ -14,7 +14,7 @@ import pytest
 from tapekeeper.app.tape import Tape
 from tapekeeper.errors import UsageError
 from tapekeeper.model.instrument import Instrument
-from tapekeeper.runtime import coverage
+from tapekeeper.runtime import added_volume, coverage
 from tapekeeper.runtime.hub_connection import HubConnection
 from tapekeeper.runtime.line import Line
 from tapekeeper.verify.endurance import LIMITS, Plan, Sample, endure, judge, problems
@@ -140,6 +140,7 @@ def test_a_run_without_a_slope_is_refused(plan: dict[str, float]) -> None:
 def test_hours_of_reconnects_leave_everything_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real composition for two and a half hours, cut every twenty seconds."""
     monkeypatch.setattr(coverage, "UNCOVERED_MAX", 20)
+    monkeypatch.setattr(added_volume, "KEPT_MAX", 20)
     endured = endure(SHORT, lambda _: None)
     assert endured.problems == ()
     assert len(endured.samples) == 18
@@ -185,7 +186,7 @@ class Hoard:
 
     def bytes(self) -> None:
         """Memory that the garbage collector does not know."""
-        self.kept.append(b"x" * 500_000)
+        self.kept.append(b"x" * 8_000_000)  # more than a process has to spare
 
     def close(self) -> None:
         """Give back what the system has given."""

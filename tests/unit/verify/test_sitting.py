@@ -50,11 +50,11 @@ def test_every_tick_is_in_bars_and_nothing_grows() -> None:
 @pytest.mark.usefixtures("_short")
 def test_an_object_that_is_kept_for_each_burst_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same run with a list that never forgets."""
-    kept: list[list[Arrival]] = []
+    kept: list[list[list[Arrival]]] = []
     take = Feed.__call__
 
     def remember(feed: Feed, item: Arrival, /) -> bool:
-        kept.append([item])
+        kept.append([[item] for _ in range(50)])
         return take(feed, item)
 
     monkeypatch.setattr(Feed, "__call__", remember)
