@@ -181,8 +181,8 @@ class Hoard:
         self.kept.append(asyncio.Task(wait(), loop=asyncio.get_running_loop()))
 
     def objects(self) -> None:
-        """Containers."""
-        self.kept.append([[] for _ in range(200)])
+        """Containers: more than what other tests have left behind can give back meanwhile."""
+        self.kept.append([[] for _ in range(20_000)])
 
     def bytes(self) -> None:
         """Memory that the garbage collector does not know."""

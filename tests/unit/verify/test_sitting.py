@@ -54,7 +54,7 @@ def test_an_object_that_is_kept_for_each_burst_is_found(monkeypatch: pytest.Monk
     take = Feed.__call__
 
     def remember(feed: Feed, item: Arrival, /) -> bool:
-        kept.append([[item] for _ in range(50)])
+        kept.append([[item] for _ in range(200)])
         return take(feed, item)
 
     monkeypatch.setattr(Feed, "__call__", remember)
