@@ -6,7 +6,6 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import polars as pl
 
 from tapekeeper.app.archive.layout import BARS_SCHEMA, TRADES_SCHEMA
@@ -18,6 +17,16 @@ from tapekeeper.model.tick import TradeBatch
 
 BAR_BYTES = 400
 """Memory of a bar that is kept, with its share of the tables, of recorded gold: 370; rounded up."""
+
+COLUMN_TYPES = {
+    "ts_event": pl.Int64,
+    "price": pl.Float64,
+    "size": pl.Int64,
+    "side": pl.Int8,
+    "ts_recv": pl.Int64,
+    "seq": pl.Int64,
+}
+"""Of the columns of a batch, by name."""
 
 _KINDS = {"ts_event": "q", "price": "d", "size": "q", "side": "b", "ts_recv": "q", "seq": "q"}
 
@@ -47,9 +56,10 @@ class TradeColumns:
 
     def frame(self) -> pl.DataFrame:
         """With the columns of `TRADES_SCHEMA`, but `ts_recv` and `seq` as they are."""
-        # Copied, as an array that somebody has a view of cannot grow.
-        columns = {name: np.array(column) for name, column in self._columns.items()}
-        return pl.DataFrame({**columns, "run": np.array(self._run)})
+        columns = [
+            pl.Series(name, self._columns[name], kind) for name, kind in COLUMN_TYPES.items()
+        ]
+        return pl.DataFrame([*columns, pl.Series("run", self._run, pl.Int32)])
 
 
 def stored_trades(frame: pl.DataFrame) -> pl.DataFrame:

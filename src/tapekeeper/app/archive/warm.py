@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from tapekeeper.app.archive import carry
-from tapekeeper.app.archive.harvest import Harvest, TradeColumns
+from tapekeeper.app.archive.harvest import COLUMN_TYPES, Harvest, TradeColumns
 from tapekeeper.app.archive.rerunning import Continued, Stretch, segments_of
-from tapekeeper.core.hot import HotWindow, TradeView
+from tapekeeper.core.hot import HotWindow
 from tapekeeper.core.journal import Position, segment_name
 from tapekeeper.core.runlog import continuation_told
 from tapekeeper.model.bar import Bar
@@ -24,7 +23,6 @@ STATE_SHARE = 4
 MEASURE_ROWS = 20_000
 """Prints after which the state is measured again, which takes a tenth of a second where repeating
 them takes one."""
-_COLUMNS = [field.name for field in fields(TradeView)]
 _NOT_THERE = {ProblemKind.MISSING, ProblemKind.UNREADABLE}
 
 MARGIN_ROWS = 4_096
@@ -56,10 +54,16 @@ class Hot:
     def frames(self, rows: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Those that may be among so many prints of the run, and those that are certainly not.
 
-        With the columns of `TradeColumns`; nothing is copied.
+        With the columns of `TradeColumns`.
         """
         views = [
-            pl.DataFrame({name: np.asarray(getattr(view, name)) for name in _COLUMNS})
+            pl.DataFrame(
+                [
+                    # A list: polars alone makes no column over memory that others hold.
+                    pl.Series(name, getattr(view, name).tolist(), kind)
+                    for name, kind in COLUMN_TYPES.items()
+                ]
+            )
             for view in self.window.views
         ]
         every = pl.concat(views) if views else TradeColumns().frame().drop("run")
